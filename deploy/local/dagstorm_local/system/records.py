@@ -199,14 +199,15 @@ class Records:
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
-        """One transaction. A connection that failed is thrown away; one that went stale unseen is replaced once."""
+        """One transaction; a connection in which anything failed is thrown away."""
         connection = getattr(self._threads, "connection", None)
         if connection is None or connection.closed:
             connection = self._threads.connection = psycopg2.connect(self._dsn, connect_timeout=3)
         try:
-            with connection, connection.cursor() as cursor:
+            with connection.cursor() as cursor:
                 yield cursor
-        except psycopg2.OperationalError:
+            connection.commit()
+        except BaseException:
             connection.close()
             raise
 

@@ -33,9 +33,9 @@ from dagstorm_local.system.records import Busy, Completed, Granted, Records, unt
 from dagstorm_local.system.serving import listen, stop_on_signals
 
 RUNS_AT_ONCE = 100
-VISIBILITY_S = 20
-LEASE_S = 14.0
-BEAT_S = 4.0
+VISIBILITY_S = int(os.environ.get("STACK_RUN_VISIBILITY", "20"))  # a dead executor's runs are resumed after it
+LEASE_S = 0.7 * VISIBILITY_S
+BEAT_S = 0.2 * VISIBILITY_S
 CONNECTIONS = 12
 PAUSE_AFTER_CRASH_S = 3
 TRIES = 5  # deliveries of a run's message after which a run that cannot even be begun is given up

@@ -1,0 +1,135 @@
+"""Claims and attempts against a real PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+from system_rig import open_to_all, postgres, wait_until
+
+from dagstorm_local.system.records import Attempt, Busy, Completed, Granted, Records
+
+KEY = "run:step"
+
+
+@pytest.fixture(scope="module")
+def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with postgres(open_to_all(tmp_path_factory.mktemp("records"))) as url:
+        Records(url).create_tables()
+        yield url
+
+
+@pytest.fixture
+def records(dsn: str) -> Records:
+    _all(dsn, "TRUNCATE exec_claims; TRUNCATE exec_attempts; SELECT 1")
+    return Records(dsn)
+
+
+def _all(dsn: str, statement: str) -> list[tuple[Any, ...]]:
+    connection = psycopg2.connect(dsn)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    connection.close()
+    return rows
+
+
+def test_tables_are_created_by_any_number_at_once(dsn: str) -> None:
+    _all(dsn, "DROP TABLE exec_claims, exec_attempts; SELECT 1")
+    errors: list[BaseException] = []
+
+    def create() -> None:
+        try:
+            Records(dsn).create_tables()
+        except psycopg2.Error as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=create) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+
+def test_a_claim_is_given_to_one_of_many(dsn: str, records: Records) -> None:
+    granted: list[object] = []
+
+    def claim(owner: str) -> None:
+        granted.append(Records(dsn).claim(KEY, 1, owner, 60))
+
+    threads = [threading.Thread(target=claim, args=(f"w{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert granted.count(Granted(1)) == 1
+    busy = [one for one in granted if isinstance(one, Busy)]
+    assert len(busy) == 7 and all(50 < one.lease_left_s <= 60 for one in busy)
+
+
+def test_a_living_holder_keeps_its_claim_and_a_dead_one_loses_it(records: Records) -> None:
+    assert records.claim(KEY, 1, "a", 0.3) == Granted(1)
+    assert records.renew(KEY, "a", 1, 60)
+    assert isinstance(records.claim(KEY, 1, "b", 60), Busy)
+    assert records.renew(KEY, "a", 1, 0.05)
+    assert wait_until("the lease runs out", lambda: _granted(records, "b")) == Granted(2)
+    assert not records.renew(KEY, "a", 1, 60)
+    assert not records.complete(KEY, "a", 1)
+    assert records.complete(KEY, "b", 2)
+
+
+def _granted(records: Records, owner: str) -> Granted | None:
+    claim = records.claim(KEY, 1, owner, 60)
+    return claim if isinstance(claim, Granted) else None
+
+
+def test_what_is_completed_is_never_given_again_but_to_a_later_attempt(records: Records) -> None:
+    assert records.claim(KEY, 1, "a", 0) == Granted(1)
+    assert records.complete(KEY, "a", 1)
+    assert not records.complete(KEY, "a", 1)
+    assert records.claim(KEY, 1, "a", 60) == Completed()
+    assert records.claim(KEY, 2, "b", 60) == Granted(2)
+    assert records.claim(KEY, 1, "a", 60) == Completed()  # its message is stale
+    assert isinstance(records.claim(KEY, 2, "a", 60), Busy)
+
+
+def test_a_released_claim_is_anyone_s_at_once(records: Records) -> None:
+    assert records.claim(KEY, 1, "a", 60) == Granted(1)
+    records.release(KEY, "a", 1)
+    assert records.claim(KEY, 1, "b", 60) == Granted(2)
+
+
+def test_all_claims_of_an_owner_are_renewed_together(records: Records) -> None:
+    for key in ("x", "y", "done"):
+        assert records.claim(key, 1, "a", 60) == Granted(1)
+    assert records.claim("other", 1, "b", 60) == Granted(1)
+    assert records.complete("done", "a", 1)
+    assert records.renew_all("a", 60) == {"x", "y"}
+
+
+def test_an_attempt_ends_once(dsn: str, records: Records) -> None:
+    attempt = Attempt(KEY, "run", "step", 1, "task/1", "arn:task", 2, "s/1/1")
+    row = records.start(attempt)
+    records.finish(row, "completed")
+    records.finish(row, "crashed")
+    other = records.start(attempt)
+    found = _all(
+        dsn, "SELECT id, outcome, finished >= started, scenario_key, receive_count FROM exec_attempts ORDER BY id"
+    )
+    assert found == [(row, "completed", True, "s/1/1", 2), (other, None, None, "s/1/1", 2)]
+
+
+def test_a_lost_connection_is_replaced(dsn: str, records: Records) -> None:
+    assert records.claim(KEY, 1, "a", 60) == Granted(1)
+    _all(
+        dsn,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
+    )
+    with pytest.raises(psycopg2.OperationalError):
+        records.renew(KEY, "a", 1, 60)
+    assert records.renew(KEY, "a", 1, 60)
