@@ -233,7 +233,7 @@ def rig(folder: Path) -> Iterator[Rig]:
                 if made._instance is not None:
                     made._instance.dispose()
     finally:
-        ministack.terminate()
+        ministack.kill()
         ministack.wait(PATIENCE_S)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from dagster import DagsterEvent, DagsterEventType
 from dagster._core.execution.plan.objects import StepRetryData, StepSuccessData
+from dagster_shared.error import SerializableErrorInfo
 
 from dagstorm_local.contract import AUTOSCALER_SERVICE, DESTINATIONS, EXECUTOR_SERVICE, WORKER_SERVICE, Settings
 from dagstorm_local.system.definitions import defs
@@ -84,7 +85,7 @@ def test_scaling_converges_and_never_leaves_the_limits() -> None:
 def _event(kind: DagsterEventType, step: str | None) -> DagsterEvent:
     data: dict[DagsterEventType, Any] = {
         DagsterEventType.STEP_SUCCESS: StepSuccessData(duration_ms=1.0),  # type: ignore[no-untyped-call]
-        DagsterEventType.STEP_UP_FOR_RETRY: StepRetryData(error=None),  # type: ignore[no-untyped-call]
+        DagsterEventType.STEP_UP_FOR_RETRY: StepRetryData(error=SerializableErrorInfo("failed", [], None)),  # type: ignore[no-untyped-call]
     }
     return DagsterEvent(kind.value, "job", step_key=step, event_specific_data=data.get(kind))
 
