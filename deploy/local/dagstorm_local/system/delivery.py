@@ -71,6 +71,13 @@ class Delivery:
         except SQS_ERRORS as error:
             self.log.warning("Could not give the message back", error=f"{type(error).__name__}: {error}")
 
+    def pause_s(self, lease_left_s: float) -> float:
+        """How long to leave a message alone that another holds: its lease, and longer the more often it came.
+
+        A message that is received too often ends among the dead letters.
+        """
+        return lease_left_s + 0.5 + min(20, max(0, self.receive_count - 3))
+
     async def keep_hidden(self, visibility_timeout_s: int) -> None:
         """Extend the visibility time-out for ever; to be cancelled. A beat that SQS missed is made good by the next."""
         while True:

@@ -111,7 +111,7 @@ class RunExecutor:
                     await delivery.delete(VISIBILITY_S)
                 case Busy(lease_left_s, owner):
                     delivery.log.info("Another process has the run, giving the message back", owner=owner)
-                    await delivery.give_back(lease_left_s + 0.5)
+                    await delivery.give_back(delivery.pause_s(lease_left_s))
         except psycopg2.Error as error:
             delivery.log.warning("PostgreSQL failed, giving the run back", error=str(error).strip())
             await delivery.give_back(PAUSE_AFTER_CRASH_S)

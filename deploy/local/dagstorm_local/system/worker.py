@@ -79,7 +79,7 @@ class Worker:
                 await job.delivery.delete(self._patience_s)
             case Busy(lease_left_s, owner):
                 job.delivery.log.info("Another worker has the step, giving the message back", owner=owner)
-                await job.delivery.give_back(lease_left_s + 0.5)
+                await job.delivery.give_back(job.delivery.pause_s(lease_left_s))
 
     async def _work(self, job: Job, epoch: int | None) -> None:
         """Execute under the claim, or without one, and acknowledge."""
