@@ -16,7 +16,12 @@ from dagstorm_local.aws.hooks import replace, replace_action
 
 Parameters = dict[str, Any]
 Rule = dict[str, Any]
-SOURCES = {"IpRanges": "CidrIp", "Ipv6Ranges": "CidrIpv6", "PrefixListIds": "PrefixListId", "UserIdGroupPairs": "GroupId"}
+SOURCES = {
+    "IpRanges": "CidrIp",
+    "Ipv6Ranges": "CidrIpv6",
+    "PrefixListIds": "PrefixListId",
+    "UserIdGroupPairs": "GroupId",
+}
 NUMBER_OF = {"6": "tcp", "17": "udp", "1": "icmp"}
 
 
@@ -43,7 +48,9 @@ def install() -> None:
 
 
 def error(code: str, message: str) -> Any:
-    return ec2._error(code, message.replace("&", "&amp;").replace("<", "&lt;"), 412 if code == "DryRunOperation" else 400)
+    return ec2._error(
+        code, message.replace("&", "&amp;").replace("<", "&lt;"), 412 if code == "DryRunOperation" else 400
+    )
 
 
 def dry(parameters: Parameters) -> bool:
@@ -138,7 +145,10 @@ def _revoke(direction: str, egress: bool) -> Callable[[Parameters], Any]:
         if ids:
             missing = ids - {ec2._sg_rule_id(group_id, egress, rule) for rule in have}
             if missing:
-                return error("InvalidSecurityGroupRuleId.NotFound", f"The security group rule ID '{missing.pop()}' does not exist")
+                return error(
+                    "InvalidSecurityGroupRuleId.NotFound",
+                    f"The security group rule ID '{missing.pop()}' does not exist",
+                )
             gone = [rule for rule in have if ec2._sg_rule_id(group_id, egress, rule) in ids]
         else:
             wanted = list(single_rules(ec2._parse_ip_permissions(parameters, "IpPermissions")))
@@ -147,7 +157,10 @@ def _revoke(direction: str, egress: bool) -> Callable[[Parameters], Any]:
             contents = {content(rule) for rule in have}
             for rule in wanted:
                 if content(rule) not in contents and not dry(parameters):
-                    return error("InvalidPermission.NotFound", f"The specified rule {_say(rule)} does not exist in this security group.")
+                    return error(
+                        "InvalidPermission.NotFound",
+                        f"The specified rule {_say(rule)} does not exist in this security group.",
+                    )
             gone = [rule for rule in have if content(rule) in {content(one) for one in wanted}]
         if dry(parameters):
             return _dry_run()
@@ -224,7 +237,9 @@ def _delete_entry(original: Callable[[Parameters], Any]) -> Callable[[Parameters
         acl = ec2._network_acls.get(ec2._p(parameters, "NetworkAclId"))
         number, egress = int(ec2._p(parameters, "RuleNumber") or 0), ec2._p(parameters, "Egress") == "true"
         if acl and not any(e["RuleNumber"] == number and e["Egress"] == egress for e in acl["Entries"]):
-            return error("InvalidNetworkAclEntry.NotFound", f"The network acl entry identified by {number} does not exist.")
+            return error(
+                "InvalidNetworkAclEntry.NotFound", f"The network acl entry identified by {number} does not exist."
+            )
         return original(parameters)
 
     return delete
@@ -259,7 +274,9 @@ def _describe_acls(original: Callable[[Parameters], Any]) -> Callable[[Parameter
         chosen &= set(filters.get("association.network-acl-id", chosen))
         for name, field in fields.items():
             if name in filters:
-                chosen = {i for i in chosen if any(a[field] in filters[name] for a in ec2._network_acls[i]["Associations"])}
+                chosen = {
+                    i for i in chosen if any(a[field] in filters[name] for a in ec2._network_acls[i]["Associations"])
+                }
         narrowed = {k: v for k, v in parameters.items() if not k.startswith("NetworkAclId.")}
         narrowed |= {f"NetworkAclId.{index}": [acl_id] for index, acl_id in enumerate(sorted(chosen), 1)}
         return original(narrowed if chosen else {**narrowed, "NetworkAclId.1": ["acl-none"]})

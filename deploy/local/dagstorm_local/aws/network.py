@@ -35,7 +35,6 @@ DROPPED_VARIABLES = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHOR
 METADATA_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
 
 
-
 @dataclass
 class Seat:
     """One task in the network."""
@@ -55,7 +54,9 @@ class Network:
         self._scope = (account, region)
         self._gateway = gateway
         self._seats: dict[str, Seat] = {}
-        self._addresses = itertools.cycle(str(address) for address in list(ipaddress.ip_network(TASKS_CIDR).hosts())[9:])
+        self._addresses = itertools.cycle(
+            str(address) for address in list(ipaddress.ip_network(TASKS_CIDR).hosts())[9:]
+        )
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._run, daemon=True, name="task-network").start()
 
@@ -84,7 +85,9 @@ class Network:
             }
         ]
         for container in task.get("containers", []):
-            container["networkInterfaces"] = [{"attachmentId": task["attachments"][0]["id"], "privateIpv4Address": address}]
+            container["networkInterfaces"] = [
+                {"attachmentId": task["attachments"][0]["id"], "privateIpv4Address": address}
+            ]
 
     def environment(self, arn: str, environment: dict[str, str]) -> dict[str, str]:
         """The task definition's variables, with credentials, endpoints through the proxies, and metadata added."""
@@ -218,5 +221,3 @@ def _acl_of(subnet: str) -> dict[str, Any] | None:
         if any(association["SubnetId"] == subnet for association in acl["Associations"]):
             return dict(acl)
     return None
-
-

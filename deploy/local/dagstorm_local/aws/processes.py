@@ -33,7 +33,9 @@ Prepare = Callable[[str, dict[str, str]], dict[str, str]]
 class Container:
     """One process group. `status` is `running` or `exited`, as Docker says it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], labels: Mapping[str, str], log: Path, gone: Callable[[], None]):
+    def __init__(
+        self, process: subprocess.Popen[bytes], labels: Mapping[str, str], log: Path, gone: Callable[[], None]
+    ):
         self.id = uuid.uuid4().hex * 2
         self.pid = process.pid
         self.labels = dict(labels)
@@ -137,7 +139,13 @@ class ProcessClient:
         logs.mkdir(parents=True, exist_ok=True)
 
     def run(
-        self, _image: str, *, command: Sequence[str] | None, environment: dict[str, str], labels: dict[str, str], **_: object
+        self,
+        _image: str,
+        *,
+        command: Sequence[str] | None,
+        environment: dict[str, str],
+        labels: dict[str, str],
+        **_: object,
     ) -> Container:
         """Start the command of the task definition. Raises OSError if it cannot be spawned."""
         if not command:

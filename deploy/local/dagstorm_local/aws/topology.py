@@ -32,7 +32,8 @@ PEERS: dict[str, Peer] = {
     "dagster": Peer(contract.DAGSTER_GROUP, "10.0.3.10", 3000),
     "postgres": Peer(contract.DATABASE_GROUP, "10.0.4.10", 5432),
 }
-CLIENTS = (contract.WORKERS_GROUP, contract.AUTOSCALER_GROUP)
+CLIENTS = (contract.WORKERS_GROUP, contract.AUTOSCALER_GROUP)  # may reach the peers and nothing else
+INSIDERS = (contract.DAGSTER_GROUP,)  # Dagster's own tasks: may reach everything, and the peers let them in
 
 
 @dataclass(frozen=True)
@@ -75,17 +76,18 @@ def create(ec2: Any) -> Topology:
 
 
 def _rules(ec2: Any, groups: dict[str, str]) -> None:
-    """The clients may reach the peers on their ports and nothing else."""
     everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
     ports = {peer.group: peer.port for peer in PEERS.values()}
-    for client in CLIENTS:
-        ec2.revoke_security_group_egress(GroupId=groups[client], IpPermissions=[everything])
+    for client in (*CLIENTS, *INSIDERS):
+        if client in CLIENTS:
+            ec2.revoke_security_group_egress(GroupId=groups[client], IpPermissions=[everything])
         for group, port in ports.items():
             here = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port}
             there = {"GroupId": groups[group], "Description": f"{client} to {group}"}
-            ec2.authorize_security_group_egress(
-                GroupId=groups[client], IpPermissions=[{**here, "UserIdGroupPairs": [there]}]
-            )
+            if client in CLIENTS:
+                ec2.authorize_security_group_egress(
+                    GroupId=groups[client], IpPermissions=[{**here, "UserIdGroupPairs": [there]}]
+                )
             back = {"GroupId": groups[client], "Description": f"{client} to {group}"}
             ec2.authorize_security_group_ingress(
                 GroupId=groups[group], IpPermissions=[{**here, "UserIdGroupPairs": [back]}]
