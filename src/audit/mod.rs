@@ -1,0 +1,161 @@
+//! L5: the proof. The plan, the records and the census go in, a verdict comes out; it shares nothing with `decide`.
+
+mod executions;
+mod faults;
+mod submissions;
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+use crate::{
+    journal::{IllegalRecord, Record, State},
+    model::{Census, Counts, Key, TaskArn, Timestamp, Verdict},
+    plan::Plan,
+};
+
+/// What the records prove.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Audit {
+    pub verdict: Verdict,
+    pub counts: Counts,
+    /// What broke the contract. Any of them fails it.
+    pub findings: Vec<Finding>,
+    /// What is not proved. Without findings, any of them makes the verdict Unknown.
+    pub gaps: Vec<Gap>,
+    /// Steps that were started again after an attempt that never completed: recovery, no violation.
+    pub recoveries: Vec<Finding>,
+    /// What the verdict rests on.
+    pub assumptions: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FindingKind {
+    Lost,
+    Duplicated,
+    Unexpected,
+    FalselyFailed,
+    Reexecuted,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Level {
+    Run,
+    Step,
+}
+
+/// One thing that the records show, with everything that a person needs to look it up.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    pub kind: FindingKind,
+    pub level: Level,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+    pub runs: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    pub message: String,
+    /// The attempts, in the order of time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// The faults that were in place meanwhile; the one that certainly caused it stands alone and first in `message`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overlapping_faults: Vec<String>,
+}
+
+/// One start or completion of a step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    pub what: &'static str,
+    pub at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskArn>,
+}
+
+/// Something that would have to be known for a pass, and is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gap {
+    pub reason: &'static str,
+    pub message: String,
+}
+
+/// Judges one generation. `records` is the scenario's whole journal.
+///
+/// # Errors
+/// When the records contradict each other: nothing can be said then.
+pub fn audit(plan: &Plan, records: &[Record], census: &Census) -> Result<Audit, IllegalRecord> {
+    let mut state = State::default();
+    for record in records {
+        state.apply(record)?;
+    }
+    let mut audit = Audit {
+        verdict: Verdict::Unknown,
+        counts: Counts { planned: plan.arrivals.len() as u32, ..Counts::default() },
+        findings: vec![],
+        gaps: vec![],
+        recoveries: vec![],
+        assumptions: vec![],
+    };
+    let generation = state.current.filter(|generation| generation.id == plan.generation);
+    let Some(generation) = generation else {
+        audit.gap("NoRecords", format!("the journal has no records of generation {}", plan.generation));
+        return Ok(audit);
+    };
+    submissions::judge(plan, &generation, census, &mut audit);
+    executions::judge(&generation, census, &mut audit);
+    faults::judge(plan, &generation, census, &mut audit);
+    audit.assumptions = assumptions(&generation, census);
+    audit.findings.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));
+    audit.recoveries.sort_by(|a, b| (&a.key, &a.step).cmp(&(&b.key, &b.step)));
+    audit.verdict = match (audit.findings.is_empty(), audit.gaps.is_empty()) {
+        (false, _) => Verdict::Failed,
+        (true, false) => Verdict::Unknown,
+        (true, true) => Verdict::Passed,
+    };
+    Ok(audit)
+}
+
+impl Audit {
+    fn gap(&mut self, reason: &'static str, message: String) {
+        self.gaps.push(Gap { reason, message });
+    }
+
+    /// The verdict in one sentence.
+    pub fn summary(&self) -> String {
+        let counts = &self.counts;
+        match self.verdict {
+            Verdict::Failed => {
+                let first = self.findings.first().map(|finding| finding.message.as_str()).unwrap_or_default();
+                match self.findings.len() {
+                    1 => first.to_owned(),
+                    more => format!("{more} findings; the first: {first}"),
+                }
+            }
+            Verdict::Unknown | Verdict::Stopped => {
+                let gaps: Vec<&str> = self.gaps.iter().map(|gap| gap.message.as_str()).collect();
+                format!("not proved: {}", gaps.join("; "))
+            }
+            Verdict::Passed => format!(
+                "{} of {} acknowledged runs completed exactly once ({} steps, {} of them re-executed after an attempt that never completed)",
+                counts.completed, counts.acknowledged, counts.steps_completed, counts.steps_reexecuted
+            ),
+        }
+    }
+}
+
+fn assumptions(generation: &crate::journal::Generation, census: &Census) -> Vec<String> {
+    vec![
+        format!(
+            "A launch appears within the settle window of {} after its last attempt, or never.",
+            generation.target.dagster.settle
+        ),
+        format!("Dagster's event log is complete {} after the last change of a run.", generation.scenario.spec.expect.quiet),
+        format!("Executions are counted from raw step events of Dagster {}; completion records of the workers were not read.", census.dagster_version),
+    ]
+}

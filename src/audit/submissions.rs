@@ -1,0 +1,131 @@
+//! The run level: what was acknowledged against what is there.
+
+use std::collections::BTreeMap;
+
+use super::{Audit, Finding, FindingKind, Level};
+use crate::{
+    journal::{Found, Generation, SubmissionStage},
+    model::{Census, Key, RunRecord, RunStatus, StepEventKind},
+    plan::Plan,
+};
+
+pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut Audit) {
+    let mut runs: BTreeMap<Option<Key>, Vec<&RunRecord>> = BTreeMap::new();
+    for record in &census.runs {
+        runs.entry(record.run.key.clone()).or_default().push(record);
+    }
+    let mut unsettled = 0;
+    for (index, submission) in &generation.submissions {
+        audit.counts.attempted += 1;
+        let key = plan.key(*index);
+        let found = runs.remove(&Some(key.clone())).unwrap_or_default();
+        match &submission.stage {
+            SubmissionStage::Acknowledged { found: how, run_id, .. } => {
+                audit.counts.acknowledged += 1;
+                if *how == Found::LookedUp {
+                    audit.counts.indeterminate += 1;
+                    audit.counts.recovered += 1;
+                }
+                judge_acknowledged(&key, run_id, &found, audit);
+            }
+            SubmissionStage::Rejected(_) => audit.counts.rejected += 1,
+            SubmissionStage::Absent(_) => {
+                audit.counts.indeterminate += 1;
+                audit.counts.resolved_absent += 1;
+            }
+            SubmissionStage::Intended | SubmissionStage::InDoubt(_) | SubmissionStage::Deferred { .. } => {
+                audit.counts.indeterminate += 1;
+                unsettled += 1;
+            }
+        }
+        if !matches!(submission.stage, SubmissionStage::Acknowledged { .. }) && !found.is_empty() {
+            let message = format!("{key} was counted as never launched, yet Dagster has {}", ids(&found).join(", "));
+            audit.counts.unexpected += 1;
+            audit.findings.push(finding(FindingKind::Unexpected, Some(key), &found, message));
+        }
+    }
+    for (key, found) in runs {
+        let name = key.as_ref().map_or("a run without a key".to_owned(), ToString::to_string);
+        let message = format!("{name} was never attempted, yet Dagster has {}", ids(&found).join(", "));
+        audit.counts.unexpected += found.len() as u32;
+        audit.findings.push(finding(FindingKind::Unexpected, key, &found, message));
+    }
+    gaps(plan, unsettled, audit);
+}
+
+fn judge_acknowledged(key: &Key, run_id: &str, found: &[&RunRecord], audit: &mut Audit) {
+    if found.len() > 1 {
+        let message = format!("{key} was launched {} times: {}", found.len(), ids(found).join(", "));
+        audit.counts.duplicated += 1;
+        audit.findings.push(finding(FindingKind::Duplicated, Some(key.clone()), found, message));
+    }
+    if found.is_empty() {
+        let message = format!("{key} was acknowledged as run {run_id}, and Dagster has no such run");
+        audit.counts.lost += 1;
+        let mut lost = finding(FindingKind::Lost, Some(key.clone()), found, message);
+        lost.runs.push(run_id.to_owned());
+        audit.findings.push(lost);
+        return;
+    }
+    if found.iter().any(|record| record.run.status == RunStatus::Success) {
+        audit.counts.completed += 1;
+    } else if let Some(open) = found.iter().find(|record| !record.run.status.is_terminal()) {
+        audit.counts.unfinished += 1;
+        audit.gap("Unfinished", format!("run {} of {key} is still {}", open.run.run_id, open.run.status));
+    } else if found.iter().any(|record| work_was_done(record)) {
+        let message = format!("{key}: Dagster says {}, yet every step that was started completed", found[0].run.status);
+        audit.counts.falsely_failed += 1;
+        audit.findings.push(finding(FindingKind::FalselyFailed, Some(key.clone()), found, message));
+    } else {
+        let message = format!("{key} was acknowledged and ended as {}", found[0].run.status);
+        audit.counts.lost += 1;
+        audit.findings.push(finding(FindingKind::Lost, Some(key.clone()), found, message));
+    }
+}
+
+/// Every step that was started has a success, and none a failure.
+fn work_was_done(record: &RunRecord) -> bool {
+    let of = |kind: StepEventKind| record.events.iter().filter(move |event| event.kind == kind);
+    let completed = |step: &str| of(StepEventKind::Succeeded).any(|event| event.step == step);
+    of(StepEventKind::Started).count() > 0
+        && of(StepEventKind::Failed).count() == 0
+        && of(StepEventKind::Started).all(|event| completed(&event.step))
+}
+
+fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {
+    let counts = audit.counts.clone();
+    let missing = plan.arrivals.len() as u32 - counts.attempted.min(plan.arrivals.len() as u32);
+    if counts.acknowledged == 0 {
+        audit.gap("NothingAcknowledged", "no launch was acknowledged: there is nothing to prove".to_owned());
+    }
+    if missing > 0 {
+        audit.gap("NotSent", format!("{missing} of {} planned arrivals were never sent", counts.planned));
+    }
+    if unsettled > 0 {
+        audit.gap("Indeterminate", format!("the fate of {unsettled} launches is not known"));
+    }
+    if counts.rejected > 0 {
+        audit.gap("Rejected", format!("{} launches were rejected: the load was not the planned one", counts.rejected));
+    }
+    if counts.resolved_absent > 0 {
+        let count = counts.resolved_absent;
+        audit.gap("ResolvedAbsent", format!("{count} launches never arrived: the load was not the planned one"));
+    }
+}
+
+fn ids(found: &[&RunRecord]) -> Vec<String> {
+    found.iter().map(|record| record.run.run_id.clone()).collect()
+}
+
+fn finding(kind: FindingKind, key: Option<Key>, found: &[&RunRecord], message: String) -> Finding {
+    Finding {
+        kind,
+        level: Level::Run,
+        key,
+        runs: ids(found),
+        step: None,
+        message,
+        attempts: vec![],
+        overlapping_faults: vec![],
+    }
+}

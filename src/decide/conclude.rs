@@ -1,0 +1,87 @@
+//! The end: everything sent, everything healed, everything quiet.
+
+use std::time::Duration;
+
+use super::Decision;
+use crate::{
+    journal::{Conclusion, Event, FaultStage, Generation, RunCounts},
+    model::{Observation, RunStatus, RunView, Timestamp},
+    plan::Plan,
+};
+
+/// Runs that are not finished are waited for until none of them has changed for this long (or `limits.maxDuration`).
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
+    let Some(started_at) = state.started_at else {
+        if let Some(stop) = &state.stop {
+            conclude_stopped(&stop.value, decision);
+        }
+        return;
+    };
+    let looked = observation.dagster.as_ref().and_then(|seen| Some((seen.asked_at, seen.answer.fresh()?)));
+    if let Some((_, view)) = looked {
+        let runs = count(&view.runs);
+        if state.runs.as_ref().is_none_or(|known| known.value != runs) {
+            decision.notes.push(Event::Counted { runs });
+            return;
+        }
+    }
+    if !everything_is_settled(plan, state) {
+        return;
+    }
+    let ends = started_at.plus(plan.ends_at);
+    let counts = state.runs.as_ref().map(|fact| fact.value).unwrap_or_default();
+    let changed_at = state.runs.as_ref().map_or(started_at, |fact| fact.at);
+    let quiet_since = state.last_attempt_at().unwrap_or(started_at).max(changed_at);
+    if let Some(stop) = &state.stop {
+        let drained = looked.is_some_and(|(asked_at, _)| asked_at >= stop.at) && counts.unfinished() == 0;
+        let patience = quiet_since.max(stop.at).plus(plan.expect.quiet.duration());
+        if drained || now >= patience {
+            conclude_stopped(&stop.value, decision);
+        } else {
+            decision.wake(patience);
+        }
+        return;
+    }
+    let quiet = plan.expect.quiet.duration();
+    let wait = if counts.unfinished() == 0 { quiet } else { PATIENCE.max(quiet) };
+    let by_quiet = quiet_since.max(ends).plus(wait);
+    let limit = plan.max_duration.map(|limit| started_at.plus(limit).max(ends));
+    let audit_at = if counts.unfinished() == 0 { by_quiet } else { limit.map_or(by_quiet, |limit| limit.min(by_quiet)) };
+    if looked.is_some_and(|(asked_at, _)| asked_at >= audit_at) {
+        if state.audit_began_at.is_none() {
+            decision.notes.push(Event::AuditBegan);
+        } else {
+            decision.audit = true;
+        }
+    } else {
+        decision.wake(audit_at);
+    }
+}
+
+fn everything_is_settled(plan: &Plan, state: &Generation) -> bool {
+    let sent = state.stop.is_some() || state.frontier as usize >= plan.arrivals.len();
+    let healed = state.faults.values().all(|fault| fault.stage != FaultStage::Open);
+    sent && state.open.is_empty() && healed && state.faults.len() == plan.faults.len()
+}
+
+fn conclude_stopped(reason: &str, decision: &mut Decision) {
+    let conclusion = Conclusion::stopped(reason);
+    decision.notes.push(Event::Concluded { conclusion });
+}
+
+fn count(runs: &[RunView]) -> RunCounts {
+    let mut counts = RunCounts::default();
+    for run in runs {
+        match run.status {
+            RunStatus::Queued => counts.queued += 1,
+            RunStatus::Started => counts.running += 1,
+            RunStatus::Success => counts.succeeded += 1,
+            RunStatus::Failure => counts.failed += 1,
+            RunStatus::Canceled => counts.canceled += 1,
+            RunStatus::Other(_) => counts.other += 1,
+        }
+    }
+    counts
+}

@@ -1,0 +1,146 @@
+//! Faults: injected at their time within the guards, and watched until the baseline is back.
+
+use std::time::Duration;
+
+use super::{AWS_SETTLE, Act, Decision, Purpose};
+use crate::{
+    fault::{Aim, Aiming, Progress},
+    journal::{Event, FaultStage, FaultState, Generation},
+    model::{Observation, Outcome, Timestamp},
+    plan::{Plan, PlannedFault},
+};
+
+/// Targets are chosen by a look that is not older than this.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Injects what is due. A fault that cannot be injected while the load lasts is skipped, with the reason.
+pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
+    let Some(started_at) = state.started_at else { return };
+    for (number, planned) in plan.faults.iter().enumerate() {
+        if state.faults.contains_key(&planned.id) {
+            continue;
+        }
+        let due = started_at.plus(planned.offset);
+        let skip = |reason: String| Event::FaultSkipped { fault: planned.id.clone(), reason };
+        if state.stop.is_some() {
+            decision.notes.push(skip("the scenario was stopped first".to_owned()));
+        } else if due > now {
+            decision.wake(due);
+        } else if shares_targets(plan, state, number) {
+            // Two faults on one service would blur whose recovery is measured: the later one waits.
+            expire(plan, started_at, now, "an earlier fault on the same service is not healed", skip, decision);
+        } else {
+            match aim(plan, state, planned, observation, now) {
+                Aim::Ready { targets, inject, undo } => {
+                    for (effect, what) in inject.iter().enumerate() {
+                        let purpose = Purpose::Inject { fault: planned.id.clone(), effect: effect as u32 };
+                        decision.acts.push(Act { purpose, effect: what.clone() });
+                    }
+                    decision.intents.push(Event::FaultIntended { fault: planned.id.clone(), targets, inject, undo });
+                    // One fault a pass: the next is judged by the state that this one leaves.
+                    return;
+                }
+                Aim::Wait(reason) => expire(plan, started_at, now, &reason, skip, decision),
+                Aim::Never(reason) => decision.notes.push(skip(reason)),
+            }
+        }
+    }
+}
+
+fn expire(
+    plan: &Plan,
+    started_at: Timestamp,
+    now: Timestamp,
+    reason: &str,
+    skip: impl Fn(String) -> Event,
+    decision: &mut Decision,
+) {
+    let ends = started_at.plus(plan.ends_at);
+    if now >= ends {
+        decision.notes.push(skip(format!("the load ended before it could be injected: {reason}")));
+    } else {
+        decision.wake(ends);
+    }
+}
+
+fn shares_targets(plan: &Plan, state: &Generation, number: usize) -> bool {
+    let query = plan.faults[number].fault.query(&state.target);
+    plan.faults[..number].iter().any(|earlier| {
+        let open = state.faults.get(&earlier.id).is_some_and(|fault| fault.stage == FaultStage::Open);
+        open && earlier.fault.query(&state.target) == query
+    })
+}
+
+fn aim(plan: &Plan, state: &Generation, planned: &PlannedFault, observation: &Observation, now: Timestamp) -> Aim {
+    planned.fault.aim(&Aiming {
+        target: &state.target,
+        observation,
+        not_before: now.minus(FRESH),
+        seed: plan.seed,
+        stream: planned.stream,
+        reason: format!("dagstorm {}/{}/{}", plan.scenario, plan.generation, planned.id),
+    })
+}
+
+/// Watches every open fault. It comes before anything else, also in a generation that was stopped.
+pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
+    for (id, fault) in state.faults.iter().filter(|(_, fault)| fault.stage == FaultStage::Open) {
+        let planned = plan.fault(id).expect("a fault of the journal is a fault of its plan");
+        let progress = planned.fault.progress(&state.target, &fault.targets, observation, fault.last_attempt_at);
+        let Some(asked_at) = asked_at(planned, state, observation) else { continue };
+        let gone = matches!(progress, Progress::Broken | Progress::Steady);
+        if gone && fault.seen_at.is_none() {
+            decision.notes.push(Event::FaultSeen { fault: id.clone(), asked_at });
+        }
+        if progress == Progress::Steady && fault.steady_at.is_none() {
+            decision.notes.push(Event::FaultSteady { fault: id.clone(), asked_at });
+        }
+        let window = fault.last_attempt_at.plus(AWS_SETTLE);
+        let may_inject = may_inject(plan, state, now);
+        let settled = asked_at >= window;
+        match progress {
+            Progress::Steady if settled => decision.notes.push(Event::Healed { fault: id.clone(), asked_at }),
+            // The targets never went, and will not go any more: there is nothing to heal.
+            Progress::NotYet if settled && (!may_inject || is_refused(fault)) => {
+                decision.notes.push(Event::Healed { fault: id.clone(), asked_at });
+            }
+            Progress::NotYet if may_inject => inject_again(id, fault, now, decision),
+            Progress::Steady | Progress::NotYet | Progress::Broken | Progress::Unseen => decision.wake(window),
+        }
+    }
+}
+
+fn asked_at(planned: &PlannedFault, state: &Generation, observation: &Observation) -> Option<Timestamp> {
+    match planned.fault.query(&state.target)? {
+        crate::model::Query::Service { service } => observation.services.get(&service).map(|seen| seen.asked_at),
+        crate::model::Query::Queue => observation.queue.as_ref().map(|seen| seen.asked_at),
+        crate::model::Query::Dagster { .. } => observation.dagster.as_ref().map(|seen| seen.asked_at),
+    }
+}
+
+fn may_inject(plan: &Plan, state: &Generation, now: Timestamp) -> bool {
+    state.stop.is_none() && state.started_at.is_some_and(|started_at| now < started_at.plus(plan.ends_at))
+}
+
+fn is_refused(fault: &FaultState) -> bool {
+    fault.outcomes.iter().all(|outcome| matches!(outcome, Some(Outcome::Refused { retry: false, .. })))
+}
+
+/// Sends again what may not have arrived: stopping a task twice does no more than stopping it once.
+fn inject_again(id: &crate::model::FaultId, fault: &FaultState, now: Timestamp, decision: &mut Decision) {
+    let overdue = fault.last_attempt_at.plus(AWS_SETTLE);
+    for (number, (effect, outcome)) in fault.inject.iter().zip(&fault.outcomes).enumerate() {
+        let again = match outcome {
+            Some(Outcome::Done(_) | Outcome::Refused { retry: false, .. }) => false,
+            Some(Outcome::Unknown { .. } | Outcome::Refused { retry: true, .. }) => now >= fault.last_attempt_at.plus(FRESH),
+            None => now >= overdue,
+        };
+        if again {
+            let number = number as u32;
+            decision.intents.push(Event::InjectIntended { fault: id.clone(), effect: number });
+            let purpose = Purpose::Inject { fault: id.clone(), effect: number };
+            decision.acts.push(Act { purpose, effect: effect.clone() });
+        }
+    }
+    decision.wake(if now < overdue { now.plus(FRESH).min(overdue) } else { now.plus(FRESH) });
+}

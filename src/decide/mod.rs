@@ -1,0 +1,104 @@
+//! L5: what to do next. Pure: the plan, the state, what was seen and the time go in; a decision comes out.
+
+mod conclude;
+mod inject;
+mod ready;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::{
+    journal::{Event, FaultStage, Found, Generation},
+    model::{Effect, FaultId, Observation, Outcome, Query, Receipt, Timestamp},
+    plan::Plan,
+};
+
+/// What a pass wants. Events are appended and durable before any act is sent.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Decision {
+    /// What is now known.
+    pub notes: Vec<Event>,
+    /// What is about to be done.
+    pub intents: Vec<Event>,
+    pub acts: Vec<Act>,
+    /// What has to be looked at now.
+    pub looks: Vec<Query>,
+    /// Whether the records can be read and judged now.
+    pub audit: bool,
+    /// When to decide again if nothing happens before.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// One effect to send, and what it is for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Act {
+    pub purpose: Purpose,
+    pub effect: Effect,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    Submit { index: u32, attempt: u32 },
+    Inject { fault: FaultId, effect: u32 },
+}
+
+/// The longest that one AWS call can be in flight, and a margin: what it has not done by then it will not do.
+pub const AWS_SETTLE: Duration = Duration::from_secs(15);
+
+impl Decision {
+    /// Asks for another pass at `instant`, unless an earlier one is wanted.
+    fn wake(&mut self, instant: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(instant, |earlier| earlier.min(instant)));
+    }
+
+    fn is_settled(&self) -> bool {
+        self.notes.is_empty() && self.intents.is_empty()
+    }
+}
+
+/// Decides. Every call with the same arguments gives the same answer.
+pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp) -> Decision {
+    let mut decision = Decision::default();
+    if state.concluded.is_some() {
+        return decision;
+    }
+    ready::decide(plan, state, observation, now, &mut decision);
+    inject::heal(plan, state, observation, now, &mut decision);
+    if state.started_at.is_some() {
+        submit::decide(plan, state, observation, now, &mut decision);
+        inject::decide(plan, state, observation, now, &mut decision);
+    }
+    // Notes change the state that a conclusion is drawn from: it is drawn in the next pass, when they are durable.
+    if decision.is_settled() {
+        conclude::decide(plan, state, observation, now, &mut decision);
+    }
+    decision
+}
+
+/// The event that records what came of an act; `None` if its fate became known in another way meanwhile.
+pub fn outcome(state: &Generation, purpose: &Purpose, outcome: Outcome) -> Option<Event> {
+    match purpose {
+        Purpose::Submit { index, attempt } => {
+            let submission = state.submissions.get(index)?;
+            if submission.attempts != *attempt || submission.is_settled() {
+                return None;
+            }
+            Some(match outcome {
+                Outcome::Done(Receipt::Launched { run_id }) => {
+                    Event::Submitted { index: *index, run_id, found: Found::Acknowledged }
+                }
+                Outcome::Done(Receipt::Stopping | Receipt::Published) => {
+                    Event::SubmitInDoubt { index: *index, reason: "the answer was not a launch's".to_owned() }
+                }
+                Outcome::Refused { reason, retry } => Event::SubmitRefused { index: *index, reason, retry },
+                Outcome::Unknown { reason } => Event::SubmitInDoubt { index: *index, reason },
+            })
+        }
+        Purpose::Inject { fault, effect } => {
+            let open = state.faults.get(fault)?.stage == FaultStage::Open;
+            open.then(|| Event::InjectTried { fault: fault.clone(), effect: *effect, outcome })
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What has to be looked at, whether everything that the scenario needs can be used, and the start.
+
+use std::time::Duration;
+
+use super::Decision;
+use crate::{
+    journal::{Dependency, Event, Found, Generation},
+    model::{DagsterView, Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
+    plan::Plan,
+};
+
+/// How often to look while all is well …
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// … and how seldom at most while it is not.
+const LOOK_SELDOM: Duration = Duration::from_secs(10);
+/// A look at many runs costs the server more: so many runs add a second.
+const RUNS_A_SECOND: usize = 500;
+/// A service is looked at this long before a fault that needs it.
+const LOOK_AHEAD: Duration = Duration::from_secs(5);
+
+pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
+    look_at_dagster(plan, state, observation, now, decision);
+    look_at_services(plan, state, observation, now, decision);
+    note_dagster(state, observation, decision);
+    note_services(state, observation, decision);
+    if state.started_at.is_none() && state.stop.is_none() && decision.notes.is_empty() {
+        start(plan, state, observation, now, decision);
+    }
+}
+
+fn look_at_dagster(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
+    let runs = observation.dagster.as_ref().and_then(|seen| seen.answer.fresh()).map_or(0, |view| view.runs.len());
+    let pace = LOOK_EVERY + Duration::from_secs((runs / RUNS_A_SECOND) as u64);
+    let due = next_look(state, &Dependency::Dagster, observation.dagster.as_ref().map(|seen| seen.asked_at), pace, now);
+    if due <= now {
+        let jobs = if state.started_at.is_none() { plan.jobs.clone() } else { vec![] };
+        decision.looks.push(Query::Dagster { scenario: plan.scenario.clone(), generation: plan.generation.clone(), jobs });
+    } else {
+        decision.wake(due);
+    }
+}
+
+fn look_at_services(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
+    for (fault, query) in plan.faults.iter().filter_map(|fault| Some((fault, fault.fault.query(&state.target)?))) {
+        let Query::Service { service } = &query else { continue };
+        let known = state.faults.get(&fault.id);
+        let open = known.is_some_and(|fault| fault.stage == crate::journal::FaultStage::Open);
+        let begins = state.started_at.map(|started| started.plus(fault.offset).minus(LOOK_AHEAD));
+        let wanted = open || (known.is_none() && state.stop.is_none() && begins.is_none_or(|begins| begins <= now));
+        if !wanted {
+            if let (None, Some(begins), None) = (known, begins, &state.stop) {
+                decision.wake(begins);
+            }
+            continue;
+        }
+        let asked_at = observation.services.get(service).map(|seen| seen.asked_at);
+        let due = next_look(state, &Dependency::Service(service.clone()), asked_at, LOOK_EVERY, now);
+        if due > now {
+            decision.wake(due);
+        } else if !decision.looks.contains(&query) {
+            decision.looks.push(query);
+        }
+    }
+}
+
+/// When to look again. The longer something cannot be used, the less often it is asked.
+fn next_look(
+    state: &Generation,
+    dependency: &Dependency,
+    asked_at: Option<Timestamp>,
+    pace: Duration,
+    now: Timestamp,
+) -> Timestamp {
+    let Some(asked_at) = asked_at else { return now };
+    let pace = match state.unready.get(dependency).or(state.unready.get(&Dependency::Jobs)) {
+        Some(fact) => (now.since(fact.at) / 4).clamp(pace, LOOK_SELDOM.max(pace)),
+        None => pace,
+    };
+    asked_at.plus(pace)
+}
+
+fn note_dagster(state: &Generation, observation: &Observation, decision: &mut Decision) {
+    let Some(seen) = &observation.dagster else { return };
+    note(state, Dependency::Dagster, seen, decision);
+    if state.started_at.is_some() {
+        return;
+    }
+    let Seen::Fresh(view) = &seen.answer else { return };
+    if view.missing_jobs.is_empty() {
+        note_readied(state, Dependency::Jobs, decision);
+    } else {
+        let message = format!(
+            "code location `{}` has no job {}",
+            state.target.dagster.location,
+            view.missing_jobs.iter().map(|job| format!("`{job}`")).collect::<Vec<_>>().join(", ")
+        );
+        note_unready(state, Dependency::Jobs, &Why { kind: WhyKind::NotFound, message }, decision);
+    }
+}
+
+fn note_services(state: &Generation, observation: &Observation, decision: &mut Decision) {
+    for (service, seen) in &observation.services {
+        note(state, Dependency::Service(service.clone()), seen, decision);
+    }
+}
+
+fn note<T>(state: &Generation, dependency: Dependency, seen: &Timed<T>, decision: &mut Decision) {
+    match &seen.answer {
+        Seen::Fresh(_) => note_readied(state, dependency, decision),
+        Seen::Unavailable(why) => note_unready(state, dependency, why, decision),
+    }
+}
+
+fn note_readied(state: &Generation, dependency: Dependency, decision: &mut Decision) {
+    if state.unready.contains_key(&dependency) {
+        decision.notes.push(Event::Readied { dependency });
+    }
+}
+
+/// Notes a change only: the words of a message may differ with every try.
+fn note_unready(state: &Generation, dependency: Dependency, why: &Why, decision: &mut Decision) {
+    if state.unready.get(&dependency).is_none_or(|known| known.value.kind != why.kind) {
+        decision.notes.push(Event::Unready { dependency, why: why.clone() });
+    }
+}
+
+fn start(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
+    let Some((asked_at, dagster)) = observation
+        .dagster
+        .as_ref()
+        .filter(|seen| seen.asked_at >= state.accepted_at)
+        .and_then(|seen| Some((seen.asked_at, seen.answer.fresh()?)))
+    else {
+        return;
+    };
+    if !dagster.missing_jobs.is_empty() || !services_are_known(plan, state, observation, decision) {
+        return;
+    }
+    let adopted = adopted(plan, dagster);
+    // A predecessor may have lost its disk a moment ago: what it sent last can still appear for one settle.
+    let window = state.accepted_at.plus(state.target.dagster.settle.duration());
+    if !adopted.is_empty() && asked_at < window {
+        decision.wake(window);
+        return;
+    }
+    let began = dagster.runs.iter().filter_map(|run| run.generation_started).min();
+    let at = if adopted.is_empty() { now } else { began.unwrap_or(now).min(now) };
+    decision.notes.push(Event::Started { at, dagster_version: dagster.version.clone() });
+    decision.notes.extend(adopted);
+}
+
+fn services_are_known(plan: &Plan, state: &Generation, observation: &Observation, decision: &mut Decision) -> bool {
+    for fault in &plan.faults {
+        match fault.fault.query(&state.target) {
+            Some(Query::Service { service }) => {
+                if observation.services.get(&service).is_none_or(|seen| seen.answer.fresh().is_none()) {
+                    return false;
+                }
+            }
+            Some(Query::Dagster { .. } | Query::Queue) => {}
+            None => {
+                let message = format!("fault `{}`: the target names no such service", fault.id.name);
+                let why = Why { kind: WhyKind::NotFound, message };
+                note_unready(state, Dependency::Service(fault.id.name.clone()), &why, decision);
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// The runs that Dagster has already, each key once.
+fn adopted(plan: &Plan, dagster: &DagsterView) -> Vec<Event> {
+    let mut runs: Vec<_> = dagster
+        .runs
+        .iter()
+        .filter_map(|run| Some((run.key.as_ref()?, run)))
+        .filter(|(key, _)| **key == plan.key(key.index) && (key.index as usize) < plan.arrivals.len())
+        .collect();
+    runs.sort_by_key(|(key, run)| (key.index, run.run_id.clone()));
+    runs.dedup_by_key(|(key, _)| key.index);
+    runs.into_iter()
+        .map(|(key, run)| Event::Submitted { index: key.index, run_id: run.run_id.clone(), found: Found::Adopted })
+        .collect()
+}

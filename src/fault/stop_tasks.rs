@@ -1,0 +1,271 @@
+//! `stopTasks`: ECS StopTask on some tasks of a service; the service's scheduler starts the replacements.
+
+use std::{fmt, str::FromStr};
+
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize, de};
+
+use super::{Aim, Aiming, Progress};
+use crate::model::{
+    Effect, Guard, Observation, Query, Target, TaskView, Timestamp, Undo, target::Amount, time::as_string,
+};
+
+/// Stops tasks of the service behind a role of the target.
+///
+/// It needs no undo of ours: ECS replaces the tasks of a service. It is healed when the service runs as many tasks as
+/// it wants and none of the targets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StopTasks {
+    /// A role of the target's `ecs.services`.
+    pub service: String,
+    #[serde(default)]
+    pub pick: Pick,
+}
+
+/// How many tasks: `one`, `all`, a number or a share such as `30%` (rounded up to at least one, then capped by the guard).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pick {
+    #[default]
+    One,
+    All,
+    Some(Amount),
+}
+
+impl StopTasks {
+    fn service<'a>(&self, target: &'a Target) -> Option<&'a str> {
+        target.ecs.as_ref()?.service(&self.service)
+    }
+
+    pub fn describe(&self) -> String {
+        format!("stop {} of {}", self.pick, self.service)
+    }
+
+    pub fn query(&self, target: &Target) -> Option<Query> {
+        Some(Query::Service { service: self.service(target)?.to_owned() })
+    }
+
+    pub fn aim(&self, aiming: &Aiming<'_>) -> Aim {
+        let Some(service) = self.service(aiming.target) else {
+            return Aim::Never(format!("the target names no service for the role `{}`", self.service));
+        };
+        let Some(seen) = aiming.observation.services.get(service) else {
+            return Aim::Wait(format!("service {service} was not looked at yet"));
+        };
+        if seen.asked_at < aiming.not_before {
+            return Aim::Wait(format!("the last look at service {service} is too old"));
+        }
+        let view = match &seen.answer {
+            crate::model::Seen::Fresh(view) => view,
+            crate::model::Seen::Unavailable(why) => return Aim::Wait(format!("service {service}: {why}")),
+        };
+        let guard = &aiming.target.guard;
+        let alive: Vec<&TaskView> = view.tasks.iter().filter(|task| task.running && !task.stopping).collect();
+        let mut allowed: Vec<TaskView> =
+            alive.iter().filter(|task| permits(guard, task)).map(|task| (*task).clone()).collect();
+        if allowed.is_empty() {
+            return Aim::Wait(match alive.len() {
+                0 => format!("service {service} runs no task"),
+                running => format!("none of the {running} running tasks of service {service} is permitted by the guard"),
+            });
+        }
+        let running = alive.len() as u32;
+        let wanted = self.pick.of(running);
+        let spare = running.saturating_sub(guard.min_healthy);
+        let cap = guard.max_affected.map_or(running, |limit| limit.cap(running)).min(spare);
+        let count = wanted.min(cap);
+        if count == 0 {
+            return Aim::Wait(format!(
+                "service {service} runs {running} tasks: the guard lets none be stopped (minHealthy {}, maxAffected {})",
+                guard.min_healthy,
+                guard.max_affected.map_or("unset".to_owned(), |limit| Pick::Some(limit).to_string()),
+            ));
+        }
+        allowed.sort_by(|a, b| a.arn.cmp(&b.arn));
+        allowed.shuffle(&mut aiming.rng());
+        allowed.truncate(count as usize);
+        let inject = allowed
+            .iter()
+            .map(|task| Effect::StopTask { task: task.arn.clone(), reason: aiming.reason.clone() })
+            .collect();
+        Aim::Ready { targets: allowed, inject, undo: Undo { effects: vec![], steady: Some(service.to_owned()) } }
+    }
+
+    pub fn progress(&self, target: &Target, targets: &[TaskView], observation: &Observation, since: Timestamp) -> Progress {
+        let view = self.service(target).and_then(|service| observation.services.get(service));
+        let Some((asked_at, view)) = view.and_then(|seen| Some((seen.asked_at, seen.answer.fresh()?))) else {
+            return Progress::Unseen;
+        };
+        if asked_at < since {
+            return Progress::Unseen;
+        }
+        let alive = |task: &&TaskView| task.running && !task.stopping;
+        if view.tasks.iter().filter(alive).any(|task| targets.iter().any(|gone| gone.arn == task.arn)) {
+            return Progress::NotYet;
+        }
+        let steady = view.tasks.iter().filter(alive).count() as u32;
+        if view.desired > 0 && steady >= view.desired { Progress::Steady } else { Progress::Broken }
+    }
+}
+
+/// Whether the guard lets this task be a target: the account, the region and every required tag.
+fn permits(guard: &Guard, task: &TaskView) -> bool {
+    let place = task.arn.region_and_account();
+    let same = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|name| found == Some(name));
+    same(&guard.region, place.map(|(region, _)| region))
+        && same(&guard.account, place.map(|(_, account)| account))
+        && guard.require_tag.iter().all(|(tag, value)| task.tags.get(tag) == Some(value))
+}
+
+impl Pick {
+    fn of(self, running: u32) -> u32 {
+        match self {
+            Self::One => 1,
+            Self::All => running,
+            Self::Some(amount) => amount.of(running),
+        }
+    }
+}
+
+impl FromStr for Pick {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no pick: write `one`, `all`, a number such as `2`, or a share such as `30%`");
+        match text {
+            "one" => return Ok(Self::One),
+            "all" => return Ok(Self::All),
+            _ => {}
+        }
+        let (digits, percent) = text.strip_suffix('%').map_or((text, false), |digits| (digits, true));
+        let number: u32 = digits.parse().map_err(|_| wrong())?;
+        match (number, percent) {
+            (0, _) => Err(format!("`{text}`: a pick of nothing is no fault")),
+            (101.., true) => Err(format!("`{text}`: a share is 100% at most")),
+            (share, true) => Ok(Self::Some(Amount::Percent(share))),
+            (count, false) => Ok(Self::Some(Amount::Count(count))),
+        }
+    }
+}
+
+impl fmt::Display for Pick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One => f.write_str("one"),
+            Self::All => f.write_str("all"),
+            Self::Some(Amount::Count(count)) => write!(f, "{count}"),
+            Self::Some(Amount::Percent(share)) => write!(f, "{share}%"),
+        }
+    }
+}
+
+as_string!(Pick);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Seen, ServiceView, TaskArn, Timed};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    fn target(guard: &str) -> Target {
+        serde_json::from_str(&format!(
+            r#"{{"name":"local","dagster":{{"url":"http://x/graphql","location":"demo","repository":"r","requestTimeout":"5s","settle":"15s"}},
+                "ecs":{{"cluster":"demo","services":{{"workers":"taskiq-worker"}}}},"guard":{guard}}}"#
+        ))
+        .expect("a target")
+    }
+
+    fn task(id: &str, ready: bool) -> TaskView {
+        let arn = TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id}"));
+        let tags = [("ready".to_owned(), ready.to_string())].into_iter().collect();
+        TaskView { arn, running: true, stopping: false, tags }
+    }
+
+    fn seen(asked_at: Timestamp, desired: u32, tasks: Vec<TaskView>) -> Observation {
+        let view = ServiceView { desired, running: tasks.len() as u32, tasks };
+        let timed = Timed { asked_at, answer: Seen::Fresh(view) };
+        Observation { services: [("taskiq-worker".to_owned(), timed)].into(), ..Observation::default() }
+    }
+
+    fn aim(pick: &str, guard: &str, observation: &Observation) -> Aim {
+        let fault = StopTasks { service: "workers".to_owned(), pick: pick.parse().expect("a pick") };
+        let target = target(guard);
+        fault.aim(&Aiming { target: &target, observation, not_before: at(10), seed: 7, stream: 1, reason: "s/g/kill#1".to_owned() })
+    }
+
+    fn chosen(aim: Aim) -> Result<usize, String> {
+        match aim {
+            Aim::Ready { targets, inject, undo } => {
+                assert_eq!(targets.len(), inject.len());
+                assert_eq!(undo.steady.as_deref(), Some("taskiq-worker"));
+                Ok(targets.len())
+            }
+            Aim::Wait(reason) | Aim::Never(reason) => Err(reason),
+        }
+    }
+
+    #[test]
+    fn picks_are_rounded_up_then_capped() {
+        let five = seen(at(10), 5, ["a", "b", "c", "d", "e"].map(|id| task(id, true)).to_vec());
+        for (pick, guard, count) in [
+            ("one", "{}", Ok(1)),
+            ("all", "{}", Ok(5)),
+            ("30%", "{}", Ok(2)),
+            ("10%", "{}", Ok(1)),
+            ("9", "{}", Ok(5)),
+            ("all", r#"{"minHealthy":1}"#, Ok(4)),
+            ("all", r#"{"maxAffected":{"percent":50}}"#, Ok(3)),
+            ("all", r#"{"maxAffected":{"count":2},"minHealthy":4}"#, Ok(1)),
+            ("one", r#"{"minHealthy":5}"#, Err("minHealthy 5")),
+            ("one", r#"{"requireTag":{"ready":"true"}}"#, Ok(1)),
+            ("one", r#"{"requireTag":{"ready":"false"}}"#, Err("permitted by the guard")),
+            ("one", r#"{"account":"111111111111"}"#, Err("permitted by the guard")),
+            ("one", r#"{"region":"eu-west-1"}"#, Err("permitted by the guard")),
+            ("one", r#"{"region":"us-east-1","account":"000000000000"}"#, Ok(1)),
+        ] {
+            match (chosen(aim(pick, guard, &five)), count) {
+                (Ok(found), Ok(wanted)) => assert_eq!(found, wanted, "{pick} {guard}"),
+                (Err(found), Err(wanted)) => assert!(found.contains(wanted), "{pick} {guard}: {found}"),
+                (found, wanted) => panic!("{pick} {guard}: {found:?} instead of {wanted:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn no_look_no_aim() {
+        let old = seen(at(9), 1, vec![task("a", true)]);
+        let none = seen(at(10), 1, vec![]);
+        for observation in [Observation::default(), old, none] {
+            assert!(matches!(aim("one", "{}", &observation), Aim::Wait(_)));
+        }
+    }
+
+    #[test]
+    fn steady_needs_replacements() {
+        let fault = StopTasks { service: "workers".to_owned(), pick: Pick::One };
+        let (target, gone) = (target("{}"), [task("a", true)]);
+        let stopping = TaskView { stopping: true, ..task("a", true) };
+        for (observation, expected) in [
+            (seen(at(9), 2, vec![task("b", true), task("c", true)]), Progress::Unseen),
+            (seen(at(10), 2, vec![task("a", true), task("b", true)]), Progress::NotYet),
+            (seen(at(10), 2, vec![stopping, task("b", true)]), Progress::Broken),
+            (seen(at(10), 2, vec![task("b", true)]), Progress::Broken),
+            (seen(at(10), 2, vec![task("b", true), task("c", true)]), Progress::Steady),
+        ] {
+            assert_eq!(fault.progress(&target, &gone, &observation, at(10)), expected);
+        }
+    }
+
+    #[test]
+    fn picks_read_and_print() {
+        for text in ["one", "all", "3", "30%"] {
+            assert_eq!(text.parse::<Pick>().expect(text).to_string(), text);
+        }
+        for text in ["0", "0%", "101%", "some", "-1", ""] {
+            assert!(text.parse::<Pick>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What is written down.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{
+        Counts, Effect, FaultId, GenerationId, Outcome, Target, TaskView, Timestamp, Undo, Verdict, Why,
+    },
+    spec::Scenario,
+};
+
+/// One line of a journal. `epoch` is the writer's: it grows with every operator that takes the data folder over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    pub seq: u64,
+    pub at: Timestamp,
+    pub epoch: u64,
+    pub event: Event,
+}
+
+/// What happened, or what is about to be done. An intent is durable before its effect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// A generation begins its life. Holds all that carrying out and healing need: the files are never needed again.
+    Accepted { generation: GenerationId, scenario: Box<Scenario>, target: Box<Target> },
+    /// The target was edited before anything had been sent to the old one.
+    Retargeted { target: Box<Target> },
+    /// Something that the scenario needs cannot be used …
+    Unready { dependency: Dependency, why: Why },
+    /// … and now it can.
+    Readied { dependency: Dependency },
+    /// Offsets count from `at`. Runs that Dagster had before (a lost disk) came with their own start.
+    Started { at: Timestamp, dagster_version: String },
+    /// About to launch. `attempt` counts from 1; the key stays the same.
+    SubmitIntended { index: u32, attempt: u32 },
+    /// Dagster has the run.
+    Submitted { index: u32, run_id: String, found: Found },
+    /// Dagster certainly does not have the run.
+    SubmitRefused { index: u32, reason: String, retry: bool },
+    /// Nobody knows: look it up.
+    SubmitInDoubt { index: u32, reason: String },
+    /// It was looked up a settle after its last attempt, is absent, and will not be sent again.
+    SubmitAbsent { index: u32, reason: String },
+    /// About to inject. The way back is recorded first.
+    FaultIntended { fault: FaultId, targets: Vec<TaskView>, inject: Vec<Effect>, undo: Undo },
+    /// About to send the injection's effect of this index once more: what came of it is not known.
+    InjectIntended { fault: FaultId, effect: u32 },
+    /// What came of the injection's effect of this index.
+    InjectTried { fault: FaultId, effect: u32, outcome: Outcome },
+    /// A look asked at `asked_at` showed the fault in place.
+    FaultSeen { fault: FaultId, asked_at: Timestamp },
+    /// A look asked at `asked_at` was the first to show the baseline again.
+    FaultSteady { fault: FaultId, asked_at: Timestamp },
+    /// A look asked at least one settle after the last attempt showed the baseline.
+    Healed { fault: FaultId, asked_at: Timestamp },
+    /// The fault was never injected, and will not be.
+    FaultSkipped { fault: FaultId, reason: String },
+    /// The runs of the generation, counted by status; written when it changes.
+    Counted { runs: RunCounts },
+    /// The manifest was deleted or edited: no more arrivals, heal, drain.
+    StopRequested { reason: String },
+    /// Everything is quiet: the records are read and judged.
+    AuditBegan,
+    /// Nothing more happens to this generation.
+    Concluded { conclusion: Conclusion },
+}
+
+/// What a scenario rests on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Dependency {
+    Dagster,
+    Jobs,
+    Service(String),
+}
+
+impl fmt::Display for Dependency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dagster => f.write_str("Dagster"),
+            Self::Jobs => f.write_str("Jobs"),
+            Self::Service(_) => f.write_str("Service"),
+        }
+    }
+}
+
+/// How a run became known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Found {
+    /// Dagster acknowledged the launch.
+    Acknowledged,
+    /// The answer was lost; a look-up by tag found it.
+    LookedUp,
+    /// It was there before this data folder knew of it.
+    Adopted,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunCounts {
+    pub queued: u32,
+    pub running: u32,
+    pub succeeded: u32,
+    pub failed: u32,
+    pub canceled: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub other: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl RunCounts {
+    pub fn unfinished(&self) -> u32 {
+        self.queued + self.running + self.other
+    }
+
+    pub fn done(&self) -> u32 {
+        self.succeeded + self.failed + self.canceled
+    }
+
+    pub fn total(&self) -> u32 {
+        self.unfinished() + self.done()
+    }
+}
+
+/// The end of a generation. The report's files were complete before this was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Conclusion {
+    pub verdict: Verdict,
+    /// One sentence for people.
+    pub message: String,
+    /// What the audit counted; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    /// The first findings, gaps and recoveries, a sentence each; the report has all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recoveries: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assumptions: Vec<String>,
+}
+
+impl Conclusion {
+    /// The end of a generation that was stopped before there was anything to judge.
+    pub fn stopped(reason: &str) -> Self {
+        Self {
+            verdict: Verdict::Stopped,
+            message: reason.to_owned(),
+            counts: None,
+            findings: vec![],
+            gaps: vec![],
+            recoveries: vec![],
+            assumptions: vec![],
+        }
+    }
+}

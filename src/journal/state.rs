@@ -1,0 +1,410 @@
+//! What the records of one scenario add up to. Replaying them gives the same state as living through them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::record::{Conclusion, Dependency, Event, Found, Record, RunCounts};
+use crate::{
+    model::{Effect, FaultId, GenerationId, Outcome, Target, TaskView, Timestamp, Undo, Why},
+    spec::Scenario,
+};
+
+/// One scenario's state: its past generations, and the one that lives.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct State {
+    /// The sequence number that the next record must have.
+    pub next_seq: u64,
+    /// The highest epoch seen.
+    pub epoch: u64,
+    pub current: Option<Generation>,
+    /// Generations that concluded, the oldest first. None of them ever runs again.
+    pub past: Vec<Summary>,
+    pub concluded: BTreeSet<GenerationId>,
+}
+
+/// What stays of a generation that concluded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    pub generation: GenerationId,
+    pub accepted_at: Timestamp,
+    pub concluded_at: Timestamp,
+    pub conclusion: Conclusion,
+}
+
+/// One generation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generation {
+    pub id: GenerationId,
+    pub scenario: Scenario,
+    pub target: Target,
+    pub accepted_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub dagster_version: Option<String>,
+    /// What cannot be used now, and since when.
+    pub unready: BTreeMap<Dependency, Fact<Why>>,
+    /// When the set of what is unready last became empty or ceased to be.
+    pub readiness_changed_at: Timestamp,
+    pub submissions: BTreeMap<u32, Submission>,
+    /// The submissions whose fate is not known for good.
+    pub open: BTreeSet<u32>,
+    /// The lowest index that was never attempted.
+    pub frontier: u32,
+    pub faults: BTreeMap<FaultId, FaultState>,
+    pub runs: Option<Fact<RunCounts>>,
+    pub stop: Option<Fact<String>>,
+    pub audit_began_at: Option<Timestamp>,
+    pub concluded: Option<Fact<Conclusion>>,
+}
+
+/// Something that was written down, and when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact<T> {
+    pub at: Timestamp,
+    pub value: T,
+}
+
+/// One key's way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    pub first_attempt_at: Timestamp,
+    pub last_attempt_at: Timestamp,
+    pub attempts: u32,
+    pub stage: SubmissionStage,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SubmissionStage {
+    /// Intended; no outcome is written yet. After a crash it is as good as in doubt.
+    Intended,
+    InDoubt(String),
+    /// Refused at this instant; the same key will be sent again.
+    Deferred { at: Timestamp, reason: String },
+    Acknowledged { at: Timestamp, run_id: String, found: Found },
+    Rejected(String),
+    Absent(String),
+}
+
+impl Submission {
+    /// Whether its fate is known for good.
+    pub fn is_settled(&self) -> bool {
+        match self.stage {
+            SubmissionStage::Intended | SubmissionStage::InDoubt(_) | SubmissionStage::Deferred { .. } => false,
+            SubmissionStage::Acknowledged { .. } | SubmissionStage::Rejected(_) | SubmissionStage::Absent(_) => true,
+        }
+    }
+}
+
+/// One fault's way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaultState {
+    pub targets: Vec<TaskView>,
+    pub inject: Vec<Effect>,
+    pub undo: Undo,
+    pub intended_at: Timestamp,
+    /// The last instant at which an injection was intended or tried.
+    pub last_attempt_at: Timestamp,
+    /// What came of each effect of the injection; `None`: nothing yet.
+    pub outcomes: Vec<Option<Outcome>>,
+    pub seen_at: Option<Timestamp>,
+    pub steady_at: Option<Timestamp>,
+    pub stage: FaultStage,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FaultStage {
+    /// It may be in place: the finalizer holds the generation until it is healed.
+    Open,
+    Healed(Timestamp),
+    Skipped(String),
+}
+
+/// The arrival whose fate an event makes known for good.
+fn settles(event: &Event) -> Option<u32> {
+    match event {
+        Event::Submitted { index, .. }
+        | Event::SubmitRefused { index, retry: false, .. }
+        | Event::SubmitAbsent { index, .. } => Some(*index),
+        _ => None,
+    }
+}
+
+/// A record that does not follow from those before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record {seq} is illegal: {reason}")]
+pub struct IllegalRecord {
+    pub seq: u64,
+    pub reason: String,
+}
+
+impl State {
+    /// Takes one record in.
+    ///
+    /// # Errors
+    /// When the record does not follow from the state; the state is as it was.
+    pub fn apply(&mut self, record: &Record) -> Result<(), IllegalRecord> {
+        let illegal = |reason: String| IllegalRecord { seq: record.seq, reason };
+        if record.seq != self.next_seq {
+            return Err(illegal(format!("expected number {}", self.next_seq)));
+        }
+        if record.epoch < self.epoch {
+            return Err(illegal(format!("epoch {} is older than {}", record.epoch, self.epoch)));
+        }
+        match &record.event {
+            Event::Accepted { generation, scenario, target } => {
+                if self.current.as_ref().is_some_and(|current| current.concluded.is_none()) {
+                    return Err(illegal("a generation is accepted while another lives".to_owned()));
+                }
+                if self.concluded.contains(generation) {
+                    return Err(illegal(format!("generation {generation} was concluded already")));
+                }
+                self.current = Some(Generation::new(generation.clone(), scenario, target, record.at));
+            }
+            event => {
+                let living = self.current.as_mut().filter(|current| current.concluded.is_none());
+                let current = living.ok_or_else(|| illegal("no generation lives".to_owned()))?;
+                current.apply(record.at, event).map_err(illegal)?;
+                if let Some(Fact { value: conclusion, .. }) = &current.concluded {
+                    self.concluded.insert(current.id.clone());
+                    self.past.push(Summary {
+                        generation: current.id.clone(),
+                        accepted_at: current.accepted_at,
+                        concluded_at: record.at,
+                        conclusion: conclusion.clone(),
+                    });
+                }
+            }
+        }
+        self.next_seq += 1;
+        self.epoch = record.epoch;
+        Ok(())
+    }
+
+    /// The generation that still has work to do.
+    pub fn living(&self) -> Option<&Generation> {
+        self.current.as_ref().filter(|current| current.concluded.is_none())
+    }
+
+    /// How often a spec of this digest was concluded.
+    pub fn repeats_of(&self, digest: &str) -> u32 {
+        self.concluded.iter().filter(|generation| generation.digest == digest).map(|generation| generation.repeat).max().unwrap_or(0)
+    }
+}
+
+impl Generation {
+    fn new(id: GenerationId, scenario: &Scenario, target: &Target, at: Timestamp) -> Self {
+        Self {
+            id,
+            scenario: scenario.clone(),
+            target: target.clone(),
+            accepted_at: at,
+            started_at: None,
+            dagster_version: None,
+            unready: BTreeMap::new(),
+            readiness_changed_at: at,
+            submissions: BTreeMap::new(),
+            open: BTreeSet::new(),
+            frontier: 0,
+            faults: BTreeMap::new(),
+            runs: None,
+            stop: None,
+            audit_began_at: None,
+            concluded: None,
+        }
+    }
+
+    /// Nothing was ever sent to the target, so it may still be exchanged.
+    pub fn is_untouched(&self) -> bool {
+        self.faults.values().all(|fault| fault.inject.is_empty())
+            && self.submissions.values().all(|submission| match submission.stage {
+                SubmissionStage::Deferred { .. } => true,
+                SubmissionStage::Intended
+                | SubmissionStage::InDoubt(_)
+                | SubmissionStage::Acknowledged { .. }
+                | SubmissionStage::Rejected(_)
+                | SubmissionStage::Absent(_) => false,
+            })
+    }
+
+    /// The last instant at which something was sent that could still have an effect.
+    pub fn last_attempt_at(&self) -> Option<Timestamp> {
+        let submissions = self.submissions.values().map(|submission| submission.last_attempt_at);
+        submissions.chain(self.faults.values().map(|fault| fault.last_attempt_at)).max()
+    }
+
+    fn apply(&mut self, at: Timestamp, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Accepted { .. } => return Err("accepted twice".to_owned()),
+            Event::Retargeted { target } => {
+                if !self.is_untouched() {
+                    return Err("the target is exchanged after it was acted on".to_owned());
+                }
+                self.target = (**target).clone();
+            }
+            Event::Unready { dependency, why } => {
+                if self.unready.is_empty() {
+                    self.readiness_changed_at = at;
+                }
+                self.unready.insert(dependency.clone(), Fact { at, value: why.clone() });
+            }
+            Event::Readied { dependency } => {
+                if self.unready.remove(dependency).is_some() && self.unready.is_empty() {
+                    self.readiness_changed_at = at;
+                }
+            }
+            Event::Started { at, dagster_version } => {
+                if self.started_at.replace(*at).is_some() {
+                    return Err("started twice".to_owned());
+                }
+                self.dagster_version = Some(dagster_version.clone());
+                self.readiness_changed_at = self.readiness_changed_at.max(*at);
+            }
+            Event::SubmitIntended { .. }
+            | Event::Submitted { .. }
+            | Event::SubmitRefused { .. }
+            | Event::SubmitInDoubt { .. }
+            | Event::SubmitAbsent { .. } => self.apply_submission(at, event)?,
+            Event::FaultIntended { .. }
+            | Event::InjectIntended { .. }
+            | Event::InjectTried { .. }
+            | Event::FaultSeen { .. }
+            | Event::FaultSteady { .. }
+            | Event::Healed { .. }
+            | Event::FaultSkipped { .. } => self.apply_fault(at, event)?,
+            Event::Counted { runs } => self.runs = Some(Fact { at, value: *runs }),
+            Event::StopRequested { reason } => {
+                if self.stop.is_none() {
+                    self.stop = Some(Fact { at, value: reason.clone() });
+                }
+            }
+            Event::AuditBegan => self.audit_began_at = Some(at),
+            Event::Concluded { conclusion } => {
+                if self.faults.values().any(|fault| fault.stage == FaultStage::Open) {
+                    return Err("concluded with an open fault".to_owned());
+                }
+                self.concluded = Some(Fact { at, value: conclusion.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn submission(&mut self, index: u32) -> Result<&mut Submission, String> {
+        self.submissions.get_mut(&index).ok_or_else(|| format!("arrival {index} has an outcome and no intent"))
+    }
+
+    fn fault(&mut self, fault: &FaultId) -> Result<&mut FaultState, String> {
+        self.faults.get_mut(fault).ok_or_else(|| format!("fault {fault} was never intended"))
+    }
+
+    /// Moves the frontier behind the arrivals that have a submission.
+    fn advance(&mut self) {
+        while self.submissions.contains_key(&self.frontier) {
+            self.frontier += 1;
+        }
+    }
+
+    fn apply_submission(&mut self, at: Timestamp, event: &Event) -> Result<(), String> {
+        if let Some(index) = settles(event) {
+            let adopted = matches!(event, Event::Submitted { found: Found::Adopted, .. });
+            if !self.open.remove(&index) && !adopted {
+                return Err(format!("arrival {index}: its fate was known already"));
+            }
+        }
+        match event {
+            Event::SubmitIntended { index, attempt } => {
+                let submission = self.submissions.entry(*index).or_insert(Submission {
+                    first_attempt_at: at,
+                    last_attempt_at: at,
+                    attempts: 0,
+                    stage: SubmissionStage::Intended,
+                });
+                if submission.is_settled() {
+                    return Err(format!("arrival {index} is sent again after its fate was known"));
+                }
+                if *attempt != submission.attempts + 1 {
+                    return Err(format!("arrival {index}: attempt {attempt} follows {}", submission.attempts));
+                }
+                submission.attempts = *attempt;
+                submission.last_attempt_at = at;
+                submission.stage = SubmissionStage::Intended;
+                self.open.insert(*index);
+                self.advance();
+            }
+            Event::Submitted { index, run_id, found } => {
+                let stage = SubmissionStage::Acknowledged { at, run_id: run_id.clone(), found: *found };
+                if *found == Found::Adopted {
+                    let adopted = Submission { first_attempt_at: at, last_attempt_at: at, attempts: 0, stage };
+                    if self.submissions.insert(*index, adopted).is_some() {
+                        return Err(format!("arrival {index} is adopted, yet known"));
+                    }
+                    self.advance();
+                } else {
+                    self.submission(*index)?.stage = stage;
+                }
+            }
+            Event::SubmitRefused { index, reason, retry } => {
+                self.submission(*index)?.stage = if *retry {
+                    SubmissionStage::Deferred { at, reason: reason.clone() }
+                } else {
+                    SubmissionStage::Rejected(reason.clone())
+                };
+            }
+            Event::SubmitInDoubt { index, reason } => self.submission(*index)?.stage = SubmissionStage::InDoubt(reason.clone()),
+            Event::SubmitAbsent { index, reason } => self.submission(*index)?.stage = SubmissionStage::Absent(reason.clone()),
+            _ => return Err("not an event of a submission".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn apply_fault(&mut self, at: Timestamp, event: &Event) -> Result<(), String> {
+        match event {
+            Event::FaultIntended { fault, targets, inject, undo } => {
+                let state = FaultState {
+                    targets: targets.clone(),
+                    inject: inject.clone(),
+                    undo: undo.clone(),
+                    intended_at: at,
+                    last_attempt_at: at,
+                    outcomes: vec![None; inject.len()],
+                    seen_at: None,
+                    steady_at: None,
+                    stage: FaultStage::Open,
+                };
+                if self.faults.insert(fault.clone(), state).is_some() {
+                    return Err(format!("fault {fault} is intended twice"));
+                }
+            }
+            Event::InjectIntended { fault, effect } => {
+                let state = self.fault(fault)?;
+                let slot = state.outcomes.get_mut(*effect as usize);
+                *slot.ok_or_else(|| format!("fault {fault} has no effect {effect}"))? = None;
+                state.last_attempt_at = at;
+            }
+            Event::InjectTried { fault, effect, outcome } => {
+                let state = self.fault(fault)?;
+                let slot = state.outcomes.get_mut(*effect as usize);
+                *slot.ok_or_else(|| format!("fault {fault} has no effect {effect}"))? = Some(outcome.clone());
+                state.last_attempt_at = at;
+            }
+            Event::FaultSeen { fault, asked_at } => self.fault(fault)?.seen_at = Some(*asked_at),
+            Event::FaultSteady { fault, asked_at } => self.fault(fault)?.steady_at = Some(*asked_at),
+            Event::Healed { fault, asked_at } => self.fault(fault)?.stage = FaultStage::Healed(*asked_at),
+            Event::FaultSkipped { fault, reason } => {
+                let skipped = FaultState {
+                    targets: vec![],
+                    inject: vec![],
+                    undo: Undo::default(),
+                    intended_at: at,
+                    last_attempt_at: at,
+                    outcomes: vec![],
+                    seen_at: None,
+                    steady_at: None,
+                    stage: FaultStage::Skipped(reason.clone()),
+                };
+                if self.faults.insert(fault.clone(), skipped).is_some() {
+                    return Err(format!("fault {fault} is skipped after it was intended"));
+                }
+            }
+            _ => return Err("not an event of a fault".to_owned()),
+        }
+        Ok(())
+    }
+}

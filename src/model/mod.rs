@@ -1,0 +1,20 @@
+//! L0: the words that every other module speaks. No I/O, no clock, no randomness.
+
+pub mod condition;
+pub mod effect;
+pub mod ids;
+pub mod observation;
+pub mod target;
+pub mod time;
+pub mod verdict;
+
+pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
+pub use effect::{Effect, Outcome, Receipt, Undo};
+pub use ids::{FaultId, GenerationId, Key, ScenarioName, TaskArn};
+pub use observation::{
+    Census, CensusQuery, DagsterView, Datum, DatumUnit, Observation, Query, QueueView, RunRecord, RunStatus, RunView, Seen,
+    ServiceView, StepEvent, StepEventKind, TaskView, Timed, Why, WhyKind,
+};
+pub use target::{Guard, Target};
+pub use time::{Span, Timestamp};
+pub use verdict::{Counts, Verdict};

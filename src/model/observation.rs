@@ -1,0 +1,241 @@
+//! What a look at the world can show. A failed look is never an empty answer.
+
+use std::{collections::BTreeMap, fmt};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::{GenerationId, Key, ScenarioName, TaskArn, Timestamp};
+
+/// The answer of a look, or why there is none.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen<T> {
+    Fresh(T),
+    Unavailable(Why),
+}
+
+impl<T> Seen<T> {
+    pub fn fresh(&self) -> Option<&T> {
+        match self {
+            Self::Fresh(value) => Some(value),
+            Self::Unavailable(_) => None,
+        }
+    }
+}
+
+/// Why a look failed: one word for machines, a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    pub kind: WhyKind,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum WhyKind {
+    /// Nothing answers there.
+    Unreachable,
+    TimedOut,
+    /// The credentials are missing, wrong or too weak.
+    Unauthorized,
+    /// What the manifest names does not exist there (a cluster, a service, a queue, a code location, a job).
+    NotFound,
+    Throttled,
+    /// It answered with an error of its own.
+    ServerError,
+    /// It answered in a way that we do not understand (not Dagster, a proxy's page).
+    Protocol,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// A look's answer with the instant at which it was *asked*: what happened later it cannot show.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timed<T> {
+    pub asked_at: Timestamp,
+    pub answer: Seen<T>,
+}
+
+/// What to look at. Each kind is asked on its own, so that a slow Dagster never delays a look at ECS.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Query {
+    /// Dagster itself and all runs of one generation. Where `jobs` are named, also whether they exist.
+    Dagster { scenario: ScenarioName, generation: GenerationId, jobs: Vec<String> },
+    /// One ECS service and its tasks.
+    Service { service: String },
+    /// The depth of the tasks queue.
+    Queue,
+}
+
+/// What has been seen so far; of each kind only the latest.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Observation {
+    pub dagster: Option<Timed<DagsterView>>,
+    pub services: BTreeMap<String, Timed<ServiceView>>,
+    pub queue: Option<Timed<QueueView>>,
+}
+
+impl Observation {
+    /// Takes over what `newer` shows; keeps the rest.
+    pub fn merge(&mut self, newer: Observation) {
+        if newer.dagster.is_some() {
+            self.dagster = newer.dagster;
+        }
+        self.services.extend(newer.services);
+        if newer.queue.is_some() {
+            self.queue = newer.queue;
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct DagsterView {
+    pub version: String,
+    /// Every run that carries the scenario's and the generation's tag.
+    pub runs: Vec<RunView>,
+    /// Jobs of the query that the code location does not have.
+    pub missing_jobs: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunView {
+    pub run_id: String,
+    /// `None`: the tag is there, but it is no key of ours.
+    pub key: Option<Key>,
+    pub job: String,
+    pub status: RunStatus,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    /// The tag `dagstorm/started`: when the generation began.
+    pub generation_started: Option<Timestamp>,
+}
+
+/// A run's status, grouped by what it means to us. Dagster may add words: those are `Other`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RunStatus {
+    /// Made, not yet executing.
+    Queued,
+    Started,
+    Success,
+    Failure,
+    Canceled,
+    Other(String),
+}
+
+impl RunStatus {
+    pub fn is_terminal(&self) -> bool {
+        match self {
+            Self::Success | Self::Failure | Self::Canceled => true,
+            Self::Queued | Self::Started | Self::Other(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for RunStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queued => f.write_str("QUEUED"),
+            Self::Started => f.write_str("STARTED"),
+            Self::Success => f.write_str("SUCCESS"),
+            Self::Failure => f.write_str("FAILURE"),
+            Self::Canceled => f.write_str("CANCELED"),
+            Self::Other(word) => f.write_str(word),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceView {
+    pub desired: u32,
+    pub running: u32,
+    pub tasks: Vec<TaskView>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskView {
+    pub arn: TaskArn,
+    /// ECS's `lastStatus` is RUNNING.
+    pub running: bool,
+    /// ECS's `desiredStatus` is STOPPED: it is on its way out.
+    pub stopping: bool,
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub tags: IndexMap<String, String>,
+}
+
+/// SQS's depth attributes: approximate by design.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueView {
+    pub visible: u64,
+    pub in_flight: u64,
+}
+
+/// What the audit asks of Dagster: every run of one generation with its step events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CensusQuery {
+    pub scenario: ScenarioName,
+    pub generation: GenerationId,
+}
+
+/// The records that the audit rests on, complete or not at all.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Census {
+    pub taken_at: Timestamp,
+    pub dagster_version: String,
+    pub runs: Vec<RunRecord>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRecord {
+    #[serde(flatten)]
+    pub run: RunView,
+    pub events: Vec<StepEvent>,
+}
+
+/// One raw event of Dagster's log. `stepStats` would hide a second start; raw events do not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepEvent {
+    pub step: String,
+    pub kind: StepEventKind,
+    pub at: Timestamp,
+    /// The ECS task that wrote it, where the executor says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskArn>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum StepEventKind {
+    /// A worker took the step up (`STEP_WORKER_STARTED`): names the task.
+    Claimed,
+    Started,
+    Succeeded,
+    Failed,
+    /// A declared retry follows (`STEP_UP_FOR_RETRY`).
+    UpForRetry,
+    Restarted,
+    Skipped,
+}
+
+/// One metric value for CloudWatch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Datum {
+    pub name: &'static str,
+    pub unit: DatumUnit,
+    pub at: Timestamp,
+    pub values: Vec<f64>,
+    pub dimensions: IndexMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatumUnit {
+    Count,
+    Seconds,
+}

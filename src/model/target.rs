@@ -1,0 +1,146 @@
+//! Where a scenario acts: one Dagster, one ECS cluster, its queues. Valid by construction (`spec` makes it).
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::{ScenarioName, Span};
+
+/// A validated `Target` manifest. `Accepted` records it whole: healing never needs the file again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    pub name: ScenarioName,
+    pub dagster: DagsterTarget,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecs: Option<EcsTarget>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueTarget>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkTarget>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsTarget>,
+    #[serde(default)]
+    pub guard: Guard,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DagsterTarget {
+    /// The GraphQL endpoint.
+    pub url: String,
+    /// The code location that holds the jobs.
+    pub location: String,
+    /// The repository in it; `__repository__` unless the location names its own.
+    pub repository: String,
+    /// How long one call may take.
+    pub request_timeout: Span,
+    /// How long after its last attempt a launch can still appear. Longer than the longest call in flight.
+    pub settle: Span,
+    /// HTTP header → name of the environment variable that holds its value. Values are never recorded.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub headers_from_env: IndexMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EcsTarget {
+    pub cluster: String,
+    /// Role (`workers`, `autoscaler` …) → name of the ECS service.
+    pub services: IndexMap<String, String>,
+}
+
+impl EcsTarget {
+    /// The ECS service behind a role.
+    pub fn service(&self, role: &str) -> Option<&str> {
+        self.services.get(role).map(String::as_str)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueTarget {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letters: Option<String>,
+}
+
+/// The parts of the network that a partition can lie between.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkTarget {
+    pub workers_group: String,
+    pub peers: IndexMap<String, Peer>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Peer {
+    Group { security_group: String, port: u16 },
+    Cidr { cidr: String, port: u16 },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricsTarget {
+    pub namespace: String,
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub dimensions: IndexMap<String, String>,
+}
+
+/// What a fault may never exceed. Checked when targets are chosen, at each act.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Guard {
+    /// Only tasks of this account …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// … and of this region are ever a target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// A task must carry all of these tags.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub require_tag: IndexMap<String, String>,
+    /// At most this share (percent) or number of a service's tasks at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_affected: Option<Amount>,
+    /// At least so many running tasks stay.
+    #[serde(default)]
+    pub min_healthy: u32,
+}
+
+/// A number of things, or a share of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Amount {
+    Count(u32),
+    Percent(u32),
+}
+
+impl Amount {
+    /// How many of `total` this is. A share is rounded up, so that some of something is never nothing.
+    pub fn of(self, total: u32) -> u32 {
+        match self {
+            Self::Count(count) => count,
+            Self::Percent(percent) => (u64::from(total) * u64::from(percent)).div_ceil(100) as u32,
+        }
+    }
+
+    /// How many of `total` a limit allows. A share is rounded up as well: 50% of 1 allows 1.
+    pub fn cap(self, total: u32) -> u32 {
+        self.of(total).min(total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Amount;
+
+    #[test]
+    fn a_share_is_rounded_up() {
+        for (percent, total, some) in [(10, 5, 1), (30, 5, 2), (100, 5, 5), (50, 0, 0), (1, 1, 1), (50, 2, 1)] {
+            assert_eq!(Amount::Percent(percent).of(total), some, "{percent}% of {total}");
+        }
+        assert_eq!(Amount::Count(3).of(2), 3);
+        assert_eq!(Amount::Count(3).cap(2), 2);
+    }
+}

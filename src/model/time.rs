@@ -1,0 +1,194 @@
+//! Instants and spans, as integers of microseconds: equal on every machine, cheap to copy, exact in the journal.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize, de};
+
+/// An instant: microseconds since the Unix epoch, written as RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Seconds since the epoch, as Dagster reports its times.
+    pub fn from_seconds(seconds: f64) -> Self {
+        Self((seconds * 1e6).round() as i64)
+    }
+
+    /// The instant `span` later; saturates at the end of time.
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// The instant `span` earlier; saturates at the beginning of time.
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long after `earlier` this instant is; zero when it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(instant) => write!(f, "{instant:.6}"),
+            Err(_) => write!(f, "{}us", self.0),
+        }
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<jiff::Timestamp>()
+            .map(|instant| Self(instant.as_microsecond()))
+            .map_err(|error| format!("`{text}` is not an RFC 3339 instant: {error}"))
+    }
+}
+
+/// A length of time as users write it: `30s`, `5m`, `1h30m`, `250ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Span(Duration);
+
+/// The longest span that a manifest may name: a year.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+const UNITS: [(&str, u64); 6] = [
+    ("ms", 1_000),
+    ("us", 1),
+    ("d", 86_400_000_000),
+    ("h", 3_600_000_000),
+    ("m", 60_000_000),
+    ("s", 1_000_000),
+];
+
+impl Span {
+    pub const ZERO: Self = Self(Duration::ZERO);
+
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
+    pub const fn new(duration: Duration) -> Self {
+        Self(duration)
+    }
+
+    pub const fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "`{text}` is not a duration: write numbers with units from d, h, m, s, ms, as in `30s`, `5m` or `1h30m`"
+            )
+        };
+        let mut rest = text;
+        let mut micros: f64 = 0.0;
+        if rest.is_empty() {
+            return Err(wrong());
+        }
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+            let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
+            rest = &rest[digits..];
+            let (unit, factor) = UNITS.iter().find(|(unit, _)| rest.starts_with(unit)).ok_or_else(wrong)?;
+            micros += number * *factor as f64;
+            rest = &rest[unit.len()..];
+        }
+        if micros > LONGEST.as_micros() as f64 {
+            return Err(format!("`{text}` is longer than the longest duration, 366d"));
+        }
+        Ok(Self(Duration::from_micros(micros.round() as u64)))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut micros = u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX);
+        if micros == 0 {
+            return f.write_str("0s");
+        }
+        for (unit, size) in [("d", UNITS[2].1), ("h", UNITS[3].1), ("m", UNITS[4].1), ("s", UNITS[5].1), ("ms", 1_000)] {
+            if micros >= size {
+                write!(f, "{}{unit}", micros / size)?;
+                micros %= size;
+            }
+        }
+        if micros > 0 { write!(f, "{micros}us") } else { Ok(()) }
+    }
+}
+
+macro_rules! as_string {
+    ($type:ty) => {
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use as_string;
+
+as_string!(Timestamp);
+as_string!(Span);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_read_and_print() {
+        for (text, micros, printed) in [
+            ("30s", 30_000_000, "30s"),
+            ("1h30m", 5_400_000_000, "1h30m"),
+            ("90m", 5_400_000_000, "1h30m"),
+            ("1.5s", 1_500_000, "1s500ms"),
+            ("250ms", 250_000, "250ms"),
+            ("0s", 0, "0s"),
+            ("2d", 172_800_000_000, "2d"),
+        ] {
+            let span: Span = text.parse().expect(text);
+            assert_eq!(span.duration().as_micros(), micros, "{text}");
+            assert_eq!(span.to_string(), printed);
+        }
+        for text in ["", "30", "s", "-3s", "3x", "1h-3m", "9999999d", "NaN", "1e9s", "٣s"] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn instants_survive_their_text() {
+        for micros in [0, 1, 1_795_000_000_123_456, -5] {
+            let instant = Timestamp::from_micros(micros);
+            assert_eq!(instant.to_string().parse::<Timestamp>(), Ok(instant));
+        }
+        assert_eq!(Timestamp::from_micros(5).since(Timestamp::from_micros(9)), Duration::ZERO);
+    }
+}

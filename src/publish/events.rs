@@ -1,0 +1,92 @@
+//! `events.jsonl`: what happened, for people, in the words of Kubernetes' events.
+
+use serde::Serialize;
+
+use crate::{
+    journal::{Event, Found, Record},
+    model::{Outcome, ScenarioName, Timestamp, Verdict},
+};
+
+/// One line. `count`: how many of the kind happened at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PersonEvent {
+    pub time: Timestamp,
+    pub scenario: ScenarioName,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub reason: &'static str,
+    pub message: String,
+    pub count: u32,
+}
+
+/// Translates a batch of records; launches of one batch become one line.
+pub fn for_people(scenario: &ScenarioName, records: &[Record]) -> Vec<PersonEvent> {
+    let mut events: Vec<PersonEvent> = vec![];
+    for record in records {
+        let Some((kind, reason, message)) = describe(&record.event) else { continue };
+        match events.last_mut().filter(|last| last.reason == reason && is_counted(&record.event)) {
+            Some(last) => {
+                last.count += 1;
+                last.message = message;
+            }
+            None => events.push(PersonEvent { time: record.at, scenario: scenario.clone(), kind, reason, message, count: 1 }),
+        }
+    }
+    events
+}
+
+fn is_counted(event: &Event) -> bool {
+    matches!(event, Event::Submitted { .. } | Event::SubmitRefused { .. } | Event::SubmitInDoubt { .. })
+}
+
+const NORMAL: &str = "Normal";
+const WARNING: &str = "Warning";
+
+fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
+    Some(match event {
+        Event::Accepted { generation, .. } => (NORMAL, "Accepted", format!("generation {generation} is accepted")),
+        Event::Retargeted { target } => (NORMAL, "Retargeted", format!("target {} was edited", target.name)),
+        Event::Unready { dependency, why } => (WARNING, "NotReady", format!("{dependency}: {why}")),
+        Event::Readied { dependency } => (NORMAL, "Ready", format!("{dependency} answers")),
+        Event::Started { at, dagster_version } => {
+            (NORMAL, "Started", format!("offsets count from {at}; Dagster {dagster_version}"))
+        }
+        Event::SubmitIntended { .. } | Event::InjectIntended { .. } | Event::Counted { .. } => return None,
+        Event::Submitted { index, run_id, found } => match found {
+            Found::Acknowledged => (NORMAL, "Launched", format!("arrival {index} is run {run_id}")),
+            Found::LookedUp => (NORMAL, "Recovered", format!("arrival {index} was in doubt and is run {run_id}")),
+            Found::Adopted => (NORMAL, "Adopted", format!("arrival {index} was launched before as run {run_id}")),
+        },
+        Event::SubmitRefused { index, reason, retry: true } => {
+            (WARNING, "LaunchDeferred", format!("arrival {index} will be sent again: {reason}"))
+        }
+        Event::SubmitRefused { index, reason, retry: false } => {
+            (WARNING, "LaunchRejected", format!("arrival {index}: {reason}"))
+        }
+        Event::SubmitInDoubt { index, reason } => (WARNING, "LaunchInDoubt", format!("arrival {index}: {reason}")),
+        Event::SubmitAbsent { index, reason } => (WARNING, "LaunchAbsent", format!("arrival {index}: {reason}")),
+        Event::FaultIntended { fault, targets, .. } => {
+            let names: Vec<&str> = targets.iter().map(|task| task.arn.id()).collect();
+            (NORMAL, "FaultInjecting", format!("{fault} on {}", names.join(", ")))
+        }
+        Event::InjectTried { fault, effect, outcome } => match outcome {
+            Outcome::Done(_) => return None,
+            Outcome::Refused { reason, .. } => (WARNING, "FaultRefused", format!("{fault}, effect {effect}: {reason}")),
+            Outcome::Unknown { reason } => (WARNING, "FaultInDoubt", format!("{fault}, effect {effect}: {reason}")),
+        },
+        Event::FaultSeen { fault, asked_at } => (NORMAL, "FaultInPlace", format!("{fault} was seen at {asked_at}")),
+        Event::FaultSteady { fault, asked_at } => {
+            (NORMAL, "FaultRecovered", format!("{fault}: the baseline was back at {asked_at}"))
+        }
+        Event::Healed { fault, asked_at } => (NORMAL, "FaultHealed", format!("{fault}: proved at {asked_at}")),
+        Event::FaultSkipped { fault, reason } => (WARNING, "FaultSkipped", format!("{fault}: {reason}")),
+        Event::StopRequested { reason } => (NORMAL, "Stopping", reason.clone()),
+        Event::AuditBegan => (NORMAL, "Auditing", "the records are read and judged".to_owned()),
+        Event::Concluded { conclusion } => match conclusion.verdict {
+            Verdict::Passed => (NORMAL, "Passed", conclusion.message.clone()),
+            Verdict::Stopped => (NORMAL, "Stopped", conclusion.message.clone()),
+            Verdict::Failed => (WARNING, "Failed", conclusion.message.clone()),
+            Verdict::Unknown => (WARNING, "Unknown", conclusion.message.clone()),
+        },
+    })
+}

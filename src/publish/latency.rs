@@ -1,0 +1,48 @@
+//! Quantiles of durations.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::model::Span;
+
+/// Nearest-rank quantiles: each is a value that was really measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quantiles {
+    pub samples: usize,
+    pub p50: Span,
+    pub p95: Span,
+    pub p99: Span,
+    pub max: Span,
+}
+
+impl Quantiles {
+    /// `None` without samples: absence is not zero.
+    pub fn of(durations: impl Iterator<Item = Duration>) -> Option<Self> {
+        let mut sorted: Vec<Duration> = durations.collect();
+        sorted.sort_unstable();
+        let last = sorted.len().checked_sub(1)?;
+        // Milliseconds are what a reader can use.
+        let at = |percent: usize| {
+            let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1).min(last);
+            Span::from_millis(sorted[rank].as_millis() as u64)
+        };
+        Some(Self { samples: sorted.len(), p50: at(50), p95: at(95), p99: at(99), max: at(100) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_measured_values() {
+        assert_eq!(Quantiles::of(std::iter::empty()), None);
+        let of = Quantiles::of((1..=100).rev().map(Duration::from_secs)).expect("samples");
+        let seconds = |span: Span| span.duration().as_secs();
+        assert_eq!((seconds(of.p50), seconds(of.p95), seconds(of.p99), seconds(of.max)), (50, 95, 99, 100));
+        let one = Quantiles::of(std::iter::once(Duration::from_secs(3))).expect("a sample");
+        assert_eq!((one.p50, one.max, one.samples), (Span::from_secs(3), Span::from_secs(3), 1));
+    }
+}

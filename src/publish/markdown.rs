@@ -1,0 +1,126 @@
+//! `report.md`: verdict first, then the story.
+
+use std::fmt::Write;
+
+use super::{latency::Quantiles, report::Report};
+use crate::audit::Finding;
+
+/// How many findings of a kind are written out; `report.json` has all.
+const MOST_FINDINGS: usize = 50;
+
+/// Renders a report for people.
+pub fn markdown(report: &Report) -> String {
+    let mut text = String::new();
+    render(report, &mut text).expect("writing to a string cannot fail");
+    text
+}
+
+fn render(report: &Report, out: &mut String) -> std::fmt::Result {
+    let counts = &report.audit.counts;
+    writeln!(out, "# {}: {:?}\n", report.scenario, report.audit.verdict)?;
+    writeln!(out, "{}.\n", report.summary)?;
+    writeln!(out, "| | |\n| --- | --- |")?;
+    writeln!(out, "| generation | `{}` |", report.generation)?;
+    if let Some(started) = report.started_at {
+        writeln!(out, "| started | {started} |")?;
+    }
+    writeln!(out, "| audited | {} |", report.census_at)?;
+    writeln!(out, "| Dagster | {} |\n", report.dagster_version)?;
+
+    section(out, "Findings", &report.audit.findings)?;
+    if !report.audit.gaps.is_empty() {
+        writeln!(out, "## Not proved\n")?;
+        for gap in &report.audit.gaps {
+            writeln!(out, "- **{}**: {}", gap.reason, gap.message)?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "## Keys\n\n| word | keys |\n| --- | ---: |")?;
+    for (word, number) in [
+        ("planned", counts.planned),
+        ("attempted", counts.attempted),
+        ("acknowledged", counts.acknowledged),
+        ("rejected", counts.rejected),
+        ("indeterminate", counts.indeterminate),
+        ("recovered", counts.recovered),
+        ("resolved absent", counts.resolved_absent),
+        ("completed", counts.completed),
+        ("lost", counts.lost),
+        ("duplicated", counts.duplicated),
+        ("unexpected", counts.unexpected),
+        ("unfinished", counts.unfinished),
+        ("falsely failed", counts.falsely_failed),
+    ] {
+        writeln!(out, "| {word} | {number} |")?;
+    }
+    writeln!(out, "\n| steps | |\n| --- | ---: |")?;
+    writeln!(out, "| completed | {} |", counts.steps_completed)?;
+    writeln!(out, "| completed more than once | {} |", counts.steps_duplicated)?;
+    writeln!(out, "| re-executed after an attempt that never completed | {} |\n", counts.steps_reexecuted)?;
+
+    writeln!(out, "## Latency\n\n| | samples | p50 | p95 | p99 | max |\n| --- | ---: | ---: | ---: | ---: | ---: |")?;
+    quantiles(out, "run, from its intended instant to its end", report.run_latency.as_ref())?;
+    quantiles(out, "launch, behind its intended instant", report.load.lateness.as_ref())?;
+    writeln!(out, "\n| job | planned | succeeded |\n| --- | ---: | ---: |")?;
+    for job in &report.jobs {
+        writeln!(out, "| {} | {} | {} |", job.job, job.planned, job.succeeded)?;
+    }
+    writeln!(out)?;
+    faults(out, report)?;
+    section(out, "Re-executed (recovery, no violation)", &report.audit.recoveries)?;
+    writeln!(out, "## What this rests on\n")?;
+    for assumption in &report.audit.assumptions {
+        writeln!(out, "- {assumption}")?;
+    }
+    Ok(())
+}
+
+fn quantiles(out: &mut String, what: &str, quantiles: Option<&Quantiles>) -> std::fmt::Result {
+    match quantiles {
+        Some(of) => writeln!(out, "| {what} | {} | {} | {} | {} | {} |", of.samples, of.p50, of.p95, of.p99, of.max),
+        None => writeln!(out, "| {what} | 0 | – | – | – | – |"),
+    }
+}
+
+fn faults(out: &mut String, report: &Report) -> std::fmt::Result {
+    if report.faults.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## Faults\n\n| fault | what | state | injected | recovery | targets |\n| --- | --- | --- | --- | ---: | --- |")?;
+    for fault in &report.faults {
+        let status = &fault.status;
+        let targets: Vec<String> = status.targets.iter().map(|task| format!("`{}`", task.arn.id())).collect();
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} |",
+            status.name,
+            status.what,
+            status.state,
+            status.intended_at.map(|at| at.to_string()).unwrap_or_default(),
+            fault.recovery_time.map(|span| span.to_string()).unwrap_or_default(),
+            targets.join(" ")
+        )?;
+    }
+    writeln!(out)
+}
+
+fn section(out: &mut String, title: &str, findings: &[Finding]) -> std::fmt::Result {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## {title}\n")?;
+    for finding in findings.iter().take(MOST_FINDINGS) {
+        writeln!(out, "- **{:?}** ({:?}): {}", finding.kind, finding.level, finding.message)?;
+        for attempt in &finding.attempts {
+            let task = attempt.task.as_ref().map(|task| format!(" by task `{}`", task.id())).unwrap_or_default();
+            writeln!(out, "  - {} at {}{task}", attempt.what, attempt.at)?;
+        }
+        if !finding.overlapping_faults.is_empty() {
+            writeln!(out, "  - faults in place meanwhile: {}", finding.overlapping_faults.join(", "))?;
+        }
+    }
+    if findings.len() > MOST_FINDINGS {
+        writeln!(out, "- … and {} more in `report.json`", findings.len() - MOST_FINDINGS)?;
+    }
+    writeln!(out)
+}

@@ -1,0 +1,19 @@
+//! L6: what users read: status, reports, events, metrics. Rendering is pure; `files` alone writes.
+
+mod events;
+mod files;
+mod latency;
+mod markdown;
+mod metrics;
+mod report;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use events::{PersonEvent, for_people};
+pub use files::{Folder, write_atomically};
+pub use latency::Quantiles;
+pub use markdown::markdown;
+pub use metrics::{latencies, gauges};
+pub use report::{Report, report};
+pub use status::{Rejection, Status, not_accepted, phase, status};

@@ -1,0 +1,381 @@
+//! `status/<scenario>.yaml`, rendered from the journal's state alone.
+
+use serde::Serialize;
+
+use super::latency::Quantiles;
+use crate::{
+    journal::{Dependency, FaultStage, FaultState, Generation, State, SubmissionStage},
+    model::{
+        Condition, ConditionStatus, ConditionType, Counts, GenerationId, Phase, ScenarioName, TaskView, Timestamp,
+        Verdict, Why, WhyKind,
+    },
+    plan::Plan,
+};
+
+/// How many past generations a status names.
+const HISTORY: usize = 5;
+/// A launch counts as late when it was sent this much after its instant.
+const LATE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    pub api_version: &'static str,
+    pub kind: &'static str,
+    pub metadata: Metadata,
+    pub status: Body,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Metadata {
+    pub name: ScenarioName,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Body {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<GenerationId>,
+    pub phase: Phase,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dagster_version: Option<String>,
+    pub conditions: Vec<Condition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs: Option<crate::journal::RunCounts>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Past>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Load {
+    pub planned: u32,
+    pub attempted: u32,
+    pub acknowledged: u32,
+    pub rejected: u32,
+    pub indeterminate: u32,
+    pub late: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lateness: Option<Quantiles>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FaultStatus {
+    pub name: String,
+    pub what: String,
+    /// Pending, Injecting, InPlace, Recovered, Healed or Skipped.
+    pub state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TaskView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intended_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovered_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healed_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditStatus {
+    pub verdict: Verdict,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recoveries: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assumptions: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Past {
+    pub generation: GenerationId,
+    pub verdict: Verdict,
+    pub concluded_at: Timestamp,
+    pub message: String,
+}
+
+/// Why the manifest in the folder is not what runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    pub at: Timestamp,
+    pub reason: &'static str,
+    pub message: String,
+}
+
+/// Where a generation stands, in one word.
+pub fn phase(plan: &Plan, generation: &Generation) -> Phase {
+    if let Some(end) = &generation.concluded {
+        return match end.value.verdict {
+            Verdict::Passed => Phase::Passed,
+            Verdict::Failed => Phase::Failed,
+            Verdict::Unknown => Phase::Unknown,
+            Verdict::Stopped => Phase::Stopped,
+        };
+    }
+    let sent = generation.stop.is_some() || generation.frontier as usize >= plan.arrivals.len();
+    let healed = generation.faults.values().all(|fault| fault.stage != FaultStage::Open);
+    let settled = sent && healed && generation.open.is_empty() && generation.faults.len() == plan.faults.len();
+    match (generation.started_at, generation.audit_began_at) {
+        (None, _) => Phase::Waiting,
+        (Some(_), Some(_)) => Phase::Auditing,
+        (Some(_), None) if settled => Phase::Settling,
+        (Some(_), None) => Phase::Running,
+    }
+}
+
+/// Renders a scenario that has a generation, living or past. A rejected edit shows beside the version in force.
+pub fn status(plan: &Plan, state: &State, generation: &Generation, rejection: Option<&Rejection>) -> Status {
+    let phase = phase(plan, generation);
+    Status {
+        api_version: "dagstorm.dev/v1alpha1",
+        kind: "Scenario",
+        metadata: Metadata { name: plan.scenario.clone() },
+        status: Body {
+            observed_generation: Some(generation.id.clone()),
+            phase,
+            started_at: generation.started_at,
+            dagster_version: generation.dagster_version.clone(),
+            conditions: conditions(plan, generation, phase, rejection),
+            load: Some(load(plan, generation)),
+            runs: generation.runs.as_ref().map(|fact| fact.value),
+            faults: plan.faults.iter().map(|planned| fault(planned, generation)).collect(),
+            audit: generation.concluded.as_ref().map(|end| AuditStatus {
+                verdict: end.value.verdict,
+                message: end.value.message.clone(),
+                counts: end.value.counts.clone(),
+                findings: end.value.findings.clone(),
+                gaps: end.value.gaps.clone(),
+                recoveries: end.value.recoveries.clone(),
+                assumptions: end.value.assumptions.clone(),
+            }),
+            history: history(state),
+        },
+    }
+}
+
+/// Renders a scenario whose manifest was never accepted.
+pub fn not_accepted(name: &ScenarioName, state: &State, rejection: &Rejection) -> Status {
+    Status {
+        api_version: "dagstorm.dev/v1alpha1",
+        kind: "Scenario",
+        metadata: Metadata { name: name.clone() },
+        status: Body {
+            observed_generation: None,
+            phase: Phase::Pending,
+            started_at: None,
+            dagster_version: None,
+            conditions: vec![rejected(rejection, None)],
+            load: None,
+            runs: None,
+            faults: vec![],
+            audit: None,
+            history: history(state),
+        },
+    }
+}
+
+fn history(state: &State) -> Vec<Past> {
+    let past = state.past.iter().rev().take(HISTORY);
+    past.map(|summary| Past {
+        generation: summary.generation.clone(),
+        verdict: summary.conclusion.verdict,
+        concluded_at: summary.concluded_at,
+        message: summary.conclusion.message.clone(),
+    })
+    .collect()
+}
+
+fn load(plan: &Plan, generation: &Generation) -> Load {
+    let stages = || generation.submissions.values().map(|submission| &submission.stage);
+    let count = |is: fn(&SubmissionStage) -> bool| stages().filter(|stage| is(stage)).count() as u32;
+    let started_at = generation.started_at.unwrap_or(generation.accepted_at);
+    let lateness = || {
+        generation.submissions.iter().filter(|(_, submission)| submission.attempts > 0).map(|(index, submission)| {
+            submission.first_attempt_at.since(started_at.plus(plan.arrivals[*index as usize].offset))
+        })
+    };
+    Load {
+        planned: plan.arrivals.len() as u32,
+        attempted: generation.submissions.len() as u32,
+        acknowledged: count(|stage| matches!(stage, SubmissionStage::Acknowledged { .. })),
+        rejected: count(|stage| matches!(stage, SubmissionStage::Rejected(_))),
+        indeterminate: count(|stage| matches!(stage, SubmissionStage::InDoubt(_) | SubmissionStage::Absent(_))),
+        late: lateness().filter(|late| *late >= LATE).count() as u32,
+        lateness: Quantiles::of(lateness()),
+    }
+}
+
+fn fault(planned: &crate::plan::PlannedFault, generation: &Generation) -> FaultStatus {
+    let known = generation.faults.get(&planned.id);
+    let (state, reason) = match known {
+        None => ("Pending", None),
+        Some(FaultState { stage: FaultStage::Skipped(reason), .. }) => ("Skipped", Some(reason.clone())),
+        Some(FaultState { stage: FaultStage::Healed(_), .. }) => ("Healed", None),
+        Some(FaultState { steady_at: Some(_), .. }) => ("Recovered", None),
+        Some(FaultState { seen_at: Some(_), .. }) => ("InPlace", None),
+        Some(_) => ("Injecting", None),
+    };
+    let injected = known.filter(|fault| !matches!(fault.stage, FaultStage::Skipped(_)));
+    FaultStatus {
+        name: planned.id.to_string(),
+        what: planned.fault.describe(),
+        state,
+        reason,
+        targets: injected.map(|fault| fault.targets.clone()).unwrap_or_default(),
+        intended_at: injected.map(|fault| fault.intended_at),
+        seen_at: known.and_then(|fault| fault.seen_at),
+        recovered_at: known.and_then(|fault| fault.steady_at),
+        healed_at: known.and_then(|fault| match fault.stage {
+            FaultStage::Healed(at) => Some(at),
+            FaultStage::Open | FaultStage::Skipped(_) => None,
+        }),
+    }
+}
+
+fn conditions(plan: &Plan, generation: &Generation, phase: Phase, rejection: Option<&Rejection>) -> Vec<Condition> {
+    let make = |kind, status, reason: &str, message: String, at| Condition {
+        kind,
+        status,
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: at,
+        observed_generation: Some(generation.id.clone()),
+    };
+    let accepted = match rejection {
+        Some(rejection) => rejected(rejection, Some(generation.id.clone())),
+        None => make(
+            ConditionType::Accepted,
+            ConditionStatus::True,
+            "Valid",
+            "the manifest is valid".to_owned(),
+            generation.accepted_at,
+        ),
+    };
+    let mut conditions = vec![accepted, ready(generation, &make), reconciling(generation, phase, &make)];
+    if !plan.faults.is_empty() {
+        conditions.extend(fault_conditions(plan, generation, &make));
+    }
+    let (status, reason, message, at) = match &generation.concluded {
+        Some(end) if end.value.verdict == Verdict::Stopped => {
+            (ConditionStatus::False, "Stopped", end.value.message.clone(), end.at)
+        }
+        Some(end) => (ConditionStatus::True, verdict_word(end.value.verdict), end.value.message.clone(), end.at),
+        None => (ConditionStatus::False, "NotYet", "the records are audited when everything is quiet".to_owned(), generation.accepted_at),
+    };
+    conditions.push(make(ConditionType::Audited, status, reason, message, at));
+    conditions
+}
+
+type Make<'a> = dyn Fn(ConditionType, ConditionStatus, &str, String, Timestamp) -> Condition + 'a;
+
+fn ready(generation: &Generation, make: &Make<'_>) -> Condition {
+    let Some((dependency, why)) = generation.unready.iter().max_by_key(|(_, fact)| fact.at) else {
+        let (status, reason, message) = if generation.started_at.is_some() || generation.concluded.is_some() {
+            (ConditionStatus::True, "TargetReady", "everything that the scenario needs answers")
+        } else {
+            (ConditionStatus::Unknown, "Looking", "the target is being looked at")
+        };
+        return make(ConditionType::Ready, status, reason, message.to_owned(), generation.readiness_changed_at);
+    };
+    let reason = unready_reason(dependency, &why.value);
+    let at = generation.readiness_changed_at;
+    make(ConditionType::Ready, ConditionStatus::False, &reason, why.value.message.clone(), at)
+}
+
+/// `DagsterUnreachable`, `ServiceNotFound`, `JobsNotFound` …
+fn unready_reason(dependency: &Dependency, why: &Why) -> String {
+    let word = match why.kind {
+        WhyKind::Unreachable => "Unreachable",
+        WhyKind::TimedOut => "TimedOut",
+        WhyKind::Unauthorized => "Unauthorized",
+        WhyKind::NotFound => "NotFound",
+        WhyKind::Throttled => "Throttled",
+        WhyKind::ServerError => "ServerError",
+        WhyKind::Protocol => "NotDagster",
+    };
+    match (dependency, why.kind) {
+        (Dependency::Service(_), WhyKind::Protocol) => "ServiceProtocolError".to_owned(),
+        (_, WhyKind::Protocol) => word.to_owned(),
+        _ => format!("{dependency}{word}"),
+    }
+}
+
+fn reconciling(generation: &Generation, phase: Phase, make: &Make<'_>) -> Condition {
+    let (status, at) = match &generation.concluded {
+        Some(end) => (ConditionStatus::False, end.at),
+        None => (ConditionStatus::True, generation.accepted_at),
+    };
+    let message = match &generation.stop {
+        Some(stop) if generation.concluded.is_none() => format!("stopping: {}", stop.value),
+        _ => format!("phase {phase}"),
+    };
+    make(ConditionType::Reconciling, status, &phase.to_string(), message, at)
+}
+
+fn fault_conditions(plan: &Plan, generation: &Generation, make: &Make<'_>) -> [Condition; 2] {
+    let known: Vec<&FaultState> = plan.faults.iter().filter_map(|planned| generation.faults.get(&planned.id)).collect();
+    let injected: Vec<&&FaultState> =
+        known.iter().filter(|fault| !matches!(fault.stage, FaultStage::Skipped(_))).collect();
+    let open = injected.iter().filter(|fault| fault.stage == FaultStage::Open).count();
+    let total = plan.faults.len();
+    let last = injected.iter().map(|fault| fault.intended_at).max().unwrap_or(generation.accepted_at);
+    let truth = |yes: bool| if yes { ConditionStatus::True } else { ConditionStatus::False };
+    let message = format!("{} of {total} faults were injected", injected.len());
+    let reason = if injected.len() == total { "AllInjected" } else { "NotAll" };
+    let first = make(ConditionType::FaultsInjected, truth(injected.len() == total), reason, message, last);
+    let healed_at = injected
+        .iter()
+        .filter_map(|fault| match fault.stage {
+            FaultStage::Healed(at) => Some(at),
+            FaultStage::Open | FaultStage::Skipped(_) => None,
+        })
+        .max();
+    let message = match open {
+        0 => "no fault is in place".to_owned(),
+        open => format!("{open} faults may be in place"),
+    };
+    let reason = if open == 0 { "NoneOpen" } else { "Healing" };
+    let at = if open == 0 { healed_at.unwrap_or(generation.accepted_at) } else { last };
+    [first, make(ConditionType::FaultsHealed, truth(open == 0), reason, message, at)]
+}
+
+fn rejected(rejection: &Rejection, generation: Option<GenerationId>) -> Condition {
+    Condition {
+        kind: ConditionType::Accepted,
+        status: ConditionStatus::False,
+        reason: rejection.reason.to_owned(),
+        message: rejection.message.clone(),
+        last_transition_time: rejection.at,
+        observed_generation: generation,
+    }
+}
+
+fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "Passed",
+        Verdict::Failed => "Failed",
+        Verdict::Unknown => "Unknown",
+        Verdict::Stopped => "Stopped",
+    }
+}

@@ -1,0 +1,89 @@
+//! What all AWS clients share: the configuration with its time-outs, and what their errors mean.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_ecs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+use crate::model::{Why, WhyKind};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest that one call, with the SDK's own retries, can be in flight.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+const ATTEMPTS: u32 = 3;
+
+/// Loads the SDK's default chain: environment, profile, task role.
+pub async fn config(region: Option<&str>) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    loader.load().await
+}
+
+/// Says why a call failed. `what` names the thing that was asked about.
+pub fn why<E, R>(what: &str, error: &SdkError<E, R>) -> Why
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    let text = match error.as_service_error() {
+        Some(service) => {
+            let code = service.code().unwrap_or("an error without a code");
+            service.message().map_or_else(|| code.to_owned(), |message| format!("{code}: {message}"))
+        }
+        None => DisplayErrorContext(error).to_string(),
+    };
+    let kind = match error {
+        SdkError::TimeoutError(_) => WhyKind::TimedOut,
+        SdkError::ServiceError(_) => service_kind(error.as_service_error().and_then(ProvideErrorMetadata::code)),
+        // A missing credential or region shows only while a request is put together.
+        _ if text.contains("redential") || text.contains("egion") => WhyKind::Unauthorized,
+        SdkError::ResponseError(_) => WhyKind::Protocol,
+        _ => WhyKind::Unreachable,
+    };
+    Why { kind, message: format!("{what}: {text}") }
+}
+
+fn service_kind(code: Option<&str>) -> WhyKind {
+    let code = code.unwrap_or_default();
+    let any = |words: &[&str]| words.iter().any(|word| code.contains(word));
+    if any(&["AccessDenied", "Unauthorized", "UnrecognizedClient", "InvalidClientTokenId", "Signature", "ExpiredToken", "AuthFailure"]) {
+        WhyKind::Unauthorized
+    } else if any(&["NotFound", "DoesNotExist", "NonExistent", "NotActive"]) {
+        WhyKind::NotFound
+    } else if any(&["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown"]) {
+        WhyKind::Throttled
+    } else {
+        WhyKind::ServerError
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_meanings() {
+        for (code, kind) in [
+            ("ClusterNotFoundException", WhyKind::NotFound),
+            ("AWS.SimpleQueueService.NonExistentQueue", WhyKind::NotFound),
+            ("QueueDoesNotExist", WhyKind::NotFound),
+            ("UnrecognizedClientException", WhyKind::Unauthorized),
+            ("SignatureDoesNotMatch", WhyKind::Unauthorized),
+            ("ThrottlingException", WhyKind::Throttled),
+            ("ServerException", WhyKind::ServerError),
+            ("", WhyKind::ServerError),
+        ] {
+            assert_eq!(service_kind(Some(code)), kind, "{code}");
+        }
+    }
+}

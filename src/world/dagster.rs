@@ -1,0 +1,305 @@
+//! The Dagster client: launches, look-ups by tag, and the event log, over GraphQL.
+
+use std::time::Duration;
+
+use reqwest::{StatusCode, header};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::graphql::{self, Answer, EventsData, LaunchData, RunsData};
+use crate::model::{
+    Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, ScenarioName, Seen, StepEvent,
+    Timestamp, Why, WhyKind, target::DagsterTarget,
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Runs of one page of a look-up, and of one with their events.
+const PAGE: usize = 500;
+const EVENTS_PAGE: usize = 50;
+const EVENTS_OF_A_RUN: usize = 1_000;
+/// How much of a foreign answer an error message quotes, in characters.
+const QUOTE: usize = 200;
+
+/// One Dagster. Holds a connection pool; clones share it.
+#[derive(Debug, Clone)]
+pub struct Dagster {
+    http: reqwest::Client,
+    target: DagsterTarget,
+}
+
+/// What went wrong with a call, and whether it can have had an effect.
+#[derive(Debug)]
+struct Failure {
+    why: Why,
+    /// The request certainly had no effect.
+    refused: bool,
+}
+
+impl Dagster {
+    /// Makes a client. The headers' values are read from the environment now.
+    ///
+    /// # Errors
+    /// When a header's variable is missing, or its value cannot be a header.
+    pub fn new(target: &DagsterTarget) -> Result<Self, Why> {
+        let wrong = |message: String| Why { kind: WhyKind::Unauthorized, message };
+        let mut headers = header::HeaderMap::new();
+        for (name, variable) in &target.headers_from_env {
+            let value = std::env::var(variable)
+                .map_err(|_| wrong(format!("header {name}: the environment has no variable {variable}")))?;
+            let name: header::HeaderName =
+                name.parse().map_err(|_| wrong(format!("`{name}` cannot be the name of a header")))?;
+            let mut value: header::HeaderValue =
+                value.parse().map_err(|_| wrong(format!("the value of {variable} cannot be a header")))?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        let http = reqwest::Client::builder()
+            .default_headers(headers)
+            .connect_timeout(CONNECT_TIMEOUT.min(target.request_timeout.duration()))
+            .timeout(target.request_timeout.duration())
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| wrong(format!("no HTTP client: {error}")))?;
+        Ok(Self { http, target: target.clone() })
+    }
+
+    /// Launches one run, once.
+    pub async fn launch(
+        &self,
+        job: &str,
+        tags: impl Iterator<Item = (&String, &String)>,
+        run_config: &Value,
+    ) -> Outcome {
+        let tags: Vec<Value> = tags.map(|(key, value)| json!({ "key": key, "value": value })).collect();
+        let params = json!({
+            "selector": {
+                "jobName": job,
+                "repositoryName": self.target.repository,
+                "repositoryLocationName": self.target.location,
+            },
+            "runConfigData": run_config,
+            "executionMetadata": { "tags": tags },
+        });
+        match self.call::<LaunchData>(graphql::LAUNCH, &json!({ "params": params })).await {
+            Ok(data) => launched(data),
+            Err(Failure { why, refused: true }) => {
+                let retry = why.kind != WhyKind::Protocol;
+                Outcome::Refused { reason: why.message, retry }
+            }
+            Err(Failure { why, refused: false }) => Outcome::Unknown { reason: why.message },
+        }
+    }
+
+    /// Finds every run of a generation by its tags; with `jobs`, says which of them do not exist.
+    pub async fn look(&self, scenario: &ScenarioName, generation: &GenerationId, jobs: &[String]) -> Seen<DagsterView> {
+        match self.try_look(scenario, generation, jobs).await {
+            Ok(view) => Seen::Fresh(view),
+            Err(why) => Seen::Unavailable(why),
+        }
+    }
+
+    async fn try_look(&self, scenario: &ScenarioName, generation: &GenerationId, jobs: &[String]) -> Result<DagsterView, Why> {
+        let first = self.runs_page(scenario, generation, None, PAGE, !jobs.is_empty(), false).await?;
+        let missing_jobs = self.missing_jobs(&first, jobs)?;
+        let version = first.version.clone();
+        let mut runs = vec![];
+        let mut page = first.runs_or_error.fields.results;
+        loop {
+            runs.extend(page.iter().map(graphql::Run::view));
+            let Some(last) = page.last().filter(|_| page.len() == PAGE) else { break };
+            let next = self.runs_page(scenario, generation, Some(&last.run_id), PAGE, false, false).await?;
+            page = next.runs_or_error.fields.results;
+        }
+        Ok(DagsterView { version, runs, missing_jobs })
+    }
+
+    fn missing_jobs(&self, data: &RunsData, jobs: &[String]) -> Result<Vec<String>, Why> {
+        let Some(repository) = &data.repository_or_error else { return Ok(vec![]) };
+        if repository.typename != "Repository" {
+            return Err(Why {
+                kind: if repository.typename == "RepositoryNotFoundError" { WhyKind::NotFound } else { WhyKind::ServerError },
+                message: format!(
+                    "code location `{}` (repository `{}`): {}",
+                    self.target.location,
+                    self.target.repository,
+                    repository.message.as_deref().unwrap_or(&repository.typename)
+                ),
+            });
+        }
+        let known = |job: &String| repository.fields.jobs.iter().any(|known| known.name == *job);
+        Ok(jobs.iter().filter(|job| !known(job)).cloned().collect())
+    }
+
+    /// Reads every run of a generation with its raw step events.
+    pub async fn census(&self, query: &CensusQuery, now: Timestamp) -> Seen<Census> {
+        match self.try_census(query, now).await {
+            Ok(census) => Seen::Fresh(census),
+            Err(why) => Seen::Unavailable(why),
+        }
+    }
+
+    async fn try_census(&self, query: &CensusQuery, now: Timestamp) -> Result<Census, Why> {
+        let mut runs = vec![];
+        let mut cursor: Option<String> = None;
+        let mut version;
+        loop {
+            let data = self
+                .runs_page(&query.scenario, &query.generation, cursor.as_deref(), EVENTS_PAGE, false, true)
+                .await?;
+            version = data.version;
+            let page = data.runs_or_error.fields.results;
+            let full = page.len() == EVENTS_PAGE;
+            cursor = page.last().map(|run| run.run_id.clone());
+            for run in page {
+                runs.push(RunRecord { run: run.view(), events: self.events(run).await? });
+            }
+            if !full {
+                break;
+            }
+        }
+        runs.sort_by(|a, b| (a.run.key.as_ref(), &a.run.run_id).cmp(&(b.run.key.as_ref(), &b.run.run_id)));
+        Ok(Census { taken_at: now, dagster_version: version, runs })
+    }
+
+    /// The step events of a run: the first page came with it, the others are fetched.
+    async fn events(&self, run: graphql::Run) -> Result<Vec<StepEvent>, Why> {
+        let mut page = run.event_connection.unwrap_or_default();
+        let mut events = vec![];
+        loop {
+            events.extend(page.events.iter().filter_map(graphql::Event::step_event));
+            if !page.has_more {
+                return Ok(events);
+            }
+            let variables = json!({ "runId": run.run_id, "after": page.cursor, "limit": EVENTS_OF_A_RUN });
+            let data: EventsData = self.call(graphql::EVENTS, &variables).await.map_err(|failure| failure.why)?;
+            if data.logs_for_run.typename != "EventConnection" {
+                return Err(server_error(&data.logs_for_run.typename, data.logs_for_run.message.as_deref()));
+            }
+            page = data.logs_for_run.fields;
+        }
+    }
+
+    async fn runs_page(
+        &self,
+        scenario: &ScenarioName,
+        generation: &GenerationId,
+        cursor: Option<&str>,
+        limit: usize,
+        with_jobs: bool,
+        with_events: bool,
+    ) -> Result<RunsData, Why> {
+        let variables = json!({
+            "filter": { "tags": [
+                { "key": graphql::SCENARIO_TAG, "value": scenario.as_str() },
+                { "key": graphql::GENERATION_TAG, "value": generation.to_string() },
+            ] },
+            "cursor": cursor,
+            "limit": limit,
+            "location": self.target.location,
+            "repository": self.target.repository,
+            "withJobs": with_jobs,
+            "withEvents": with_events,
+        });
+        let data: RunsData = self.call(graphql::RUNS, &variables).await.map_err(|failure| failure.why)?;
+        if data.runs_or_error.typename != "Runs" {
+            return Err(server_error(&data.runs_or_error.typename, data.runs_or_error.message.as_deref()));
+        }
+        Ok(data)
+    }
+
+    async fn call<T: DeserializeOwned>(&self, document: &str, variables: &Value) -> Result<T, Failure> {
+        let body = json!({ "query": document, "variables": variables });
+        let response = self.http.post(&self.target.url).json(&body).send().await.map_err(|error| self.lost(&error))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| self.lost(&error))?;
+        match serde_json::from_str::<Answer<T>>(&text) {
+            Ok(Answer { data: Some(data), .. }) => Ok(data),
+            Ok(Answer { data: None, errors }) if !errors.is_empty() => {
+                let message = errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; ");
+                Err(self.answered(status, &message))
+            }
+            Ok(_) => Err(self.answered(status, &quote(&text))),
+            Err(error) if status.is_success() => Err(Failure {
+                why: Why {
+                    kind: WhyKind::Protocol,
+                    message: format!("{} does not answer as Dagster's GraphQL does ({error}): {}", self.target.url, quote(&text)),
+                },
+                refused: false,
+            }),
+            Err(_) => Err(self.answered(status, &quote(&text))),
+        }
+    }
+
+    /// An error answer. What it means for a launch: 401, 403, 404 and 429 were turned away before anything was done.
+    fn answered(&self, status: StatusCode, message: &str) -> Failure {
+        let kind = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => WhyKind::Unauthorized,
+            StatusCode::NOT_FOUND => WhyKind::NotFound,
+            StatusCode::TOO_MANY_REQUESTS => WhyKind::Throttled,
+            _ if status.is_server_error() => WhyKind::ServerError,
+            _ => WhyKind::Protocol,
+        };
+        let refused = match kind {
+            WhyKind::Unauthorized | WhyKind::NotFound | WhyKind::Throttled => true,
+            WhyKind::ServerError | WhyKind::Protocol | WhyKind::Unreachable | WhyKind::TimedOut => false,
+        };
+        Failure { why: Why { kind, message: format!("{} answered {status}: {message}", self.target.url) }, refused }
+    }
+
+    /// No answer. Only where no connection was made is it certain that nothing was done.
+    fn lost(&self, error: &reqwest::Error) -> Failure {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        let url = &self.target.url;
+        let (kind, message) = if error.is_connect() {
+            (WhyKind::Unreachable, format!("{url} cannot be reached: {cause}"))
+        } else if error.is_timeout() {
+            (WhyKind::TimedOut, format!("{url} did not answer within {}", self.target.request_timeout))
+        } else {
+            (WhyKind::Unreachable, format!("{url}: the answer was lost: {cause}"))
+        };
+        Failure { why: Why { kind, message }, refused: error.is_connect() || error.is_builder() }
+    }
+}
+
+/// What Dagster's answer to a launch means.
+fn launched(data: LaunchData) -> Outcome {
+    let member = data.launch_run;
+    let message = || {
+        let mut parts: Vec<&str> = member.message.iter().map(String::as_str).collect();
+        parts.extend(member.fields.errors.iter().map(|error| error.message.as_str()));
+        format!("{}: {}", member.typename, quote(&parts.join("; ")))
+    };
+    match member.typename.as_str() {
+        "LaunchRunSuccess" => match &member.fields.run {
+            Some(run) => Outcome::Done(Receipt::Launched { run_id: run.run_id.clone() }),
+            None => Outcome::Unknown { reason: "LaunchRunSuccess without a run".to_owned() },
+        },
+        "PipelineNotFoundError" | "RunConfigValidationInvalid" | "InvalidSubsetError" | "NoModeProvidedError"
+        | "ConflictingExecutionParamsError" | "PresetNotFoundError" | "InvalidStepError" | "InvalidOutputError" => {
+            Outcome::Refused { reason: message(), retry: false }
+        }
+        "UnauthorizedError" => Outcome::Refused { reason: message(), retry: true },
+        // The code server could not be asked, so no run was made.
+        "PythonError" if member.fields.class_name.as_deref() == Some("DagsterUserCodeUnreachableError") => {
+            Outcome::Refused { reason: message(), retry: true }
+        }
+        // A Python error may come after the run was made, and a member that we do not know may mean anything.
+        _ => Outcome::Unknown { reason: message() },
+    }
+}
+
+fn server_error(typename: &str, message: Option<&str>) -> Why {
+    Why { kind: WhyKind::ServerError, message: format!("Dagster answered {typename}: {}", quote(message.unwrap_or_default())) }
+}
+
+fn quote(text: &str) -> String {
+    let text = text.trim();
+    let mut short: String = text.chars().take(QUOTE).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}

@@ -1,0 +1,190 @@
+//! The answers of Dagster's GraphQL API, as far as we read them. Unknown members, words and fields never break us.
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+
+use crate::model::{RunStatus, RunView, StepEvent, StepEventKind, TaskArn, Timestamp};
+
+pub const RUNS: &str = include_str!("graphql/runs.graphql");
+pub const EVENTS: &str = include_str!("graphql/events.graphql");
+pub const LAUNCH: &str = include_str!("graphql/launch.graphql");
+
+/// The tags that every run of ours carries.
+pub const KEY_TAG: &str = "dagstorm/key";
+pub const SCENARIO_TAG: &str = "dagstorm/scenario";
+pub const GENERATION_TAG: &str = "dagstorm/generation";
+pub const STARTED_TAG: &str = "dagstorm/started";
+/// The label under which an executor names the ECS task in `STEP_WORKER_STARTED`.
+const TASK_LABEL: &str = "task_arn";
+
+/// The envelope of every answer. `data` and `errors` may both be there, and with any HTTP status.
+#[derive(Debug, Deserialize)]
+pub struct Answer<T> {
+    pub data: Option<T>,
+    #[serde(default)]
+    pub errors: Vec<Message>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Message {
+    #[serde(default)]
+    pub message: String,
+}
+
+/// A member of a union: its type's name, and whatever fields it has.
+#[derive(Debug, Deserialize)]
+pub struct Member<T> {
+    #[serde(rename = "__typename")]
+    pub typename: String,
+    #[serde(default)]
+    pub message: Option<String>,
+    #[serde(flatten)]
+    pub fields: T,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunsData {
+    pub version: String,
+    pub repository_or_error: Option<Member<Repository>>,
+    pub runs_or_error: Member<Runs>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Repository {
+    #[serde(default)]
+    pub jobs: Vec<Job>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Job {
+    pub name: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Runs {
+    #[serde(default)]
+    pub results: Vec<Run>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    pub run_id: String,
+    pub job_name: String,
+    pub status: String,
+    pub start_time: Option<f64>,
+    pub end_time: Option<f64>,
+    #[serde(default)]
+    pub tags: Vec<Tag>,
+    pub event_connection: Option<EventPage>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Tag {
+    pub key: String,
+    pub value: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EventPage {
+    pub cursor: String,
+    pub has_more: bool,
+    pub events: Vec<Event>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Event {
+    pub event_type: Option<String>,
+    pub step_key: Option<String>,
+    pub timestamp: Option<String>,
+    pub metadata_entries: Vec<MetadataEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct MetadataEntry {
+    #[serde(default)]
+    pub label: String,
+    pub text: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventsData {
+    pub logs_for_run: Member<EventPage>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchData {
+    pub launch_run: Member<Launched>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Launched {
+    pub run: Option<LaunchedRun>,
+    #[serde(default)]
+    pub errors: Vec<Message>,
+    #[serde(default)]
+    pub class_name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchedRun {
+    pub run_id: String,
+}
+
+impl Run {
+    /// The run as the core sees it, without its events.
+    pub fn view(&self) -> RunView {
+        let tags: IndexMap<&str, &str> = self.tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str())).collect();
+        RunView {
+            run_id: self.run_id.clone(),
+            key: tags.get(KEY_TAG).and_then(|key| key.parse().ok()),
+            job: self.job_name.clone(),
+            status: status(&self.status),
+            started_at: self.start_time.map(Timestamp::from_seconds),
+            ended_at: self.end_time.map(Timestamp::from_seconds),
+            generation_started: tags.get(STARTED_TAG).and_then(|instant| instant.parse().ok()),
+        }
+    }
+}
+
+fn status(word: &str) -> RunStatus {
+    match word {
+        "QUEUED" | "NOT_STARTED" | "STARTING" | "MANAGED" => RunStatus::Queued,
+        "STARTED" | "CANCELING" => RunStatus::Started,
+        "SUCCESS" => RunStatus::Success,
+        "FAILURE" => RunStatus::Failure,
+        "CANCELED" => RunStatus::Canceled,
+        other => RunStatus::Other(other.to_owned()),
+    }
+}
+
+impl Event {
+    /// The event as the audit reads it; `None` for what it does not count.
+    pub fn step_event(&self) -> Option<StepEvent> {
+        let kind = match self.event_type.as_deref()? {
+            "STEP_WORKER_STARTED" => StepEventKind::Claimed,
+            "STEP_START" => StepEventKind::Started,
+            "STEP_SUCCESS" => StepEventKind::Succeeded,
+            "STEP_FAILURE" => StepEventKind::Failed,
+            "STEP_UP_FOR_RETRY" => StepEventKind::UpForRetry,
+            "STEP_RESTARTED" => StepEventKind::Restarted,
+            "STEP_SKIPPED" => StepEventKind::Skipped,
+            _ => return None,
+        };
+        let millis: f64 = self.timestamp.as_deref()?.parse().ok()?;
+        let task = self.metadata_entries.iter().find(|entry| entry.label == TASK_LABEL);
+        Some(StepEvent {
+            step: self.step_key.clone()?,
+            kind,
+            at: Timestamp::from_seconds(millis / 1_000.0),
+            task: task.and_then(|entry| entry.text.clone()).map(TaskArn),
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! The live world: one client for each target, made when it is first needed.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use aws_config::SdkConfig;
+
+use super::{Clock, SystemClock, World, aws, cloudwatch, dagster::Dagster, ecs, queue};
+use crate::model::{
+    Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timed, Why, WhyKind,
+};
+
+/// AWS and Dagster as they are.
+#[derive(Default)]
+pub struct LiveWorld {
+    /// By target and by value: an edited target gets clients of its own.
+    clients: Mutex<BTreeMap<String, Arc<Clients>>>,
+}
+
+struct Clients {
+    target: Target,
+    dagster: Result<Dagster, Why>,
+    ecs: aws_sdk_ecs::Client,
+    sqs: aws_sdk_sqs::Client,
+    cloudwatch: aws_sdk_cloudwatch::Client,
+}
+
+impl Clients {
+    fn new(target: &Target, config: &SdkConfig) -> Self {
+        Self {
+            target: target.clone(),
+            dagster: Dagster::new(&target.dagster),
+            ecs: aws_sdk_ecs::Client::new(config),
+            sqs: aws_sdk_sqs::Client::new(config),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
+        }
+    }
+}
+
+impl LiveWorld {
+    async fn clients(&self, target: &Target) -> Arc<Clients> {
+        let known = {
+            let clients = self.clients.lock().expect("no holder of this lock panics");
+            clients.get(target.name.as_str()).filter(|known| known.target == *target).cloned()
+        };
+        if let Some(known) = known {
+            return known;
+        }
+        let made = Arc::new(Clients::new(target, &aws::config(target.guard.region.as_deref()).await));
+        let mut clients = self.clients.lock().expect("no holder of this lock panics");
+        clients.insert(target.name.to_string(), Arc::clone(&made));
+        made
+    }
+}
+
+impl World for LiveWorld {
+    async fn look(&self, target: &Target, query: &Query) -> Observation {
+        let asked_at = SystemClock.now();
+        let clients = self.clients(target).await;
+        let mut observation = Observation::default();
+        match query {
+            Query::Dagster { scenario, generation, jobs } => {
+                let answer = match &clients.dagster {
+                    Ok(dagster) => dagster.look(scenario, generation, jobs).await,
+                    Err(why) => Seen::Unavailable(why.clone()),
+                };
+                observation.dagster = Some(Timed { asked_at, answer });
+            }
+            Query::Service { service } => {
+                let answer = match &target.ecs {
+                    Some(cluster) => ecs::look(&clients.ecs, &cluster.cluster, service).await,
+                    None => Seen::Unavailable(undeclared(target, "ecs")),
+                };
+                observation.services.insert(service.clone(), Timed { asked_at, answer });
+            }
+            Query::Queue => {
+                let answer = match &target.queue {
+                    Some(tasks) => queue::look(&clients.sqs, &tasks.name).await,
+                    None => Seen::Unavailable(undeclared(target, "queues")),
+                };
+                observation.queue = Some(Timed { asked_at, answer });
+            }
+        }
+        observation
+    }
+
+    async fn act(&self, target: &Target, effect: &Effect) -> Outcome {
+        let clients = self.clients(target).await;
+        match effect {
+            Effect::LaunchRun { key: _, job, tags, run_config } => match &clients.dagster {
+                Ok(dagster) => dagster.launch(job, tags.iter(), run_config).await,
+                Err(why) => Outcome::Refused { reason: why.message.clone(), retry: true },
+            },
+            Effect::StopTask { task, reason } => match &target.ecs {
+                Some(cluster) => ecs::stop_task(&clients.ecs, &cluster.cluster, task, reason).await,
+                None => Outcome::Refused { reason: undeclared(target, "ecs").message, retry: false },
+            },
+        }
+    }
+
+    async fn census(&self, target: &Target, query: &CensusQuery) -> Seen<Census> {
+        let now = SystemClock.now();
+        match &self.clients(target).await.dagster {
+            Ok(dagster) => dagster.census(query, now).await,
+            Err(why) => Seen::Unavailable(why.clone()),
+        }
+    }
+
+    async fn emit(&self, target: &Target, data: &[Datum]) -> Outcome {
+        match &target.metrics {
+            Some(metrics) => cloudwatch::put(&self.clients(target).await.cloudwatch, metrics, data).await,
+            None => Outcome::Refused { reason: undeclared(target, "metrics").message, retry: false },
+        }
+    }
+}
+
+fn undeclared(target: &Target, field: &str) -> Why {
+    Why { kind: WhyKind::NotFound, message: format!("target `{}` has no `spec.{field}`", target.name) }
+}

@@ -1,0 +1,41 @@
+//! L1: the edge. Two traits that the rest is written against, and the live clients behind them.
+
+mod aws;
+mod clock;
+mod cloudwatch;
+mod dagster;
+mod ecs;
+mod graphql;
+mod live;
+mod queue;
+
+use std::future::Future;
+
+pub use clock::SystemClock;
+pub use live::LiveWorld;
+
+use crate::model::{Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timestamp};
+
+/// The services that dagstorm acts on, as one object: a fault in one makes calls to another fail.
+///
+/// Every call ends within a time-out of its own and never panics; whatever goes wrong is in its answer.
+pub trait World: Send + Sync + 'static {
+    /// Looks once. The answer holds just what was asked for, fresh or unavailable, never empty for failed.
+    fn look(&self, target: &Target, query: &Query) -> impl Future<Output = Observation> + Send;
+
+    /// Does one effect once, without retries of its own where a repeat could do harm.
+    fn act(&self, target: &Target, effect: &Effect) -> impl Future<Output = Outcome> + Send;
+
+    /// Reads all records of one generation, complete or not at all.
+    fn census(&self, target: &Target, query: &CensusQuery) -> impl Future<Output = Seen<Census>> + Send;
+
+    /// Publishes metrics. Nothing depends on their arrival.
+    fn emit(&self, target: &Target, data: &[Datum]) -> impl Future<Output = Outcome> + Send;
+}
+
+/// Time, so that it can be simulated.
+pub trait Clock: Send + Sync + 'static {
+    fn now(&self) -> Timestamp;
+
+    fn sleep_until(&self, instant: Timestamp) -> impl Future<Output = ()> + Send;
+}
