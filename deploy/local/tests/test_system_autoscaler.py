@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -96,6 +97,12 @@ def test_a_failed_worker_is_told_of_once_with_its_exit_code(
     aws.stopped = [
         {"taskArn": "arn/killed", "lastStatus": "STOPPED", "containers": [{"exitCode": 137}], **reason},
         {"taskArn": "arn/drained", "lastStatus": "STOPPED", "containers": [{"exitCode": 0}], **reason},
+        {
+            "taskArn": "arn/old",
+            "lastStatus": "STOPPED",
+            "stoppedAt": datetime(2026, 1, 1, tzinfo=UTC),
+            "containers": [],
+        },
         {"taskArn": "arn/never", "lastStatus": "STOPPED", "containers": [], "stopCode": "TaskFailedToStart"},
         {"taskArn": "arn/going", "lastStatus": "STOPPING", "containers": []},
     ]

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from dagstorm_local.contract import CLUSTER, TASKS_QUEUE, WORKER_SERVICE
@@ -33,6 +34,7 @@ class Watch:
         self._log = log
         self._queue_url = ""
         self._told: dict[str, None] = {}
+        self._began = datetime.now(UTC)
 
     def load(self) -> Load:
         """One complete look, or an error; never a guess."""
@@ -51,7 +53,7 @@ class Watch:
         self._ecs.update_service(cluster=CLUSTER, service=WORKER_SERVICE, desiredCount=desired)
 
     def tell_of_stopped(self) -> None:
-        """Log each worker that has stopped, once, with its exit code and ECS's reason."""
+        """Log each worker that has stopped since we began, once, with its exit code and ECS's reason."""
         listed = self._ecs.list_tasks(cluster=CLUSTER, serviceName=WORKER_SERVICE, desiredStatus="STOPPED")
         fresh = [arn for arn in listed["taskArns"] if arn not in self._told][:100]
         if not fresh:
@@ -60,6 +62,8 @@ class Watch:
             if task.get("lastStatus") != "STOPPED":
                 continue
             self._told[task["taskArn"]] = None
+            if task.get("stoppedAt", self._began) < self._began:
+                continue  # told of by the autoscaler before us
             codes = [container.get("exitCode") for container in task.get("containers", [])]
             failed = any(code != 0 for code in codes) or not codes
             write = self._log.warning if failed else self._log.info

@@ -35,3 +35,4 @@ async def listen(broker: StackBroker, at_once: int, stop: asyncio.Event, who: ru
     runtime.mark_ready(who)
     log.info("listening", queue=broker._sqs_queue_name)
     await receiver.listen(stop)
+    await broker.shutdown()
