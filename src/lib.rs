@@ -22,12 +22,14 @@
 //! | 0 | `model` |
 
 pub mod audit;
+pub mod cli;
 pub mod decide;
 pub mod fault;
 
 pub mod journal;
 pub mod load;
 pub mod model;
+pub mod operator;
 pub mod plan;
 pub mod publish;
 pub mod spec;

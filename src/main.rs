@@ -1,1 +1,7 @@
-fn main() {}
+//! The `dagstorm` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dagstorm::cli::main()
+}

@@ -1,9 +1,11 @@
 //! Files that are whole or absent: written aside, fsynced, renamed.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
 use serde::Serialize;
@@ -11,10 +13,14 @@ use serde::Serialize;
 use super::{events::PersonEvent, markdown, report::Report, status::Status};
 use crate::model::{GenerationId, ScenarioName};
 
-/// The data folder, as far as users read it.
+/// The data folder, as far as users read it, and what was last published, for a live display.
+///
+/// Cheap to clone; clones share what was published.
 #[derive(Debug, Clone)]
 pub struct Folder {
-    root: PathBuf,
+    /// `None`: nothing is written, for simulations.
+    root: Option<PathBuf>,
+    latest: Arc<Mutex<BTreeMap<ScenarioName, Status>>>,
 }
 
 impl Folder {
@@ -25,15 +31,26 @@ impl Folder {
     pub fn open(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root.join("status"))?;
         fs::create_dir_all(root.join("reports"))?;
-        Ok(Self { root: root.to_owned() })
+        Ok(Self { root: Some(root.to_owned()), latest: Arc::default() })
     }
 
-    pub fn status_path(&self, scenario: &ScenarioName) -> PathBuf {
-        self.root.join("status").join(format!("{scenario}.yaml"))
+    /// Keeps the latest statuses in memory and writes nothing.
+    pub fn nowhere() -> Self {
+        Self { root: None, latest: Arc::default() }
     }
 
-    pub fn report_folder(&self, scenario: &ScenarioName, generation: &GenerationId) -> PathBuf {
-        self.root.join("reports").join(scenario.as_str()).join(generation.to_string())
+    /// The latest status of every scenario.
+    pub fn latest(&self) -> BTreeMap<ScenarioName, Status> {
+        self.latest.lock().expect("no holder of this lock panics").clone()
+    }
+
+    /// Where the reports of a generation lie.
+    pub fn report_folder(&self, scenario: &ScenarioName, generation: &GenerationId) -> Option<PathBuf> {
+        Some(self.root.as_ref()?.join("reports").join(scenario.as_str()).join(generation.to_string()))
+    }
+
+    fn status_path(&self, scenario: &ScenarioName) -> Option<PathBuf> {
+        Some(self.root.as_ref()?.join("status").join(format!("{scenario}.yaml")))
     }
 
     /// Writes `status/<scenario>.yaml`.
@@ -41,7 +58,12 @@ impl Folder {
     /// # Errors
     /// When it cannot be rendered or written.
     pub fn write_status(&self, status: &Status) -> io::Result<()> {
-        write_atomically(&self.status_path(&status.metadata.name), yaml(status)?.as_bytes())
+        let name = &status.metadata.name;
+        self.latest.lock().expect("no holder of this lock panics").insert(name.clone(), status.clone());
+        match self.status_path(name) {
+            Some(path) => write_atomically(&path, yaml(status)?.as_bytes()),
+            None => Ok(()),
+        }
     }
 
     /// Removes the status of a scenario that never was accepted and whose manifest is gone.
@@ -49,7 +71,9 @@ impl Folder {
     /// # Errors
     /// When it is there and cannot be removed.
     pub fn remove_status(&self, scenario: &ScenarioName) -> io::Result<()> {
-        match fs::remove_file(self.status_path(scenario)) {
+        self.latest.lock().expect("no holder of this lock panics").remove(scenario);
+        let Some(path) = self.status_path(scenario) else { return Ok(()) };
+        match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -59,13 +83,12 @@ impl Folder {
     ///
     /// # Errors
     /// When one of them cannot be written.
-    pub fn write_report(&self, report: &Report) -> io::Result<PathBuf> {
-        let folder = self.report_folder(&report.scenario, &report.generation);
+    pub fn write_report(&self, report: &Report) -> io::Result<()> {
+        let Some(folder) = self.report_folder(&report.scenario, &report.generation) else { return Ok(()) };
         fs::create_dir_all(&folder)?;
         write_atomically(&folder.join("report.md"), markdown::markdown(report).as_bytes())?;
         let json = serde_json::to_vec_pretty(report)?;
-        write_atomically(&folder.join("report.json"), &json)?;
-        Ok(folder)
+        write_atomically(&folder.join("report.json"), &json)
     }
 
     /// Writes `intake.yaml`: every file of the watched folder and what is wrong with it.
@@ -73,7 +96,10 @@ impl Folder {
     /// # Errors
     /// When it cannot be rendered or written.
     pub fn write_intake(&self, intake: &impl Serialize) -> io::Result<()> {
-        write_atomically(&self.root.join("intake.yaml"), yaml(intake)?.as_bytes())
+        match &self.root {
+            Some(root) => write_atomically(&root.join("intake.yaml"), yaml(intake)?.as_bytes()),
+            None => Ok(()),
+        }
     }
 
     /// Appends to `events.jsonl`.
@@ -81,12 +107,13 @@ impl Folder {
     /// # Errors
     /// When it cannot be written.
     pub fn append_events(&self, events: &[PersonEvent]) -> io::Result<()> {
+        let Some(root) = &self.root else { return Ok(()) };
         let mut lines = vec![];
         for event in events {
             serde_json::to_writer(&mut lines, event)?;
             lines.push(b'\n');
         }
-        OpenOptions::new().create(true).append(true).open(self.root.join("events.jsonl"))?.write_all(&lines)
+        OpenOptions::new().create(true).append(true).open(root.join("events.jsonl"))?.write_all(&lines)
     }
 }
 

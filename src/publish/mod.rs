@@ -16,4 +16,4 @@ pub use latency::Quantiles;
 pub use markdown::markdown;
 pub use metrics::{latencies, gauges};
 pub use report::{Report, report};
-pub use status::{Rejection, Status, not_accepted, phase, status};
+pub use status::{Beside, Rejection, Status, not_accepted, phase, status};

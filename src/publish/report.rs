@@ -56,7 +56,7 @@ pub struct FaultReport {
 
 /// Puts the report together.
 pub fn report(plan: &Plan, state: &State, generation: &Generation, census: &Census, audit: &Audit) -> Report {
-    let status = status::status(plan, state, generation, None).status;
+    let status = status::status(plan, state, generation, status::Beside::default()).status;
     let started_at = generation.started_at;
     let latencies = census.runs.iter().filter_map(|record| {
         let index = record.run.key.as_ref()?.index;

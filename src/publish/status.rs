@@ -123,6 +123,15 @@ pub struct Rejection {
     pub message: String,
 }
 
+/// What stands beside the journal's state: it is about the files, not about what was done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// The manifest as it is now was rejected; the last good version stays in force.
+    pub rejection: Option<&'a Rejection>,
+    /// The journal cannot be read or written: nothing goes on.
+    pub stalled: Option<&'a Rejection>,
+}
+
 /// Where a generation stands, in one word.
 pub fn phase(plan: &Plan, generation: &Generation) -> Phase {
     if let Some(end) = &generation.concluded {
@@ -145,7 +154,7 @@ pub fn phase(plan: &Plan, generation: &Generation) -> Phase {
 }
 
 /// Renders a scenario that has a generation, living or past. A rejected edit shows beside the version in force.
-pub fn status(plan: &Plan, state: &State, generation: &Generation, rejection: Option<&Rejection>) -> Status {
+pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Beside<'_>) -> Status {
     let phase = phase(plan, generation);
     Status {
         api_version: "dagstorm.dev/v1alpha1",
@@ -156,7 +165,7 @@ pub fn status(plan: &Plan, state: &State, generation: &Generation, rejection: Op
             phase,
             started_at: generation.started_at,
             dagster_version: generation.dagster_version.clone(),
-            conditions: conditions(plan, generation, phase, rejection),
+            conditions: conditions(plan, generation, phase, beside),
             load: Some(load(plan, generation)),
             runs: generation.runs.as_ref().map(|fact| fact.value),
             faults: plan.faults.iter().map(|planned| fault(planned, generation)).collect(),
@@ -174,8 +183,10 @@ pub fn status(plan: &Plan, state: &State, generation: &Generation, rejection: Op
     }
 }
 
-/// Renders a scenario whose manifest was never accepted.
-pub fn not_accepted(name: &ScenarioName, state: &State, rejection: &Rejection) -> Status {
+/// Renders a scenario of which no generation was ever accepted, or whose journal cannot be read.
+pub fn not_accepted(name: &ScenarioName, state: &State, beside: Beside<'_>) -> Status {
+    let accepted = beside.rejection.map(|rejection| negative(ConditionType::Accepted, rejection, None));
+    let stalled = beside.stalled.map(|stalled| negative(ConditionType::Stalled, stalled, None));
     Status {
         api_version: "dagstorm.dev/v1alpha1",
         kind: "Scenario",
@@ -185,7 +196,7 @@ pub fn not_accepted(name: &ScenarioName, state: &State, rejection: &Rejection) -
             phase: Phase::Pending,
             started_at: None,
             dagster_version: None,
-            conditions: vec![rejected(rejection, None)],
+            conditions: accepted.into_iter().chain(stalled).collect(),
             load: None,
             runs: None,
             faults: vec![],
@@ -253,7 +264,7 @@ fn fault(planned: &crate::plan::PlannedFault, generation: &Generation) -> FaultS
     }
 }
 
-fn conditions(plan: &Plan, generation: &Generation, phase: Phase, rejection: Option<&Rejection>) -> Vec<Condition> {
+fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Beside<'_>) -> Vec<Condition> {
     let make = |kind, status, reason: &str, message: String, at| Condition {
         kind,
         status,
@@ -262,8 +273,8 @@ fn conditions(plan: &Plan, generation: &Generation, phase: Phase, rejection: Opt
         last_transition_time: at,
         observed_generation: Some(generation.id.clone()),
     };
-    let accepted = match rejection {
-        Some(rejection) => rejected(rejection, Some(generation.id.clone())),
+    let accepted = match beside.rejection {
+        Some(rejection) => negative(ConditionType::Accepted, rejection, Some(generation.id.clone())),
         None => make(
             ConditionType::Accepted,
             ConditionStatus::True,
@@ -273,6 +284,7 @@ fn conditions(plan: &Plan, generation: &Generation, phase: Phase, rejection: Opt
         ),
     };
     let mut conditions = vec![accepted, ready(generation, &make), reconciling(generation, phase, &make)];
+    conditions.extend(beside.stalled.map(|stalled| negative(ConditionType::Stalled, stalled, Some(generation.id.clone()))));
     if !plan.faults.is_empty() {
         conditions.extend(fault_conditions(plan, generation, &make));
     }
@@ -360,10 +372,12 @@ fn fault_conditions(plan: &Plan, generation: &Generation, make: &Make<'_>) -> [C
     [first, make(ConditionType::FaultsHealed, truth(open == 0), reason, message, at)]
 }
 
-fn rejected(rejection: &Rejection, generation: Option<GenerationId>) -> Condition {
+/// `Accepted` is false where there is something to say about it, `Stalled` is true.
+fn negative(kind: ConditionType, rejection: &Rejection, generation: Option<GenerationId>) -> Condition {
+    let status = if kind == ConditionType::Stalled { ConditionStatus::True } else { ConditionStatus::False };
     Condition {
-        kind: ConditionType::Accepted,
-        status: ConditionStatus::False,
+        kind,
+        status,
         reason: rejection.reason.to_owned(),
         message: rejection.message.clone(),
         last_transition_time: rejection.at,

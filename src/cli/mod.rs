@@ -1,0 +1,94 @@
+//! L8: the commands, one file each. Exit codes: 0 passed, 1 failed, 2 usage or bad manifest, 3 unknown, 4 environment.
+
+mod logging;
+mod operator;
+mod progress;
+mod run;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tokio::sync::watch;
+
+/// Load, faults and proof for Dagster on ECS.
+#[derive(Debug, Parser)]
+#[command(name = "dagstorm", version, about, long_about = None, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Operator(operator::Arguments),
+    Run(run::Arguments),
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Passed = 0,
+    Failed = 1,
+    Usage = 2,
+    Unknown = 3,
+    Environment = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Parses the command line, runs the command and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // clap prints help to stdout (0) and mistakes to stderr (2).
+        Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8);
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&anyhow::Error::new(error).context("no runtime can be started")),
+    };
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Command::Operator(arguments) => operator::execute(arguments).await,
+            Command::Run(arguments) => run::execute(arguments).await,
+        }
+    });
+    // A look that hangs in a blocking call must not hold up the end.
+    runtime.shutdown_background();
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) => complain(&error),
+    }
+}
+
+fn complain(error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(anstream::stderr(), "dagstorm: {error:#}");
+    Exit::Environment.into()
+}
+
+/// Becomes true at the first SIGTERM or SIGINT; the second ends the process at once (the journal is made for it).
+fn shutdown() -> anyhow::Result<watch::Receiver<bool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if sender.send_replace(true) {
+                std::process::exit(i32::from(Exit::Unknown as u8));
+            }
+        }
+    });
+    Ok(receiver)
+}

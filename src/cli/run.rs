@@ -1,0 +1,161 @@
+//! `dagstorm run`: some files, to their end.
+
+use std::{io::Write, path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use clap::Args;
+use tokio::sync::watch;
+
+use super::{Exit, logging, progress, shutdown};
+use crate::{
+    model::{ConditionStatus, ConditionType, Phase, Span, Verdict},
+    operator::{Catalog, Options, ScannedFile, Source, serve},
+    publish::{Folder, Status},
+    world::{Clock, LiveWorld, SystemClock},
+};
+
+/// Run the scenarios of some files to their end, with their progress.
+///
+/// The exit code is the verdict: 0 passed, 1 failed, 3 unknown; 2 for a bad manifest, 4 when the target cannot be used.
+/// A scenario whose run was interrupted is continued; one that was concluded is run once more.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Manifests: at least one Scenario, and its Target in the same or in another file.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Where status, reports and the journal are kept.
+    #[arg(long, value_name = "DIR", env = "DAGSTORM_DATA", default_value = "dagstorm-data")]
+    data: PathBuf,
+    /// Give up when a scenario could not start for this long.
+    #[arg(long, value_name = "DURATION", default_value = "2m")]
+    start_timeout: Span,
+}
+
+pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
+    let files = match read(&arguments.files)? {
+        Ok(files) => files,
+        Err(errors) => {
+            for error in errors {
+                let _ = writeln!(anstream::stderr(), "{error}");
+            }
+            return Ok(Exit::Usage);
+        }
+    };
+    std::fs::create_dir_all(&arguments.data)
+        .and_then(|()| logging::to_file(&arguments.data.join("run.log")))
+        .with_context(|| format!("the data folder {} cannot be used", arguments.data.display()))?;
+    let (stop, stopped) = watch::channel(false);
+    forward(shutdown()?, stop.clone());
+    let options = Options { source: Source::Files(files), data: arguments.data };
+    let mut started = None;
+    let statuses = serve(LiveWorld::default(), options, stopped, |folder| {
+        give_up(folder.clone(), arguments.start_timeout.duration(), stop);
+        started = Some((progress::start(folder.clone()), folder));
+    })
+    .await?;
+    let (display, folder) = started.context("the operator did not start")?;
+    display.finish().await;
+    summarize(&folder, &statuses)
+}
+
+/// Reads the files and checks them all before anything is sent. The inner error holds what is wrong with them.
+fn read(paths: &[PathBuf]) -> anyhow::Result<Result<Vec<ScannedFile>, Vec<String>>> {
+    let mut files = vec![];
+    for path in paths {
+        let content = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
+        match content {
+            Ok(content) => files.push(ScannedFile { name: path.display().to_string(), content: Ok(content) }),
+            Err(error) => return Ok(Err(vec![format!("{error:#}")])),
+        }
+    }
+    let mut catalog = Catalog::default();
+    catalog.update(files.clone(), SystemClock.now());
+    let mut errors: Vec<String> = catalog.report().into_iter().flat_map(|file| file.errors).collect();
+    if errors.is_empty() {
+        let rejections = catalog.desired();
+        errors.extend(rejections.iter().filter_map(|(name, desired)| {
+            Some(format!("Scenario `{name}`: {}", desired.rejection()?.message))
+        }));
+    }
+    if errors.is_empty() && catalog.wanted().is_empty() {
+        errors.push("no Scenario is in these files: there is nothing to run".to_owned());
+    }
+    Ok(if errors.is_empty() { Ok(files) } else { Err(errors) })
+}
+
+fn forward(mut from: watch::Receiver<bool>, to: watch::Sender<bool>) {
+    tokio::spawn(async move {
+        if from.changed().await.is_ok() {
+            to.send_replace(true);
+        }
+    });
+}
+
+/// Stops everything when a scenario still waits after the time-out.
+fn give_up(folder: Folder, timeout: Duration, stop: watch::Sender<bool>) {
+    tokio::spawn(async move {
+        tokio::time::sleep(timeout).await;
+        let waiting = |status: &Status| status.status.phase == Phase::Waiting;
+        if folder.latest().values().any(waiting) {
+            stop.send_replace(true);
+        }
+    });
+}
+
+fn summarize(folder: &Folder, statuses: &[Status]) -> anyhow::Result<Exit> {
+    let mut out = anstream::stdout();
+    let mut worst = Exit::Passed;
+    for status in statuses {
+        let (name, body) = (&status.metadata.name, &status.status);
+        let (exit, message) = match &body.audit {
+            Some(audit) => (exit(audit.verdict), audit.message.clone()),
+            None => unfinished(status),
+        };
+        let _ = writeln!(out, "\n{name}: {} — {message}", body.phase);
+        if let Some(audit) = &body.audit {
+            for line in audit.findings.iter().chain(&audit.gaps).chain(&audit.recoveries) {
+                let _ = writeln!(out, "  - {line}");
+            }
+        }
+        if let (Some(_), Some(generation)) = (&body.audit, &body.observed_generation)
+            && let Some(report) = folder.report_folder(name, generation)
+        {
+            let _ = writeln!(out, "  report: {}", report.join("report.md").display());
+        }
+        worst = worse(worst, exit);
+    }
+    Ok(worst)
+}
+
+fn exit(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Passed => Exit::Passed,
+        Verdict::Failed => Exit::Failed,
+        Verdict::Unknown | Verdict::Stopped => Exit::Unknown,
+    }
+}
+
+/// Without a verdict: because the target could not be used, or because it was interrupted.
+fn unfinished(status: &Status) -> (Exit, String) {
+    let bad = status.status.conditions.iter().find(|condition| match condition.kind {
+        ConditionType::Ready => condition.status == ConditionStatus::False,
+        ConditionType::Stalled => condition.status == ConditionStatus::True,
+        _ => false,
+    });
+    match bad {
+        Some(condition) => (Exit::Environment, format!("{}: {}", condition.reason, condition.message)),
+        None => (Exit::Unknown, "interrupted before its end; run it again to continue".to_owned()),
+    }
+}
+
+/// Failed is worse than an unusable environment, that worse than unknown.
+fn worse(a: Exit, b: Exit) -> Exit {
+    let rank = |exit: Exit| match exit {
+        Exit::Passed => 0,
+        Exit::Unknown => 1,
+        Exit::Environment => 2,
+        Exit::Usage => 3,
+        Exit::Failed => 4,
+    };
+    if rank(b) > rank(a) { b } else { a }
+}

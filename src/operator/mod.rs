@@ -1,0 +1,68 @@
+//! L7: run and shutdown. One reconciler a scenario, fed by the intake; all of them in one task, none waits for another.
+
+mod catalog;
+mod fleet;
+mod gauges;
+mod intake;
+mod lease;
+mod reconcile;
+mod serve;
+
+use std::sync::Arc;
+
+pub use catalog::{Catalog, FileReport, ScannedFile};
+pub use fleet::Fleet;
+pub use intake::Intake;
+pub use lease::{Lease, LeaseError};
+pub use reconcile::Reconciler;
+pub use serve::{Options, Source, serve};
+
+use crate::{
+    model::Target,
+    publish::{Folder, Rejection},
+    spec::Scenario,
+};
+
+/// What all reconcilers share.
+pub struct Shared<W, S, C> {
+    pub world: W,
+    pub store: S,
+    pub clock: C,
+    pub folder: Folder,
+    /// This writer's epoch.
+    pub epoch: u64,
+}
+
+/// A shared handle.
+pub type Handle<W, S, C> = Arc<Shared<W, S, C>>;
+
+/// What the manifests say of one scenario.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Desired {
+    /// The folder was not read yet (or is empty, which prunes nothing): carry on with what the journal holds.
+    #[default]
+    Unread,
+    /// No manifest names it any more.
+    Deleted,
+    /// A manifest names it. `wanted` is the last good version, if there ever was one.
+    Present { wanted: Option<Arc<Wanted>>, rejection: Option<Rejection> },
+}
+
+impl Desired {
+    /// Why the manifest as it is now was rejected, if it was.
+    pub fn rejection(&self) -> Option<&Rejection> {
+        match self {
+            Self::Present { rejection, .. } => rejection.as_ref(),
+            Self::Unread | Self::Deleted => None,
+        }
+    }
+}
+
+/// The scenario with its target, as they should be.
+#[derive(Debug, PartialEq)]
+pub struct Wanted {
+    pub scenario: Scenario,
+    pub target: Target,
+    /// Run it once more although this very spec was concluded already (`dagstorm run`).
+    pub again: bool,
+}

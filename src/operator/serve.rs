@@ -1,0 +1,181 @@
+//! The process: takes the data folder, takes up the journals, then follows the manifests until it is told to stop.
+
+use std::{io, path::PathBuf, pin::Pin, sync::Arc};
+
+use futures::Future;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::{Catalog, FileReport, Fleet, Intake, Lease, LeaseError, ScannedFile, Shared, gauges};
+use crate::{
+    journal::{FileStore, Store},
+    model::{ConditionStatus, ConditionType, Phase},
+    publish::{Folder, Status},
+    world::{Clock, SystemClock, World},
+};
+
+/// What to serve.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub source: Source,
+    pub data: PathBuf,
+}
+
+/// Where the manifests come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A watched folder; it is followed until a shutdown.
+    Folder(PathBuf),
+    /// Some files, read once; it ends when all their scenarios have ended. Concluded specs run once more.
+    Files(Vec<ScannedFile>),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    #[error("the data folder {} cannot be used: {source}", folder.display())]
+    Data { folder: PathBuf, source: io::Error },
+    #[error("the folder of manifests {} and the data folder {} must not lie in each other", manifests.display(), data.display())]
+    Nested { manifests: PathBuf, data: PathBuf },
+}
+
+#[derive(Serialize)]
+struct IntakeFile {
+    files: Vec<FileReport>,
+}
+
+/// Serves until `shutdown` says so, or, for files, until every scenario has ended. Returns the last statuses.
+///
+/// # Errors
+/// When the data folder cannot be used. Nothing was sent then.
+pub async fn serve<W: World>(
+    world: W,
+    options: Options,
+    shutdown: watch::Receiver<bool>,
+    started: impl FnOnce(Folder),
+) -> Result<Vec<Status>, ServeError> {
+    check_nesting(&options)?;
+    let data = &options.data;
+    let lease = Lease::acquire(data)?;
+    let failed = |source: io::Error| ServeError::Data { folder: data.clone(), source };
+    let folder = Folder::open(data).map_err(failed)?;
+    let store = FileStore::open(&data.join("journal")).map_err(failed)?;
+    let shared = Arc::new(Shared { world, store, clock: SystemClock, folder: folder.clone(), epoch: lease.epoch });
+    let mut fleet = Fleet::new(Arc::clone(&shared), shutdown.clone());
+    started(folder.clone());
+    match options.source {
+        Source::Folder(root) => {
+            fleet.take_up().await.map_err(failed)?;
+            tracing::info!(manifests = %root.display(), data = %data.display(), epoch = lease.epoch, "watching");
+            follow(&shared, &mut fleet, Intake::new(&root), shutdown).await;
+        }
+        Source::Files(files) => {
+            let mut catalog = Catalog::again();
+            catalog.update(files, shared.clock.now());
+            fleet.want(&catalog.desired());
+            until_all_ended(&shared, &mut fleet, &catalog, shutdown).await;
+        }
+    }
+    Ok(folder.latest().into_values().collect())
+}
+
+fn check_nesting(options: &Options) -> Result<(), ServeError> {
+    let Source::Folder(manifests) = &options.source else { return Ok(()) };
+    let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let (manifests, data) = (whole(manifests), whole(&options.data));
+    if manifests.starts_with(&data) || data.starts_with(&manifests) {
+        return Err(ServeError::Nested { manifests, data });
+    }
+    Ok(())
+}
+
+type Gauges = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+async fn follow<W: World, S: Store, C: Clock>(
+    shared: &Arc<Shared<W, S, C>>,
+    fleet: &mut Fleet<W, S, C>,
+    mut intake: Intake,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let mut catalog = Catalog::default();
+    let mut gauges: Gauges = Box::pin(async {});
+    let mut first = true;
+    loop {
+        let hint = async {
+            if !std::mem::take(&mut first) {
+                intake.changed().await;
+            }
+            intake.scan().await
+        };
+        tokio::select! {
+            changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { break },
+            () = &mut gauges => gauges = next_gauges(shared, &catalog),
+            name = fleet.step() => tracing::error!(scenario = %name, "this scenario is not reconciled any more"),
+            scan = hint => if catalog.update(scan, shared.clock.now()) {
+                report(shared, &catalog);
+                fleet.want(&catalog.desired());
+            },
+        }
+    }
+    tracing::info!("stopping: no new launches, waiting for the answers of those in flight");
+    fleet.finish().await;
+}
+
+async fn until_all_ended<W: World, S: Store, C: Clock>(
+    shared: &Arc<Shared<W, S, C>>,
+    fleet: &mut Fleet<W, S, C>,
+    catalog: &Catalog,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let mut gauges: Gauges = Box::pin(async {});
+    let wanted = catalog.wanted();
+    loop {
+        let latest = shared.folder.latest();
+        let all = wanted.iter().all(|wanted| {
+            latest.get(&wanted.scenario.name).is_some_and(|status| has_ended(status, &wanted.scenario.digest()))
+        });
+        if all {
+            return;
+        }
+        let tick = tokio::time::sleep(std::time::Duration::from_millis(100));
+        tokio::select! {
+            changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { break },
+            () = &mut gauges => gauges = next_gauges(shared, catalog),
+            name = fleet.step() => tracing::error!(scenario = %name, "this scenario is not reconciled any more"),
+            () = tick => {}
+        }
+    }
+    fleet.finish().await;
+}
+
+/// It reached its verdict in the wanted version, or can reach none.
+fn has_ended(status: &Status, digest: &str) -> bool {
+    let body = &status.status;
+    let stalled = body
+        .conditions
+        .iter()
+        .any(|condition| condition.kind == ConditionType::Stalled && condition.status == ConditionStatus::True);
+    let current = body.observed_generation.as_ref().is_some_and(|generation| generation.digest == digest);
+    stalled || (current && body.phase.is_final() && body.phase != Phase::Stopped)
+}
+
+fn next_gauges<W: World, S: Store, C: Clock>(shared: &Arc<Shared<W, S, C>>, catalog: &Catalog) -> Gauges {
+    let (shared, targets) = (Arc::clone(shared), catalog.targets().cloned().collect());
+    Box::pin(async move {
+        gauges::publish(shared, targets).await;
+        tokio::time::sleep(gauges::EVERY).await;
+    })
+}
+
+fn report<W, S, C>(shared: &Arc<Shared<W, S, C>>, catalog: &Catalog) {
+    let files = catalog.report();
+    for file in files.iter().filter(|file| !file.accepted) {
+        for error in &file.errors {
+            tracing::warn!(file = file.file, "{error}");
+        }
+    }
+    if let Err(error) = shared.folder.write_intake(&IntakeFile { files }) {
+        tracing::error!(%error, "intake.yaml cannot be written");
+    }
+}
