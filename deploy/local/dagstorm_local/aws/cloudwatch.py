@@ -9,10 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core.responses import request_scope
-from ministack.services import cloudwatch, sqs
-
 from dagstorm_local.aws.hooks import replace
+from dagstorm_local.aws.private import cloudwatch, responses, sqs
 
 logger = logging.getLogger("dagstorm.cloudwatch")
 
@@ -45,7 +43,7 @@ def _publish_for_ever() -> None:
         time.sleep(PUBLISH_EVERY_S)
         for (account, region, _url), queue in sqs._queues.all_items():
             try:
-                with request_scope(account, region):
+                with responses.request_scope(account, region):
                     publish(queue, time.time())
             except Exception:
                 logger.exception("publishing the metrics of a queue failed")

@@ -10,9 +10,8 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ministack.services import ec2
-
 from dagstorm_local.aws.hooks import replace, replace_action
+from dagstorm_local.aws.private import ec2
 
 Parameters = dict[str, Any]
 Rule = dict[str, Any]

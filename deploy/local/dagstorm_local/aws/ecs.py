@@ -13,11 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ministack.core.concurrency import resource_lock, spawn_background
-from ministack.core.responses import get_account_id, get_region, request_scope
-from ministack.services import ecs
-
 from dagstorm_local.aws.hooks import replace
+from dagstorm_local.aws.private import concurrency, ecs, ecs_metadata, responses
 from dagstorm_local.aws.processes import Container, ProcessClient
 
 logger = logging.getLogger("dagstorm.ecs")
@@ -70,7 +67,7 @@ def install(client: ProcessClient, network: Network) -> None:
     replace(ecs, "_record_service_task_failure", lambda original: _record_failure(original, services))
     replace(ecs, "_reconcile_service_tasks", lambda original: _reconcile(original, services))
     replace(ecs, "_stop_task", lambda _original: lambda data: _stop_task(data, client, network))
-    ecs._ACTION_MAP["StopTask"] = lambda data: _stop_task_by_user(data)
+    ecs._ACTION_MAP["StopTask"] = _stop_task_by_user
     threading.Thread(target=_reconcile_for_ever, args=(client,), daemon=True, name="ecs-service-scheduler").start()
 
 
@@ -100,10 +97,10 @@ def _run_task(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _worker(original: Callable[..., Any], network: Network) -> Callable[..., Any]:
-    def work(task: dict[str, Any], td: Any, overrides: Any, client: Any, account: str, region: str) -> None:
-        with request_scope(account, region):
+    def work(task: dict[str, Any], *others: Any) -> None:
+        with responses.request_scope(*others[-2:]):
             network.attach(task, (task.get("overrides") or {}).get("_network") or {})
-        original(task, td, overrides, client, account, region)
+        original(task, *others)
 
     return work
 
@@ -155,7 +152,7 @@ def _reconcile_for_ever(client: ProcessClient) -> None:
             if service.get("status") != "ACTIVE":
                 continue
             try:
-                with request_scope(account, region):
+                with responses.request_scope(account, region):
                     ecs._reconcile_service_tasks(key.split("/", 1)[0], key)
             except Exception:
                 logger.exception("reconciling a service failed", extra={"service": key})
@@ -170,7 +167,7 @@ def _forget_old_tasks(client: ProcessClient) -> None:
         elif ended is not None and time.monotonic() - ended > KEEP_STOPPED_S:
             for container in client.of_task(arn):
                 client.forget(container.id)
-            with request_scope(account, region):
+            with responses.request_scope(account, region):
                 ecs._tasks.pop(arn, None)
 
 
@@ -192,12 +189,12 @@ def _stop_task(data: dict[str, Any], client: ProcessClient, network: Network) ->
     """
     cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
     if cluster is None:
-        return ecs.error_response_json("ClusterNotFoundException", "Cluster not found.", 400)
+        return responses.error_response_json("ClusterNotFoundException", "Cluster not found.", 400)
     task = ecs._resolve_task(data.get("task", ""), cluster)
     if not task:
-        return ecs.error_response_json("InvalidParameterException", "The referenced task was not found.", 400)
+        return responses.error_response_json("InvalidParameterException", "The referenced task was not found.", 400)
     arn = task["taskArn"]
-    with resource_lock("ecs-task", arn):
+    with concurrency.resource_lock("ecs-task", arn):
         first = task["lastStatus"] != "STOPPED" and task["desiredStatus"] != "STOPPED"
         if first:
             ecs._bump_task_version(task)
@@ -207,12 +204,14 @@ def _stop_task(data: dict[str, Any], client: ProcessClient, network: Network) ->
             task["stopCode"] = "UserInitiated" if "reason" not in data else _stop_code(data["reason"])
             ecs._tags.pop(arn, None)
             task["tags"] = []
-        answer = ecs.json_response({"task": ecs._sanitize(task)})
+        answer = responses.json_response({"task": ecs._sanitize(task)})
         if first:
             task["lastStatus"] = "STOPPING"
     if first:
-        ecs.ecs_metadata.set_task_status(arn, desired_status="STOPPED")
-        spawn_background(_end_task, task, client, network, get_account_id(), get_region(), thread_name="ecs-stop")
+        ecs_metadata.set_task_status(arn, desired_status="STOPPED")
+        concurrency.spawn_background(
+            _end_task, task, client, network, responses.get_account_id(), responses.get_region(), thread_name="ecs-stop"
+        )
         ecs._refresh_service_state(cluster, task.get("group", ""))
     return answer
 
@@ -224,13 +223,13 @@ def _stop_code(reason: str) -> str:
 
 def _end_task(task: dict[str, Any], client: ProcessClient, network: Network, account: str, region: str) -> None:
     """SIGTERM to each container, SIGKILL after its stopTimeout, then STOPPED."""
-    with request_scope(account, region):
+    with responses.request_scope(account, region):
         arn = task["taskArn"]
         containers = client.of_task(arn)
         definition = ecs._task_defs.get(ecs._resolve_td_key(task["taskDefinitionArn"])) or {}
         timeouts = [int(c.get("stopTimeout") or STOP_TIMEOUT_S) for c in definition.get("containerDefinitions", [])]
         codes = _stop_all(containers, timeouts)
-        with resource_lock("ecs-task", arn):
+        with concurrency.resource_lock("ecs-task", arn):
             now = ecs._iso()
             ecs._bump_task_version(task)
             task.update(lastStatus="STOPPED", stoppedAt=now, executionStoppedAt=now, _docker_ids=[])
@@ -239,7 +238,7 @@ def _end_task(task: dict[str, Any], client: ProcessClient, network: Network, acc
                 container["exitCode"] = codes[index] if index < len(codes) else None
             tokens = list(task.pop("_metadata_tokens", []) or [])
         for token in tokens:
-            ecs.ecs_metadata.unregister_token(token)
+            ecs_metadata.unregister_token(token)
         network.detach(task)
         cluster = ecs._cluster_name_from_arn(task["clusterArn"])
         ecs._recount_cluster(cluster)

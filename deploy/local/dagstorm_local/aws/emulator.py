@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from dagstorm_local import json_logs
 from dagstorm_local.contract import ACCOUNT, REGION
 
 Scope = dict[str, Any]
@@ -47,6 +48,8 @@ def serve(config: dict[str, Any]) -> None:
     from dagstorm_local.aws.processes import ProcessClient  # noqa: PLC0415
     from dagstorm_local.aws.proxy import Upstream  # noqa: PLC0415
 
+    json_logs.configure("emulator")  # ministack set up its own at import
+    logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("dagstorm").setLevel(logging.INFO)
     upstreams = {"sqs": Upstream(port=port), "aws": Upstream(port=port)}
     upstreams |= {name: Upstream(**address) for name, address in config.get("upstreams", {}).items()}

@@ -17,12 +17,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ministack.core.responses import request_scope
-from ministack.services import ec2
-
 from dagstorm_local import contract
 from dagstorm_local.aws.ec2 import ensure_associations
 from dagstorm_local.aws.policy import End, acl_allows, group_allows
+from dagstorm_local.aws.private import ec2, responses
 from dagstorm_local.aws.proxy import Proxy, Upstream
 from dagstorm_local.aws.topology import PEERS, TASKS_CIDR, Peer
 
@@ -111,7 +109,8 @@ class Network:
         ec2._network_interfaces.pop(seat.eni, None)
         for attachment in task.get("attachments") or []:
             attachment["status"] = "DELETED"
-        self._loop.call_soon_threadsafe(lambda: [proxy.close() for proxy in seat.proxies.values()])
+        for proxy in seat.proxies.values():
+            self._loop.call_soon_threadsafe(proxy.close)
 
     def describe(self) -> list[dict[str, Any]]:
         """For people and tests: each task's proxies and whether they let traffic through."""
@@ -161,7 +160,7 @@ class Network:
                     logger.exception("evaluating the rules of a task failed", extra={"task": seat.arn})
 
     def _apply(self, seat: Seat) -> None:
-        with request_scope(*self._scope):
+        with responses.request_scope(*self._scope):
             for destination, proxy in seat.proxies.items():
                 new, established = self._verdict(seat, PEERS[destination])
                 if (new, established) != (proxy.open_to_new, proxy.flowing):

@@ -29,7 +29,7 @@ def group_allows(permissions: Iterable[Mapping[str, Any]], other: End, port: int
 
 
 def acl_allows(entries: Iterable[Mapping[str, Any]], other: End, port: int) -> bool:
-    """True if the ACL lets packets to `other`:`port` out and their answers in. Lowest rule number first, else denied."""
+    """True if the ACL lets packets to `other`:`port` out and their answers in. Lowest number first, else denied."""
     entries = list(entries)
     return _acl_direction(entries, True, other, port) and _acl_direction(entries, False, other, EPHEMERAL)
 

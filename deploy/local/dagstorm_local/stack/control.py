@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -33,13 +34,10 @@ async def serve(path: Path, answer: Answer) -> asyncio.Server:
         except Exception as error:  # whatever it was: the asker must hear of it
             send({"end": 1, "error": str(error) or type(error).__name__})
         finally:
-            try:
+            with contextlib.suppress(OSError):
                 await writer.drain()
-            except OSError:
-                pass
             writer.close()
 
-    path.unlink(missing_ok=True)
     return await asyncio.start_unix_server(connection, str(path))
 
 

@@ -40,8 +40,10 @@ class Cloud:
     services: str = DEFAULT_SERVICES
 
     def client(self, name: str) -> Any:
-        config = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 2})
-        return boto3.client(
+        retries = {"total_max_attempts": 2}
+        config = Config(connect_timeout=2, read_timeout=10, retries=retries)  # type: ignore[no-untyped-call]
+        session = boto3.session.Session()  # type: ignore[no-untyped-call]  # the default one is not thread-safe
+        return session.client(  # type: ignore[no-untyped-call]
             name,
             endpoint_url=self.endpoint,
             region_name=contract.REGION,

@@ -77,6 +77,7 @@ def write_dagster_homes(paths: Paths) -> None:
         config: dict[str, Any] = {
             "storage": storage,
             "run_launcher": launcher,
+            "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
             "local_artifact_storage": _class("dagster._core.storage.root", "LocalArtifactStorage", home / "storage"),
             "compute_logs": {
                 "module": "dagster._core.storage.noop_compute_log_manager",

@@ -21,11 +21,11 @@ from dagstorm_local.stack.processes import Identity, kill_group
 
 LOOK_EVERY_S = 0.1
 TAIL_LINES = 15
-HEARTBEAT_QUERY = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+HEARTBEAT_QUERY = "{ instance { daemonHealth { allDaemonStatuses { required healthy lastHeartbeatTime } } } }"
 LOCATION_QUERY = (
     "{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError { __typename } } } } }"
 )
-RELOAD = 'mutation { reloadRepositoryLocation(repositoryLocationName: "%s") { __typename } }' % contract.LOCATION
+RELOAD = f'mutation {{ reloadRepositoryLocation(repositoryLocationName: "{contract.LOCATION}") {{ __typename }} }}'
 
 
 class PartFailed(Exception):
@@ -44,7 +44,7 @@ class Part:
     command: list[str]
     environment: dict[str, str]
     log: Path
-    look: Callable[[], Awaitable[bool]]  # True when it serves; an exception means not yet
+    look: Callable[[float], Awaitable[bool]]  # given the start time: True when it serves; an exception means not yet
     needs: tuple[str, ...] = ()
     stop_signal: int = signal.SIGTERM
     grace_s: float = 5.0
@@ -77,7 +77,7 @@ class Part:
             if not self.watch():
                 raise PartFailed(self.name, self.ended or "was stopped")
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError, asyncio.TimeoutError):
-                if await asyncio.wait_for(self.look(), 5):
+                if await asyncio.wait_for(self.look(self.identity.started if self.identity else 0.0), 5):
                     break
             if time.monotonic() - began > self.ready_within_s:
                 raise PartFailed(self.name, f"not ready after {self.ready_within_s:.0f} s")
@@ -105,10 +105,9 @@ class Part:
             return
         if process.poll() is None:
             process.send_signal(self.stop_signal)
-            deadline = time.monotonic() + self.grace_s
-            while process.poll() is None and time.monotonic() < deadline:
-                await asyncio.sleep(0.02)
-            if process.poll() is None:
+            try:
+                await asyncio.to_thread(process.wait, self.grace_s)
+            except subprocess.TimeoutExpired:
                 if self.identity is not None:
                     kill_group(self.identity)
                 process.kill()
@@ -175,9 +174,10 @@ async def location_loaded(url: str) -> bool:
     return kind == "RepositoryLocation"
 
 
-async def daemons_healthy(url: str) -> bool:
+async def daemons_healthy(url: str, since: float) -> bool:
+    """True when every daemon that the instance needs has told of itself after `since`."""
     statuses = (await graphql(url, HEARTBEAT_QUERY))["instance"]["daemonHealth"]["allDaemonStatuses"]
-    return all(one["healthy"] for one in statuses if one["required"])
+    return all(one["healthy"] and one["lastHeartbeatTime"] >= since for one in statuses if one["required"])
 
 
 async def socket_answers(path: Path) -> bool:

@@ -18,7 +18,17 @@ def look(stack: dict[str, Any] | None) -> dict[str, Any]:
     if stack is None:
         return {"state": "absent", "healthy": False, "parts": [], "services": [], "queues": {}}
     supervisor = lifecycle.supervisor_of(stack)
-    parts = [_process("supervisor", {"state": "running", **stack["supervisor"], "ended": "", "log": ""})]
+    parts = [
+        _process(
+            "supervisor",
+            {
+                "state": "stopped" if stack["state"] == "down" else "running",
+                **stack["supervisor"],
+                "ended": "",
+                "log": "",
+            },
+        )
+    ]
     parts += [_process(name, part) for name, part in stack["parts"].items()]
     if supervisor is None and stack["state"] != "down":
         stack = {**stack, "state": "supervisor gone"}

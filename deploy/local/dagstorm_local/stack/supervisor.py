@@ -1,4 +1,4 @@
-"""The detached process that starts the parts, watches them, and stops them: `python -m dagstorm_local.stack.supervisor DIR`.
+"""The detached process that starts the parts, watches and stops them: `python -m dagstorm_local.stack.supervisor DIR`.
 
 Whatever happens is a JSON line in logs/supervisor.log; `up` follows that file. A part that ends by itself is noticed
 within LOOK_S, written to stack.json as failed, and not started again: a crash must be seen, not smoothed over. Exits
@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from dagstorm_local import contract, json_logs
@@ -83,8 +82,8 @@ class Supervisor:
         for folder in (self._paths.run, self._paths.logs, self._paths.task_logs, self._paths.ready):
             folder.mkdir(parents=True, exist_ok=True)
         self._paths.run.chmod(0o777)  # PostgreSQL may run as another user
-        for mark in self._paths.ready.iterdir():
-            mark.unlink()
+        for left in (*self._paths.ready.iterdir(), *self._paths.run.iterdir()):
+            left.unlink()
         files.write_dagster_homes(self._paths)
         files.write_environment(self._paths, self._aws_url)
         catalog.write_emulator_config(self._paths, self._port_aws, self._port_dagster)
