@@ -62,6 +62,8 @@ def free_port() -> int:
 class Process:
     """One of our entry points, and the lines it logged."""
 
+    module: str
+    settings: Settings
     popen: subprocess.Popen[bytes]
     output: Path
 
@@ -101,7 +103,7 @@ class Rig:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        process = Process(popen, output)
+        process = Process(module, settings, popen, output)
         self.processes.append(process)
         return process
 
@@ -109,18 +111,23 @@ class Rig:
         for process in processes:
             wait_until(f"{process.output.name} listens", lambda p=process: p.said("listening") or _check(p))  # type: ignore[misc]
 
-    def alive(self, module: str) -> Process | None:
-        """A process of this entry point that runs."""
-        named = [one for one in self.processes if one.output.name.startswith(module)]
-        return next((one for one in named if one.popen.poll() is None), None)
+    def alive(self, module: str) -> list[Process]:
+        """The processes of this entry point that run."""
+        return [one for one in self.processes if one.module == module and one.popen.poll() is None]
 
-    def stop_all(self, but: str | None = None) -> None:
-        """Kill what runs, but one of the entry point `but`."""
-        kept = self.alive(but) if but else None
+    def workers(self, settings: Settings, count: int) -> list[Process]:
+        """Exactly so many workers with these settings: those of the test before, where they fit, for starting costs."""
+        running = self.alive("worker")
+        fit = [one for one in running if one.settings == settings][:count]
+        for one in running:
+            if one not in fit:
+                one.kill()
+        return fit + [self.start("worker", settings) for _ in range(count - len(fit))]
+
+    def stop_all(self) -> None:
         for process in self.processes:
-            if process is not kept:
-                process.kill()
-        self.processes[:] = [kept] if kept else []
+            process.kill()
+        self.processes.clear()
 
     @property
     def instance(self) -> DagsterInstance:
@@ -219,6 +226,7 @@ def rig(folder: Path) -> Iterator[Rig]:
                 "AWS_SECRET_ACCESS_KEY": "test",
                 "AWS_REGION": REGION,
                 "STACK_READY_DIR": str(folder / "ready"),
+                "STACK_POLL": "1",  # polls of killed workers are over before new ones listen
             }
             made = Rig(folder, environment, dsn, port)
             wait_until("ministack is up", lambda: _answers(port))

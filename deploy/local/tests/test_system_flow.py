@@ -25,16 +25,15 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 @pytest.fixture
 def stack(parts: Rig) -> Iterator[Rig]:
     yield parts
-    parts.stop_all(but="run_executor")
     parts.purge()
 
 
 def _start(stack: Rig, settings: Settings, workers: int) -> tuple[Process, list[Process]]:
-    """One executor, kept from test to test (settings are the workers' alone), and new workers."""
-    executor = stack.alive("run_executor") or stack.start("run_executor", settings, STACK_RUN_VISIBILITY="2")
-    started = [stack.start("worker", settings) for _ in range(workers)]
-    stack.listening(executor, *started)
-    return executor, started
+    """One executor, to which the settings make no difference, and so many workers."""
+    running = stack.alive("run_executor") or [stack.start("run_executor", settings, STACK_RUN_VISIBILITY="2")]
+    started = stack.workers(settings, workers)
+    stack.listening(*running, *started)
+    return running[0], started
 
 
 def _lasting(seconds: float, step: str = "slow") -> dict[str, str]:
@@ -89,8 +88,9 @@ def test_without_claims_a_forgotten_heartbeat_completes_a_step_twice(stack: Rig)
     _start(stack, settings, workers=2)
     run_id = stack.launch("slow_job", _lasting(2))
     assert stack.finished(run_id) == "SUCCESS"
-    wait_until("it was completed twice", lambda: len(stack.events(run_id, "STEP_SUCCESS")) >= 2)
+    wait_until("it is completed twice", lambda: len(stack.events(run_id, "STEP_SUCCESS")) >= 2)
     wait_until("the redelivery ends", lambda: _queue_is_empty(stack))
+    wait_until("the last attempt ends", lambda: all(outcome for _, _, outcome in _attempts(stack, run_id)))
     assert stack.run(run_id).status.value == "SUCCESS"
     attempts = _attempts(stack, run_id)
     assert len(attempts) >= 2 and set(attempts) == {("slow", 1, "completed")}
@@ -180,4 +180,5 @@ def test_a_lost_acknowledgement_executes_nothing_again_and_is_logged_once(stack:
     wait_until("the redelivery is settled", lambda: _queue_is_empty(stack))
     assert worker.said("The step is completed already, nothing to execute")
     assert _attempts(stack, run_id) == [("slow", 1, "completed")]
+    worker.kill()  # it alone goes by the proxy
     cut.cut()

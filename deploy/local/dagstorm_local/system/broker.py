@@ -8,6 +8,7 @@ poll is retried with backoff and logged once, no S3 client. Acknowledging is the
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -20,7 +21,9 @@ from dagstorm_local.contract import REGION
 from dagstorm_local.system import runtime
 from dagstorm_local.system.logs import Log
 
-POLL_S = 10
+# How long a poll waits. The emulator hands a message to a poll whose worker was killed meanwhile, and so hides it for a
+# visibility time-out; the shorter the poll, the rarer that is.
+POLL_S = int(os.environ.get("STACK_POLL", "3"))
 SQS_ERRORS: tuple[type[Exception], ...] = (*runtime.AWS_ERRORS, SQSBrokerError, OSError, TimeoutError)
 
 
@@ -59,7 +62,7 @@ class StackBroker(SQSBroker):
         self.reachability = Reachability(log)
 
     async def _get_sqs_client(self) -> Any:
-        config = AioConfig(connect_timeout=2, read_timeout=POLL_S + 5, retries={"total_max_attempts": 1})
+        config = AioConfig(connect_timeout=2, read_timeout=POLL_S + 3, retries={"total_max_attempts": 1})
         self._client_context_creator = self._session.create_client("sqs", region_name=REGION, config=config)
         return await self._client_context_creator.__aenter__()
 
