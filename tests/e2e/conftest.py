@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rig import PROGRAM, Operator, Stack
 
-# Steps are short (a fast one 0.4 s, a slow one about 6 s), and what a killed worker held returns soon.
-SETTINGS = ("--scale", "0.02", "--visibility-timeout", "4", "--workers", "3", "--min-workers", "3")
+# Steps are short (a fast one 0.6 s, a slow one 5.4 to 12.6 s), and what a killed worker held returns soon.
+SETTINGS = ("--scale", "0.03", "--visibility-timeout", "4", "--workers", "3", "--min-workers", "3")
 
 
 @pytest.fixture(scope="session")

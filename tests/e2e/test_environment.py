@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from rig import Document, Operator, Stack, burst, scenario
 
 FAST = {"fast_job": 1}
-CPU_SHARE = 0.2  # of one processor, by an unoptimized build with half a dozen scenarios
+CPU_SHARE = 0.2  # of one processor: an unoptimized build with eight scenarios
 
 
 @contextmanager
@@ -86,12 +87,10 @@ def test_everything_that_cannot_be_used(operator: Operator, stack: Stack) -> Non
             assert words in ready["message"], ready
             assert operator.status(name)["phase"] == "Waiting"
 
-        # Not busy: over some looks of the scenarios it rests nearly all of the time.
-        began = operator.cpu_s()
+        began, used = time.monotonic(), operator.cpu_s()
         operator.drop(scenario("beside", {"constant": {"rate": "1/s"}}, "5s", FAST))
-        ended = operator.wait_verdict("beside")
-        assert ended["phase"] == "Passed", "the others do not disturb it"
-        assert operator.cpu_s() - began < CPU_SHARE * 10
+        assert operator.wait_verdict("beside")["phase"] == "Passed", "the others do not disturb it"
+        assert operator.cpu_s() - used < CPU_SHARE * (time.monotonic() - began), "it is busy with waiting"
 
         # It goes on when the cause is gone.
         for name in ("nobody-listens", "bad-token", "no-token", "no-cluster"):
@@ -99,8 +98,8 @@ def test_everything_that_cannot_be_used(operator: Operator, stack: Stack) -> Non
             operator.drop(target)
         operator.drop(burst("no-job", 1, FAST, target="no-job-target"))
         for name in ("nobody-listens", "bad-token", "no-token", "no-job"):
-            assert operator.wait_verdict(name)["phase"] == "Passed", operator.status(name)
-        # Nothing ran long enough to be hit: the fault is proved, or said not to be. It must only have gone on.
+            ended = operator.wait_phase(name, "Passed", "Failed", "Unknown")
+            assert ended["phase"] == "Passed", ended
         operator.wait("no-cluster", "a start", lambda status: status["phase"] != "Waiting", 20)
     assert operator.is_alive()
 
@@ -112,9 +111,9 @@ def test_dagster_dies_in_the_middle_and_comes_back(operator: Operator, stack: St
     stack.command("part", "stop", "webserver")
     try:
         operator.wait_condition("outage", "Ready", "DagsterUnreachable")
-        before = operator.cpu_s()
+        began, used = time.monotonic(), operator.cpu_s()
         operator.wait("outage", "launches that wait", lambda status: status["load"]["attempted"] >= 9, 15)
-        assert operator.cpu_s() - before < 2
+        assert operator.cpu_s() - used < CPU_SHARE * (time.monotonic() - began), "it is busy with waiting"
     finally:
         stack.command("part", "start", "webserver")
     ended = operator.wait_verdict("outage", within_s=90)
