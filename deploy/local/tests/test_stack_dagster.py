@@ -8,13 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from aws_rig import alive, eventually
 from stack_rig import Stack
 
+from dagstorm_local.contract import CLUSTER, REGION, WORKER_SERVICE
+
 LAUNCH = """mutation { launchRun(executionParams: {
   selector: {repositoryLocationName: "demo", repositoryName: "__repository__", jobName: "fast_job"}, runConfigData: {}
 }) { __typename ... on LaunchRunSuccess { run { runId } } } }"""
+
+EVENTS = """{ logsForRun(runId: "%s") { ... on EventConnection { events {
+  ... on MessageEvent { eventType stepKey }
+  ... on StepWorkerStartedEvent { metadataEntries { label ... on TextMetadataEntry { text } } }
+} } } }"""
 
 
 @pytest.fixture
@@ -40,6 +48,8 @@ def test_a_run_succeeds_and_the_webserver_can_be_away(stack: Stack) -> None:
     run = '{ runOrError(runId: "%s") { ... on Run { status } } }' % launched["run"]["runId"]  # noqa: UP031
     eventually(lambda: ask(stack, run)["runOrError"]["status"] == "SUCCESS", 20)
 
+    _the_log_names_the_task_of_the_step(stack, launched["run"]["runId"])
+
     url = stack.file["dagster"]["graphql"]
     assert stack.run("part", "stop", "webserver").returncode == 0
     assert stack.status()[0] == 1
@@ -50,3 +60,27 @@ def test_a_run_succeeds_and_the_webserver_can_be_away(stack: Stack) -> None:
     pids = stack.pids()
     assert stack.run("down").returncode == 0
     assert [pid for pid in pids if alive(pid)] == []
+
+
+def _the_log_names_the_task_of_the_step(stack: Stack, run_id: str) -> None:
+    """The audit reads it like this, to tell whose execution of a step a fault ended."""
+    events = ask(stack, EVENTS % run_id)["logsForRun"]["events"]
+    kinds = [event["eventType"] for event in events if event["stepKey"] == "fast"]
+    order = [kind for kind in kinds if kind in ("STEP_WORKER_STARTING", "STEP_WORKER_STARTED", "STEP_START")]
+    assert kinds.index("STEP_WORKER_STARTED") < kinds.index("STEP_START") and len(order) == 3
+    entries = next(event["metadataEntries"] for event in events if event["eventType"] == "STEP_WORKER_STARTED")
+    said = {entry["label"]: entry["text"] for entry in entries}
+    tasks = _ecs(stack).list_tasks(cluster=CLUSTER, serviceName=WORKER_SERVICE)["taskArns"]
+    assert said["task_arn"] in tasks
+    assert said["attempt"] == said["receive_count"] == "1"
+    assert said["worker"].startswith(said["task_arn"].rsplit("/", 1)[-1])
+
+
+def _ecs(stack: Stack) -> Any:
+    return boto3.client(  # type: ignore[no-untyped-call]
+        "ecs",
+        endpoint_url=stack.file["aws"]["endpoint"],
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )

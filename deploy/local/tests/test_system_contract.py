@@ -116,7 +116,12 @@ def test_dagster_s_step_delegating_executor_has_the_hooks_we_override() -> None:
 def test_dagster_executes_a_step_as_our_worker_does() -> None:
     """Dagster's own command is the model of `steps.Steps.execute`."""
     source = inspect.getsource(dagster_cli._execute_step_command_body)
-    for said in ("known_state=args.known_state", "retry_mode=args.retry_mode", "execute_plan_iterator("):
+    for said in (
+        "DagsterEvent.step_worker_started(",
+        "known_state=args.known_state",
+        "retry_mode=args.retry_mode",
+        "execute_plan_iterator(",
+    ):
         assert said in source
 
 

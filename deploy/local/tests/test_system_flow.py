@@ -50,6 +50,13 @@ def _attempts(stack: Rig, run_id: str) -> list[tuple[str, int, str | None]]:
     return [(step, attempt, outcome) for step, attempt, outcome in rows]
 
 
+def _workers_of(stack: Rig, run_id: str) -> list[str]:
+    """The workers of all that was executed for the run, in its order."""
+    return [
+        str(row[0]) for row in stack.query("SELECT worker FROM exec_attempts WHERE run_id = %s ORDER BY id", run_id)
+    ]
+
+
 def _queue_is_empty(stack: Rig) -> bool:
     client = stack.sqs()
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
@@ -94,6 +101,8 @@ def test_without_claims_a_forgotten_heartbeat_completes_a_step_twice(stack: Rig)
     assert stack.run(run_id).status.value == "SUCCESS"
     attempts = _attempts(stack, run_id)
     assert len(attempts) >= 2 and set(attempts) == {("slow", 1, "completed")}
+    assert set(stack.takers(run_id, "slow")) <= set(_workers_of(stack, run_id))
+    assert len(stack.events(run_id, "STEP_WORKER_STARTED")) == len(stack.events(run_id, "STEP_START")) == len(attempts)
 
 
 def test_with_claims_a_forgotten_heartbeat_does_no_harm(stack: Rig) -> None:
@@ -116,6 +125,8 @@ def test_a_killed_worker_s_step_is_started_again_and_completed_once(stack: Rig) 
     assert stack.events(run_id, "STEP_START") == ["slow", "slow"]
     assert stack.events(run_id, "STEP_SUCCESS") == ["slow"]
     assert _attempts(stack, run_id) == [("slow", 1, None), ("slow", 1, "completed")]
+    first, second = stack.takers(run_id, "slow")
+    assert first != second and [first, second] == _workers_of(stack, run_id)
 
 
 def test_a_worker_told_to_stop_finishes_its_step(stack: Rig) -> None:
@@ -138,6 +149,7 @@ def test_another_executor_resumes_the_runs_of_one_that_is_gone(stack: Rig, numbe
     assert sorted(_attempts(stack, run_id)) == [
         (step, 1, "completed") for step in ("fast_first", "fast_last", "slow_beside")
     ]
+    assert len(stack.takers(run_id, "slow_beside")) == 1
 
 
 def test_a_failing_op_is_tried_again_under_a_new_attempt(stack: Rig) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Mapping
 from enum import StrEnum
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus, MetadataValue
+from dagster._core.events import EngineEventData
 from dagster._core.execution.api import create_execution_plan, execute_plan_iterator
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._grpc.types import ExecuteStepArgs
@@ -45,6 +49,19 @@ class Steps:
     def run_of(self, run_id: str) -> DagsterRun | None:
         """The run as Dagster knows it now."""
         return self._instance.get_run_by_id(run_id)
+
+    def report_worker(self, run: DagsterRun, step: str, worker: Mapping[str, str]) -> None:
+        """Write STEP_WORKER_STARTED: who is about to execute the step. The next STEP_START of the step is theirs."""
+        metadata = {label: MetadataValue.text(text) for label, text in worker.items()}
+        event = DagsterEvent(
+            DagsterEventType.STEP_WORKER_STARTED.value,
+            job_name=run.job_name,
+            step_key=step,
+            message=f'A worker has taken "{step}".',
+            event_specific_data=EngineEventData(metadata, marker_end="step_process_start"),
+            pid=os.getpid(),
+        )
+        self._instance.report_dagster_event(event, run.run_id, logging.DEBUG)
 
     def execute(self, arguments: str, run: DagsterRun) -> Outcome:
         """Execute what the serialized ExecuteStepArgs name. An op that fails is an outcome; only Dagster raises."""

@@ -107,7 +107,7 @@ class Worker:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._execute, job, epoch)
 
     def _execute(self, job: Job, epoch: int | None) -> Outcome:
-        """Runs in the step thread: look, record the start, execute, record the end."""
+        """Runs in the step thread: look, tell Dagster who has the step, record the start, execute, record the end."""
         run = self._steps.run_of(job.run_id)
         if run is None:
             job.delivery.log.error("There is no such run, dropping the step")
@@ -121,6 +121,7 @@ class Worker:
             if reported is not None:
                 log.info("The step had ended already, nothing to execute", outcome=reported.value)
                 return reported
+        self._steps.report_worker(run, job.step, self._described(job))
         row = self._records.start(self._attempt(job, run))
         log.info("Started a step", epoch=epoch)
         outcome = Outcome.CRASHED
@@ -130,6 +131,12 @@ class Worker:
             with suppress(psycopg2.Error):
                 self._records.finish(row, outcome.value)
         return outcome
+
+    def _described(self, job: Job) -> dict[str, str]:
+        """This worker and this delivery, as the metadata of STEP_WORKER_STARTED; the audit reads `task_arn`."""
+        task = {"task_arn": self._who.task_arn} if self._who.task_arn else {}
+        counts = {"attempt": str(job.attempt), "receive_count": str(job.delivery.receive_count)}
+        return {**task, **counts, "worker": self._who.owner}
 
     def _attempt(self, job: Job, run: DagsterRun) -> Attempt:
         return Attempt(
