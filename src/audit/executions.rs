@@ -38,7 +38,8 @@ fn judge_step(generation: &Generation, record: &RunRecord, step: &str, events: &
         audit.recoveries.push(finding);
     }
     if completions == 0 && starts > 0 && record.run.status == RunStatus::Success && count(StepEventKind::Failed) == 0 {
-        audit.gap("NoCompletion", format!("run {} succeeded, yet its step {step} has no completion", record.run.run_id));
+        audit
+            .gap("NoCompletion", format!("run {} succeeded, yet its step {step} has no completion", record.run.run_id));
     }
 }
 
@@ -101,7 +102,8 @@ fn attempts(events: &[&StepEvent]) -> Vec<Attempt> {
             StepEventKind::Restarted => "restarted",
             StepEventKind::Skipped => "skipped",
         };
-        let task = event.task.clone().or_else(|| (event.kind == StepEventKind::Started).then(|| claimed.clone()).flatten());
+        let task =
+            event.task.clone().or_else(|| (event.kind == StepEventKind::Started).then(|| claimed.clone()).flatten());
         attempts.push(Attempt { what, at: event.at, task });
     }
     attempts

@@ -155,7 +155,13 @@ fn assumptions(generation: &crate::journal::Generation, census: &Census) -> Vec<
             "A launch appears within the settle window of {} after its last attempt, or never.",
             generation.target.dagster.settle
         ),
-        format!("Dagster's event log is complete {} after the last change of a run.", generation.scenario.spec.expect.quiet),
-        format!("Executions are counted from raw step events of Dagster {}; completion records of the workers were not read.", census.dagster_version),
+        format!(
+            "Dagster's event log is complete {} after the last change of a run.",
+            generation.scenario.spec.expect.quiet
+        ),
+        format!(
+            "Executions are counted from raw step events of Dagster {}; completion records of the workers were not read.",
+            census.dagster_version
+        ),
     ]
 }

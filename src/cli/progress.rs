@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
-    model::{ConditionStatus, ConditionType, Phase, ScenarioName},
+    model::{Phase, ScenarioName},
     publish::{Folder, Status},
 };
 
@@ -132,11 +132,6 @@ fn line(status: &Status) -> String {
         parts.push(audit.message.clone());
         return parts.join(" ");
     }
-    let bad = body.conditions.iter().find(|condition| match condition.kind {
-        ConditionType::Accepted | ConditionType::Ready => condition.status == ConditionStatus::False,
-        ConditionType::Stalled => condition.status == ConditionStatus::True,
-        _ => false,
-    });
     if let Some(load) = &body.load {
         parts.push(format!("arrivals {}/{} · acknowledged {}", load.attempted, load.planned, load.acknowledged));
         for (word, count) in [("rejected", load.rejected), ("in doubt", load.indeterminate), ("late", load.late)] {
@@ -155,7 +150,7 @@ fn line(status: &Status) -> String {
     for fault in &body.faults {
         parts.push(format!("· {} {}", fault.name, fault.state));
     }
-    if let Some(condition) = bad {
+    if let Some(condition) = status.trouble() {
         parts.push(format!("· {}: {}", condition.reason, condition.message.lines().next().unwrap_or_default()));
     }
     parts.join(" ")

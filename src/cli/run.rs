@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{Exit, logging, progress, shutdown};
 use crate::{
-    model::{ConditionStatus, ConditionType, Phase, Span, Verdict},
+    model::{Phase, Span, Verdict},
     operator::{Catalog, Options, ScannedFile, Source, serve},
     publish::{Folder, Status},
     world::{Clock, LiveWorld, SystemClock},
@@ -73,9 +73,11 @@ fn read(paths: &[PathBuf]) -> anyhow::Result<Result<Vec<ScannedFile>, Vec<String
     let mut errors: Vec<String> = catalog.report().into_iter().flat_map(|file| file.errors).collect();
     if errors.is_empty() {
         let rejections = catalog.desired();
-        errors.extend(rejections.iter().filter_map(|(name, desired)| {
-            Some(format!("Scenario `{name}`: {}", desired.rejection()?.message))
-        }));
+        errors.extend(
+            rejections
+                .iter()
+                .filter_map(|(name, desired)| Some(format!("Scenario `{name}`: {}", desired.rejection()?.message))),
+        );
     }
     if errors.is_empty() && catalog.wanted().is_empty() {
         errors.push("no Scenario is in these files: there is nothing to run".to_owned());
@@ -137,12 +139,7 @@ fn exit(verdict: Verdict) -> Exit {
 
 /// Without a verdict: because the target could not be used, or because it was interrupted.
 fn unfinished(status: &Status) -> (Exit, String) {
-    let bad = status.status.conditions.iter().find(|condition| match condition.kind {
-        ConditionType::Ready => condition.status == ConditionStatus::False,
-        ConditionType::Stalled => condition.status == ConditionStatus::True,
-        _ => false,
-    });
-    match bad {
+    match status.trouble() {
         Some(condition) => (Exit::Environment, format!("{}: {}", condition.reason, condition.message)),
         None => (Exit::Unknown, "interrupted before its end; run it again to continue".to_owned()),
     }

@@ -48,7 +48,8 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     let wait = if counts.unfinished() == 0 { quiet } else { PATIENCE.max(quiet) };
     let by_quiet = quiet_since.max(ends).plus(wait);
     let limit = plan.max_duration.map(|limit| started_at.plus(limit).max(ends));
-    let audit_at = if counts.unfinished() == 0 { by_quiet } else { limit.map_or(by_quiet, |limit| limit.min(by_quiet)) };
+    let audit_at =
+        if counts.unfinished() == 0 { by_quiet } else { limit.map_or(by_quiet, |limit| limit.min(by_quiet)) };
     if looked.is_some_and(|(asked_at, _)| asked_at >= audit_at) {
         if state.audit_began_at.is_none() {
             decision.notes.push(Event::AuditBegan);

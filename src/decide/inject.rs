@@ -101,11 +101,13 @@ pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
         match progress {
             Progress::Steady if settled => decision.notes.push(Event::Healed { fault: id.clone(), asked_at }),
             // The targets never went, and will not go any more: there is nothing to heal.
-            Progress::NotYet if settled && (!may_inject || is_refused(fault)) => {
+            Progress::Intact if settled && (!may_inject || is_refused(fault)) => {
                 decision.notes.push(Event::Healed { fault: id.clone(), asked_at });
             }
-            Progress::NotYet if may_inject => inject_again(id, fault, now, decision),
-            Progress::Steady | Progress::NotYet | Progress::Broken | Progress::Unseen => decision.wake(window),
+            Progress::Intact | Progress::NotYet if may_inject => inject_again(id, fault, now, decision),
+            Progress::Steady | Progress::Intact | Progress::NotYet | Progress::Broken | Progress::Unseen => {
+                decision.wake(window)
+            }
         }
     }
 }
@@ -132,7 +134,9 @@ fn inject_again(id: &crate::model::FaultId, fault: &FaultState, now: Timestamp, 
     for (number, (effect, outcome)) in fault.inject.iter().zip(&fault.outcomes).enumerate() {
         let again = match outcome {
             Some(Outcome::Done(_) | Outcome::Refused { retry: false, .. }) => false,
-            Some(Outcome::Unknown { .. } | Outcome::Refused { retry: true, .. }) => now >= fault.last_attempt_at.plus(FRESH),
+            Some(Outcome::Unknown { .. } | Outcome::Refused { retry: true, .. }) => {
+                now >= fault.last_attempt_at.plus(FRESH)
+            }
             None => now >= overdue,
         };
         if again {

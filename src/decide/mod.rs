@@ -27,8 +27,9 @@ pub struct Decision {
     pub looks: Vec<Query>,
     /// Whether the records can be read and judged now.
     pub audit: bool,
-    /// When to decide again if nothing happens before.
+    /// When to decide again if nothing happens before. Always in the future.
     pub wake_at: Option<Timestamp>,
+    now: Option<Timestamp>,
 }
 
 /// One effect to send, and what it is for.
@@ -49,7 +50,12 @@ pub const AWS_SETTLE: Duration = Duration::from_secs(15);
 
 impl Decision {
     /// Asks for another pass at `instant`, unless an earlier one is wanted.
+    ///
+    /// What was due already waits for a look or an answer: time alone brings it no further, so it wakes nobody.
     fn wake(&mut self, instant: Timestamp) {
+        if self.now.is_some_and(|now| instant <= now) {
+            return;
+        }
         self.wake_at = Some(self.wake_at.map_or(instant, |earlier| earlier.min(instant)));
     }
 
@@ -60,7 +66,7 @@ impl Decision {
 
 /// Decides. Every call with the same arguments gives the same answer.
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp) -> Decision {
-    let mut decision = Decision::default();
+    let mut decision = Decision { now: Some(now), ..Decision::default() };
     if state.concluded.is_some() {
         return decision;
     }

@@ -28,19 +28,35 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     }
 }
 
-fn look_at_dagster(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
+fn look_at_dagster(
+    plan: &Plan,
+    state: &Generation,
+    observation: &Observation,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
     let runs = observation.dagster.as_ref().and_then(|seen| seen.answer.fresh()).map_or(0, |view| view.runs.len());
     let pace = LOOK_EVERY + Duration::from_secs((runs / RUNS_A_SECOND) as u64);
     let due = next_look(state, &Dependency::Dagster, observation.dagster.as_ref().map(|seen| seen.asked_at), pace, now);
     if due <= now {
         let jobs = if state.started_at.is_none() { plan.jobs.clone() } else { vec![] };
-        decision.looks.push(Query::Dagster { scenario: plan.scenario.clone(), generation: plan.generation.clone(), jobs });
+        decision.looks.push(Query::Dagster {
+            scenario: plan.scenario.clone(),
+            generation: plan.generation.clone(),
+            jobs,
+        });
     } else {
         decision.wake(due);
     }
 }
 
-fn look_at_services(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
+fn look_at_services(
+    plan: &Plan,
+    state: &Generation,
+    observation: &Observation,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
     for (fault, query) in plan.faults.iter().filter_map(|fault| Some((fault, fault.fault.query(&state.target)?))) {
         let Query::Service { service } = &query else { continue };
         let known = state.faults.get(&fault.id);

@@ -118,8 +118,12 @@ fn send(plan: &Plan, started_at: Timestamp, index: u32, attempt: u32, decision: 
     .into_iter()
     .map(|(tag, value)| (tag.to_owned(), value))
     .collect();
-    let effect =
-        Effect::LaunchRun { key, job: plan.job(index).to_owned(), tags, run_config: serde_json::Value::Object(serde_json::Map::new()) };
+    let effect = Effect::LaunchRun {
+        key,
+        job: plan.job(index).to_owned(),
+        tags,
+        run_config: serde_json::Value::Object(serde_json::Map::new()),
+    };
     decision.intents.push(Event::SubmitIntended { index, attempt });
     decision.acts.push(Act { purpose: Purpose::Submit { index, attempt }, effect });
 }

@@ -19,7 +19,11 @@ pub enum Fault {
 /// Whether a fault can be injected now. An empty list of targets is never `Ready`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Aim {
-    Ready { targets: Vec<TaskView>, inject: Vec<Effect>, undo: Undo },
+    Ready {
+        targets: Vec<TaskView>,
+        inject: Vec<Effect>,
+        undo: Undo,
+    },
     /// Not now; a later look may change it.
     Wait(String),
     /// Not in this scenario: what is asked for is forbidden or cannot exist.
@@ -52,7 +56,9 @@ impl Aiming<'_> {
 pub enum Progress {
     /// The look is missing, failed, or too old.
     Unseen,
-    /// The targets still run.
+    /// The targets still run, and so does all that should.
+    Intact,
+    /// Some targets still run, and something is missing.
     NotYet,
     /// The targets are gone, the baseline is not back.
     Broken,
@@ -76,7 +82,13 @@ impl Fault {
     }
 
     /// Judges a look asked at or after `since`.
-    pub fn progress(&self, target: &Target, targets: &[TaskView], observation: &Observation, since: Timestamp) -> Progress {
+    pub fn progress(
+        &self,
+        target: &Target,
+        targets: &[TaskView],
+        observation: &Observation,
+        since: Timestamp,
+    ) -> Progress {
         match self {
             Self::StopTasks(fault) => fault.progress(target, targets, observation, since),
         }

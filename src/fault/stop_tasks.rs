@@ -66,7 +66,9 @@ impl StopTasks {
         if allowed.is_empty() {
             return Aim::Wait(match alive.len() {
                 0 => format!("service {service} runs no task"),
-                running => format!("none of the {running} running tasks of service {service} is permitted by the guard"),
+                running => {
+                    format!("none of the {running} running tasks of service {service} is permitted by the guard")
+                }
             });
         }
         let running = alive.len() as u32;
@@ -91,7 +93,13 @@ impl StopTasks {
         Aim::Ready { targets: allowed, inject, undo: Undo { effects: vec![], steady: Some(service.to_owned()) } }
     }
 
-    pub fn progress(&self, target: &Target, targets: &[TaskView], observation: &Observation, since: Timestamp) -> Progress {
+    pub fn progress(
+        &self,
+        target: &Target,
+        targets: &[TaskView],
+        observation: &Observation,
+        since: Timestamp,
+    ) -> Progress {
         let view = self.service(target).and_then(|service| observation.services.get(service));
         let Some((asked_at, view)) = view.and_then(|seen| Some((seen.asked_at, seen.answer.fresh()?))) else {
             return Progress::Unseen;
@@ -100,11 +108,14 @@ impl StopTasks {
             return Progress::Unseen;
         }
         let alive = |task: &&TaskView| task.running && !task.stopping;
-        if view.tasks.iter().filter(alive).any(|task| targets.iter().any(|gone| gone.arn == task.arn)) {
-            return Progress::NotYet;
+        let steady = view.desired > 0 && view.tasks.iter().filter(alive).count() as u32 >= view.desired;
+        let still_there = view.tasks.iter().filter(alive).any(|task| targets.iter().any(|gone| gone.arn == task.arn));
+        match (still_there, steady) {
+            (true, true) => Progress::Intact,
+            (true, false) => Progress::NotYet,
+            (false, true) => Progress::Steady,
+            (false, false) => Progress::Broken,
         }
-        let steady = view.tasks.iter().filter(alive).count() as u32;
-        if view.desired > 0 && steady >= view.desired { Progress::Steady } else { Progress::Broken }
     }
 }
 
@@ -131,7 +142,8 @@ impl FromStr for Pick {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no pick: write `one`, `all`, a number such as `2`, or a share such as `30%`");
+        let wrong =
+            || format!("`{text}` is no pick: write `one`, `all`, a number such as `2`, or a share such as `30%`");
         match text {
             "one" => return Ok(Self::One),
             "all" => return Ok(Self::All),
@@ -193,7 +205,14 @@ mod tests {
     fn aim(pick: &str, guard: &str, observation: &Observation) -> Aim {
         let fault = StopTasks { service: "workers".to_owned(), pick: pick.parse().expect("a pick") };
         let target = target(guard);
-        fault.aim(&Aiming { target: &target, observation, not_before: at(10), seed: 7, stream: 1, reason: "s/g/kill#1".to_owned() })
+        fault.aim(&Aiming {
+            target: &target,
+            observation,
+            not_before: at(10),
+            seed: 7,
+            stream: 1,
+            reason: "s/g/kill#1".to_owned(),
+        })
     }
 
     fn chosen(aim: Aim) -> Result<usize, String> {
@@ -250,7 +269,8 @@ mod tests {
         let stopping = TaskView { stopping: true, ..task("a", true) };
         for (observation, expected) in [
             (seen(at(9), 2, vec![task("b", true), task("c", true)]), Progress::Unseen),
-            (seen(at(10), 2, vec![task("a", true), task("b", true)]), Progress::NotYet),
+            (seen(at(10), 2, vec![task("a", true), task("b", true)]), Progress::Intact),
+            (seen(at(10), 2, vec![task("a", true)]), Progress::NotYet),
             (seen(at(10), 2, vec![stopping, task("b", true)]), Progress::Broken),
             (seen(at(10), 2, vec![task("b", true)]), Progress::Broken),
             (seen(at(10), 2, vec![task("b", true), task("c", true)]), Progress::Steady),

@@ -140,7 +140,7 @@ mod tests {
         fs::write(&path, bytes).expect("torn");
 
         let next = FileStore::open(folder.path()).expect("a store");
-        assert_eq!(next.names().await.expect("names"), [name.clone()]);
+        assert_eq!(next.names().await.expect("names"), std::slice::from_ref(&name));
         assert_eq!(next.read(&name).await.expect("read"), [record(0), record(1)]);
         next.append(&name, &[record(2)]).await.expect("appended");
         assert_eq!(next.read(&name).await.expect("read").len(), 3);

@@ -27,7 +27,9 @@ struct LineIn<'a> {
 pub enum LogError {
     #[error("line {line} is damaged: {reason}")]
     Damaged { line: usize, reason: String },
-    #[error("line {line} was written by a newer version (format {version}, this one reads {VERSION}): upgrade dagstorm")]
+    #[error(
+        "line {line} was written by a newer version (format {version}, this one reads {VERSION}): upgrade dagstorm"
+    )]
     Newer { line: usize, version: u32 },
 }
 
@@ -90,7 +92,12 @@ mod tests {
     }
 
     fn record(seq: u64) -> Record {
-        Record { seq, at: Timestamp::from_micros(1_000_000), epoch: 1, event: Event::Counted { runs: RunCounts::default() } }
+        Record {
+            seq,
+            at: Timestamp::from_micros(1_000_000),
+            epoch: 1,
+            event: Event::Counted { runs: RunCounts::default() },
+        }
     }
 
     #[test]

@@ -5,9 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{
-        Counts, Effect, FaultId, GenerationId, Outcome, Target, TaskView, Timestamp, Undo, Verdict, Why,
-    },
+    model::{Counts, Effect, FaultId, GenerationId, Outcome, Target, TaskView, Timestamp, Undo, Verdict, Why},
     spec::Scenario,
 };
 

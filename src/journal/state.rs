@@ -77,8 +77,15 @@ pub enum SubmissionStage {
     Intended,
     InDoubt(String),
     /// Refused at this instant; the same key will be sent again.
-    Deferred { at: Timestamp, reason: String },
-    Acknowledged { at: Timestamp, run_id: String, found: Found },
+    Deferred {
+        at: Timestamp,
+        reason: String,
+    },
+    Acknowledged {
+        at: Timestamp,
+        run_id: String,
+        found: Found,
+    },
     Rejected(String),
     Absent(String),
 }
@@ -117,16 +124,6 @@ pub enum FaultStage {
     Skipped(String),
 }
 
-/// The arrival whose fate an event makes known for good.
-fn settles(event: &Event) -> Option<u32> {
-    match event {
-        Event::Submitted { index, .. }
-        | Event::SubmitRefused { index, retry: false, .. }
-        | Event::SubmitAbsent { index, .. } => Some(*index),
-        _ => None,
-    }
-}
-
 /// A record that does not follow from those before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("record {seq} is illegal: {reason}")]
@@ -148,33 +145,41 @@ impl State {
         if record.epoch < self.epoch {
             return Err(illegal(format!("epoch {} is older than {}", record.epoch, self.epoch)));
         }
-        match &record.event {
-            Event::Accepted { generation, scenario, target } => {
-                if self.current.as_ref().is_some_and(|current| current.concluded.is_none()) {
-                    return Err(illegal("a generation is accepted while another lives".to_owned()));
-                }
-                if self.concluded.contains(generation) {
-                    return Err(illegal(format!("generation {generation} was concluded already")));
-                }
-                self.current = Some(Generation::new(generation.clone(), scenario, target, record.at));
-            }
-            event => {
-                let living = self.current.as_mut().filter(|current| current.concluded.is_none());
-                let current = living.ok_or_else(|| illegal("no generation lives".to_owned()))?;
-                current.apply(record.at, event).map_err(illegal)?;
-                if let Some(Fact { value: conclusion, .. }) = &current.concluded {
-                    self.concluded.insert(current.id.clone());
-                    self.past.push(Summary {
-                        generation: current.id.clone(),
-                        accepted_at: current.accepted_at,
-                        concluded_at: record.at,
-                        conclusion: conclusion.clone(),
-                    });
-                }
+        if let Event::Accepted { generation, scenario, target } = &record.event {
+            self.accept(record.at, generation, scenario, target).map_err(illegal)?;
+        } else {
+            let living = self.current.as_mut().filter(|current| current.concluded.is_none());
+            let current = living.ok_or_else(|| illegal("no generation lives".to_owned()))?;
+            current.apply(record.at, &record.event).map_err(illegal)?;
+            if let Some(Fact { value: conclusion, .. }) = &current.concluded {
+                self.concluded.insert(current.id.clone());
+                self.past.push(Summary {
+                    generation: current.id.clone(),
+                    accepted_at: current.accepted_at,
+                    concluded_at: record.at,
+                    conclusion: conclusion.clone(),
+                });
             }
         }
         self.next_seq += 1;
         self.epoch = record.epoch;
+        Ok(())
+    }
+
+    fn accept(
+        &mut self,
+        at: Timestamp,
+        generation: &GenerationId,
+        scenario: &Scenario,
+        target: &Target,
+    ) -> Result<(), String> {
+        if self.living().is_some() {
+            return Err("a generation is accepted while another lives".to_owned());
+        }
+        if self.concluded.contains(generation) {
+            return Err(format!("generation {generation} was concluded already"));
+        }
+        self.current = Some(Generation::new(generation.clone(), scenario, target, at));
         Ok(())
     }
 
@@ -185,7 +190,12 @@ impl State {
 
     /// How often a spec of this digest was concluded.
     pub fn repeats_of(&self, digest: &str) -> u32 {
-        self.concluded.iter().filter(|generation| generation.digest == digest).map(|generation| generation.repeat).max().unwrap_or(0)
+        self.concluded
+            .iter()
+            .filter(|generation| generation.digest == digest)
+            .map(|generation| generation.repeat)
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -239,17 +249,8 @@ impl Generation {
                 }
                 self.target = (**target).clone();
             }
-            Event::Unready { dependency, why } => {
-                if self.unready.is_empty() {
-                    self.readiness_changed_at = at;
-                }
-                self.unready.insert(dependency.clone(), Fact { at, value: why.clone() });
-            }
-            Event::Readied { dependency } => {
-                if self.unready.remove(dependency).is_some() && self.unready.is_empty() {
-                    self.readiness_changed_at = at;
-                }
-            }
+            Event::Unready { dependency, why } => self.unready(at, dependency, why),
+            Event::Readied { dependency } => self.readied(at, dependency),
             Event::Started { at, dagster_version } => {
                 if self.started_at.replace(*at).is_some() {
                     return Err("started twice".to_owned());
@@ -257,23 +258,35 @@ impl Generation {
                 self.dagster_version = Some(dagster_version.clone());
                 self.readiness_changed_at = self.readiness_changed_at.max(*at);
             }
-            Event::SubmitIntended { .. }
-            | Event::Submitted { .. }
-            | Event::SubmitRefused { .. }
-            | Event::SubmitInDoubt { .. }
-            | Event::SubmitAbsent { .. } => self.apply_submission(at, event)?,
-            Event::FaultIntended { .. }
-            | Event::InjectIntended { .. }
-            | Event::InjectTried { .. }
-            | Event::FaultSeen { .. }
-            | Event::FaultSteady { .. }
-            | Event::Healed { .. }
-            | Event::FaultSkipped { .. } => self.apply_fault(at, event)?,
+            Event::SubmitIntended { index, attempt } => self.submit_intended(at, *index, *attempt)?,
+            Event::Submitted { index, run_id, found } => self.submitted(at, *index, run_id, *found)?,
+            Event::SubmitRefused { index, reason, retry: true } => {
+                self.open_submission(*index)?.stage = SubmissionStage::Deferred { at, reason: reason.clone() };
+            }
+            Event::SubmitRefused { index, reason, retry: false } => {
+                self.settle(*index, SubmissionStage::Rejected(reason.clone()))?;
+            }
+            Event::SubmitInDoubt { index, reason } => {
+                self.open_submission(*index)?.stage = SubmissionStage::InDoubt(reason.clone());
+            }
+            Event::SubmitAbsent { index, reason } => self.settle(*index, SubmissionStage::Absent(reason.clone()))?,
+            Event::FaultIntended { fault, targets, inject, undo } => {
+                self.add_fault(fault, FaultState::new(at, targets, inject, undo))?;
+            }
+            Event::InjectIntended { fault, effect } => self.open_fault(fault)?.tried(at, *effect, None)?,
+            Event::InjectTried { fault, effect, outcome } => {
+                self.open_fault(fault)?.tried(at, *effect, Some(outcome.clone()))?;
+            }
+            Event::FaultSeen { fault, asked_at } => self.open_fault(fault)?.seen_at = Some(*asked_at),
+            Event::FaultSteady { fault, asked_at } => self.open_fault(fault)?.steady_at = Some(*asked_at),
+            Event::Healed { fault, asked_at } => self.open_fault(fault)?.stage = FaultStage::Healed(*asked_at),
+            Event::FaultSkipped { fault, reason } => {
+                let nothing = FaultState::new(at, &[], &[], &Undo::default());
+                self.add_fault(fault, FaultState { stage: FaultStage::Skipped(reason.clone()), ..nothing })?;
+            }
             Event::Counted { runs } => self.runs = Some(Fact { at, value: *runs }),
             Event::StopRequested { reason } => {
-                if self.stop.is_none() {
-                    self.stop = Some(Fact { at, value: reason.clone() });
-                }
+                self.stop.get_or_insert_with(|| Fact { at, value: reason.clone() });
             }
             Event::AuditBegan => self.audit_began_at = Some(at),
             Event::Concluded { conclusion } => {
@@ -286,12 +299,63 @@ impl Generation {
         Ok(())
     }
 
-    fn submission(&mut self, index: u32) -> Result<&mut Submission, String> {
-        self.submissions.get_mut(&index).ok_or_else(|| format!("arrival {index} has an outcome and no intent"))
+    fn unready(&mut self, at: Timestamp, dependency: &Dependency, why: &Why) {
+        if self.unready.is_empty() {
+            self.readiness_changed_at = at;
+        }
+        self.unready.insert(dependency.clone(), Fact { at, value: why.clone() });
     }
 
-    fn fault(&mut self, fault: &FaultId) -> Result<&mut FaultState, String> {
-        self.faults.get_mut(fault).ok_or_else(|| format!("fault {fault} was never intended"))
+    fn readied(&mut self, at: Timestamp, dependency: &Dependency) {
+        if self.unready.remove(dependency).is_some() && self.unready.is_empty() {
+            self.readiness_changed_at = at;
+        }
+    }
+
+    fn submit_intended(&mut self, at: Timestamp, index: u32, attempt: u32) -> Result<(), String> {
+        let submission = self.submissions.entry(index).or_insert(Submission {
+            first_attempt_at: at,
+            last_attempt_at: at,
+            attempts: 0,
+            stage: SubmissionStage::Intended,
+        });
+        if submission.is_settled() {
+            return Err(format!("arrival {index} is sent again after its fate was known"));
+        }
+        if attempt != submission.attempts + 1 {
+            return Err(format!("arrival {index}: attempt {attempt} follows {}", submission.attempts));
+        }
+        submission.attempts = attempt;
+        submission.last_attempt_at = at;
+        submission.stage = SubmissionStage::Intended;
+        self.open.insert(index);
+        self.advance();
+        Ok(())
+    }
+
+    fn submitted(&mut self, at: Timestamp, index: u32, run_id: &str, found: Found) -> Result<(), String> {
+        let stage = SubmissionStage::Acknowledged { at, run_id: run_id.to_owned(), found };
+        if found != Found::Adopted {
+            return self.settle(index, stage);
+        }
+        let adopted = Submission { first_attempt_at: at, last_attempt_at: at, attempts: 0, stage };
+        if self.submissions.insert(index, adopted).is_some() {
+            return Err(format!("arrival {index} is adopted, yet known"));
+        }
+        self.advance();
+        Ok(())
+    }
+
+    /// A submission whose fate is still to be known.
+    fn open_submission(&mut self, index: u32) -> Result<&mut Submission, String> {
+        let submission = self.submissions.get_mut(&index).filter(|submission| !submission.is_settled());
+        submission.ok_or_else(|| format!("arrival {index} has an outcome and no open intent"))
+    }
+
+    fn settle(&mut self, index: u32, stage: SubmissionStage) -> Result<(), String> {
+        self.open_submission(index)?.stage = stage;
+        self.open.remove(&index);
+        Ok(())
     }
 
     /// Moves the frontier behind the arrivals that have a submission.
@@ -301,110 +365,38 @@ impl Generation {
         }
     }
 
-    fn apply_submission(&mut self, at: Timestamp, event: &Event) -> Result<(), String> {
-        if let Some(index) = settles(event) {
-            let adopted = matches!(event, Event::Submitted { found: Found::Adopted, .. });
-            if !self.open.remove(&index) && !adopted {
-                return Err(format!("arrival {index}: its fate was known already"));
-            }
+    fn add_fault(&mut self, id: &FaultId, fault: FaultState) -> Result<(), String> {
+        match self.faults.insert(id.clone(), fault) {
+            Some(_) => Err(format!("fault {id} is known already")),
+            None => Ok(()),
         }
-        match event {
-            Event::SubmitIntended { index, attempt } => {
-                let submission = self.submissions.entry(*index).or_insert(Submission {
-                    first_attempt_at: at,
-                    last_attempt_at: at,
-                    attempts: 0,
-                    stage: SubmissionStage::Intended,
-                });
-                if submission.is_settled() {
-                    return Err(format!("arrival {index} is sent again after its fate was known"));
-                }
-                if *attempt != submission.attempts + 1 {
-                    return Err(format!("arrival {index}: attempt {attempt} follows {}", submission.attempts));
-                }
-                submission.attempts = *attempt;
-                submission.last_attempt_at = at;
-                submission.stage = SubmissionStage::Intended;
-                self.open.insert(*index);
-                self.advance();
-            }
-            Event::Submitted { index, run_id, found } => {
-                let stage = SubmissionStage::Acknowledged { at, run_id: run_id.clone(), found: *found };
-                if *found == Found::Adopted {
-                    let adopted = Submission { first_attempt_at: at, last_attempt_at: at, attempts: 0, stage };
-                    if self.submissions.insert(*index, adopted).is_some() {
-                        return Err(format!("arrival {index} is adopted, yet known"));
-                    }
-                    self.advance();
-                } else {
-                    self.submission(*index)?.stage = stage;
-                }
-            }
-            Event::SubmitRefused { index, reason, retry } => {
-                self.submission(*index)?.stage = if *retry {
-                    SubmissionStage::Deferred { at, reason: reason.clone() }
-                } else {
-                    SubmissionStage::Rejected(reason.clone())
-                };
-            }
-            Event::SubmitInDoubt { index, reason } => self.submission(*index)?.stage = SubmissionStage::InDoubt(reason.clone()),
-            Event::SubmitAbsent { index, reason } => self.submission(*index)?.stage = SubmissionStage::Absent(reason.clone()),
-            _ => return Err("not an event of a submission".to_owned()),
-        }
-        Ok(())
     }
 
-    fn apply_fault(&mut self, at: Timestamp, event: &Event) -> Result<(), String> {
-        match event {
-            Event::FaultIntended { fault, targets, inject, undo } => {
-                let state = FaultState {
-                    targets: targets.clone(),
-                    inject: inject.clone(),
-                    undo: undo.clone(),
-                    intended_at: at,
-                    last_attempt_at: at,
-                    outcomes: vec![None; inject.len()],
-                    seen_at: None,
-                    steady_at: None,
-                    stage: FaultStage::Open,
-                };
-                if self.faults.insert(fault.clone(), state).is_some() {
-                    return Err(format!("fault {fault} is intended twice"));
-                }
-            }
-            Event::InjectIntended { fault, effect } => {
-                let state = self.fault(fault)?;
-                let slot = state.outcomes.get_mut(*effect as usize);
-                *slot.ok_or_else(|| format!("fault {fault} has no effect {effect}"))? = None;
-                state.last_attempt_at = at;
-            }
-            Event::InjectTried { fault, effect, outcome } => {
-                let state = self.fault(fault)?;
-                let slot = state.outcomes.get_mut(*effect as usize);
-                *slot.ok_or_else(|| format!("fault {fault} has no effect {effect}"))? = Some(outcome.clone());
-                state.last_attempt_at = at;
-            }
-            Event::FaultSeen { fault, asked_at } => self.fault(fault)?.seen_at = Some(*asked_at),
-            Event::FaultSteady { fault, asked_at } => self.fault(fault)?.steady_at = Some(*asked_at),
-            Event::Healed { fault, asked_at } => self.fault(fault)?.stage = FaultStage::Healed(*asked_at),
-            Event::FaultSkipped { fault, reason } => {
-                let skipped = FaultState {
-                    targets: vec![],
-                    inject: vec![],
-                    undo: Undo::default(),
-                    intended_at: at,
-                    last_attempt_at: at,
-                    outcomes: vec![],
-                    seen_at: None,
-                    steady_at: None,
-                    stage: FaultStage::Skipped(reason.clone()),
-                };
-                if self.faults.insert(fault.clone(), skipped).is_some() {
-                    return Err(format!("fault {fault} is skipped after it was intended"));
-                }
-            }
-            _ => return Err("not an event of a fault".to_owned()),
+    fn open_fault(&mut self, id: &FaultId) -> Result<&mut FaultState, String> {
+        let fault = self.faults.get_mut(id).filter(|fault| fault.stage == FaultStage::Open);
+        fault.ok_or_else(|| format!("fault {id} is not open"))
+    }
+}
+
+impl FaultState {
+    fn new(at: Timestamp, targets: &[TaskView], inject: &[Effect], undo: &Undo) -> Self {
+        Self {
+            targets: targets.to_vec(),
+            inject: inject.to_vec(),
+            undo: undo.clone(),
+            intended_at: at,
+            last_attempt_at: at,
+            outcomes: vec![None; inject.len()],
+            seen_at: None,
+            steady_at: None,
+            stage: FaultStage::Open,
         }
+    }
+
+    fn tried(&mut self, at: Timestamp, effect: u32, outcome: Option<Outcome>) -> Result<(), String> {
+        let slot = self.outcomes.get_mut(effect as usize);
+        *slot.ok_or_else(|| format!("the fault has no effect {effect}"))? = outcome;
+        self.last_attempt_at = at;
         Ok(())
     }
 }

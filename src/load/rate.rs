@@ -52,7 +52,8 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a rate: write a number and a unit from s, min, h, as in `2/s` or `6/min`");
+        let wrong =
+            || format!("`{text}` is not a rate: write a number and a unit from s, min, h, as in `2/s` or `6/min`");
         let (times, per) = text.split_once('/').ok_or_else(wrong)?;
         let times: f64 = times.trim().parse().map_err(|_| wrong())?;
         let per = match per.trim() {
@@ -88,7 +89,9 @@ mod tests {
 
     #[test]
     fn rates_read_and_print() {
-        for (text, printed, tenth_ms) in [("6/min", "6/min", 100_000), ("2/s", "2/s", 5_000), ("0.5 / s", "0.5/s", 20_000)] {
+        for (text, printed, tenth_ms) in
+            [("6/min", "6/min", 100_000), ("2/s", "2/s", 5_000), ("0.5 / s", "0.5/s", 20_000)]
+        {
             let rate: Rate = text.parse().expect(text);
             assert_eq!(rate.to_string(), printed);
             assert_eq!(rate.instant(10).as_millis(), tenth_ms);

@@ -12,8 +12,8 @@ pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
 pub use effect::{Effect, Outcome, Receipt, Undo};
 pub use ids::{FaultId, GenerationId, Key, ScenarioName, TaskArn};
 pub use observation::{
-    Census, CensusQuery, DagsterView, Datum, DatumUnit, Observation, Query, QueueView, RunRecord, RunStatus, RunView, Seen,
-    ServiceView, StepEvent, StepEventKind, TaskView, Timed, Why, WhyKind,
+    Census, CensusQuery, DagsterView, Datum, DatumUnit, Observation, Query, QueueView, RunRecord, RunStatus, RunView,
+    Seen, ServiceView, StepEvent, StepEventKind, TaskView, Timed, Why, WhyKind,
 };
 pub use target::{Guard, Target};
 pub use time::{Span, Timestamp};

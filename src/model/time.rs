@@ -64,14 +64,8 @@ pub struct Span(Duration);
 /// The longest span that a manifest may name: a year.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
-const UNITS: [(&str, u64); 6] = [
-    ("ms", 1_000),
-    ("us", 1),
-    ("d", 86_400_000_000),
-    ("h", 3_600_000_000),
-    ("m", 60_000_000),
-    ("s", 1_000_000),
-];
+const UNITS: [(&str, u64); 6] =
+    [("ms", 1_000), ("us", 1), ("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000)];
 
 impl Span {
     pub const ZERO: Self = Self(Duration::ZERO);
@@ -128,7 +122,8 @@ impl fmt::Display for Span {
         if micros == 0 {
             return f.write_str("0s");
         }
-        for (unit, size) in [("d", UNITS[2].1), ("h", UNITS[3].1), ("m", UNITS[4].1), ("s", UNITS[5].1), ("ms", 1_000)] {
+        for (unit, size) in [("d", UNITS[2].1), ("h", UNITS[3].1), ("m", UNITS[4].1), ("s", UNITS[5].1), ("ms", 1_000)]
+        {
             if micros >= size {
                 write!(f, "{}{unit}", micros / size)?;
                 micros %= size;

@@ -29,6 +29,9 @@ pub struct Catalog {
     again: bool,
 }
 
+/// A file and what it says of a scenario.
+type Place<'a> = (&'a str, Result<&'a Scenario, &'a [ManifestError]>);
+
 #[derive(Debug)]
 struct KnownFile {
     content: Result<Vec<u8>, String>,
@@ -110,13 +113,22 @@ impl Catalog {
     pub fn report(&self) -> Vec<FileReport> {
         let describe = |document: &spec::Document| {
             let unknown = || "?".to_owned();
-            format!("{}/{}", document.kind.clone().unwrap_or_else(unknown), document.name.clone().unwrap_or_else(unknown))
+            format!(
+                "{}/{}",
+                document.kind.clone().unwrap_or_else(unknown),
+                document.name.clone().unwrap_or_else(unknown)
+            )
         };
         self.files
             .iter()
             .map(|(file, known)| {
-                let errors: Vec<String> =
-                    known.documents.iter().filter_map(|document| document.content.as_ref().err()).flatten().map(ToString::to_string).collect();
+                let errors: Vec<String> = known
+                    .documents
+                    .iter()
+                    .filter_map(|document| document.content.as_ref().err())
+                    .flatten()
+                    .map(ToString::to_string)
+                    .collect();
                 FileReport {
                     file: file.clone(),
                     accepted: errors.is_empty(),
@@ -128,18 +140,21 @@ impl Catalog {
     }
 
     fn resolve(&mut self, now: Timestamp) {
-        let mut found: BTreeMap<ScenarioName, Vec<(&str, Result<&Scenario, &[ManifestError]>)>> = BTreeMap::new();
+        let mut found: BTreeMap<ScenarioName, Vec<Place<'_>>> = BTreeMap::new();
         let mut targets: BTreeMap<ScenarioName, Vec<(&str, &Target)>> = BTreeMap::new();
         let mut broken_targets: Vec<ScenarioName> = vec![];
-        for (file, document) in self.files.iter().flat_map(|(file, known)| known.documents.iter().map(move |document| (file.as_str(), document))) {
+        for (file, document) in self
+            .files
+            .iter()
+            .flat_map(|(file, known)| known.documents.iter().map(move |document| (file.as_str(), document)))
+        {
             let name = || document.name.as_ref().and_then(|name| name.parse::<ScenarioName>().ok());
             match &document.content {
                 Ok(Manifest::Target(target)) => targets.entry(target.name.clone()).or_default().push((file, target)),
-                Ok(Manifest::Scenario(scenario)) => found.entry(scenario.name.clone()).or_default().push((file, Ok(scenario))),
-                Err(errors) if document.kind.as_deref() == Some("Target") => {
-                    let _ = errors;
-                    broken_targets.extend(name());
+                Ok(Manifest::Scenario(scenario)) => {
+                    found.entry(scenario.name.clone()).or_default().push((file, Ok(scenario)));
                 }
+                Err(_) if document.kind.as_deref() == Some("Target") => broken_targets.extend(name()),
                 // A document that cannot even be read may be an edit of any scenario of its file.
                 Err(errors) => {
                     if let Some(name) = name() {
@@ -180,7 +195,10 @@ impl Catalog {
                     let message = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
                     (good, Some(("Invalid", message)))
                 }
-                _ => (good, Some(("DuplicateName", format!("Scenario `{name}` is in several files: {}", files(&places))))),
+                _ => (
+                    good,
+                    Some(("DuplicateName", format!("Scenario `{name}` is in several files: {}", files(&places)))),
+                ),
             };
             self.scenarios.insert(name, settle(good, problem, last, &self.targets, &doubled, self.again, now));
         }
@@ -285,7 +303,10 @@ spec:
     }
 
     fn scan(files: &[(&str, &str)]) -> Vec<ScannedFile> {
-        files.iter().map(|(name, text)| ScannedFile { name: (*name).to_owned(), content: Ok(text.as_bytes().to_vec()) }).collect()
+        files
+            .iter()
+            .map(|(name, text)| ScannedFile { name: (*name).to_owned(), content: Ok(text.as_bytes().to_vec()) })
+            .collect()
     }
 
     fn seen(catalog: &Catalog, name: &str) -> (bool, Option<&'static str>, String) {
@@ -309,7 +330,9 @@ spec:
         let (a, b) = (scenario("a", "1/s"), scenario("b", "1/s"));
         assert!(catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a), ("b.yaml", &b)]), at(1)));
         assert!(!catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a), ("b.yaml", &b)]), at(2)), "nothing changed");
-        for broken in [scenario("a", "fast"), scenario("a", "1/s").replace("target", "targett"), "{ not yaml: [".to_owned()] {
+        for broken in
+            [scenario("a", "fast"), scenario("a", "1/s").replace("target", "targett"), "{ not yaml: [".to_owned()]
+        {
             assert!(catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &broken), ("b.yaml", &b)]), at(3)));
             let (wanted, reason, message) = seen(&catalog, "a");
             assert_eq!((wanted, reason), (true, Some("Invalid")), "{broken}");

@@ -35,7 +35,8 @@ impl Lease {
     pub fn acquire(data: &Path) -> Result<Self, LeaseError> {
         let failed = |source: io::Error| LeaseError::Io { folder: data.to_owned(), source };
         fs::create_dir_all(data).map_err(failed)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(data.join("lock")).map_err(failed)?;
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(data.join("lock")).map_err(failed)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(LeaseError::Held(data.to_owned())),

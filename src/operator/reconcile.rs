@@ -1,13 +1,6 @@
 //! One scenario's reconciler: steer, decide, append, act, publish, wait. The same code runs live and in the simulation.
 
-use std::{
-    collections::BTreeSet,
-    future::Future,
-    io,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::sync::watch;
@@ -17,9 +10,7 @@ use crate::{
     audit,
     decide::{self, Decision, Purpose},
     journal::{Conclusion, Event, Record, State, Store, SubmissionStage},
-    model::{
-        Census, CensusQuery, GenerationId, Observation, Outcome, Query, ScenarioName, Seen, Timestamp, Verdict,
-    },
+    model::{Census, CensusQuery, GenerationId, Observation, Outcome, Query, ScenarioName, Seen, Timestamp, Verdict},
     plan::{self, Plan},
     publish::{self, Beside, Rejection},
     world::{Clock, World},
@@ -107,10 +98,14 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         self.replay().await?;
         while !*self.shutdown.borrow() {
             self.wake_at = None;
+            let lived = self.state.living().is_some();
             self.steer().await?;
             self.pass().await?;
             self.publish();
-            self.wait().await?;
+            // An end makes room for what is wanted next: steer again before waiting.
+            if !lived || self.state.living().is_some() {
+                self.wait().await?;
+            }
         }
         self.drain().await
     }
@@ -141,9 +136,10 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             let Some(wanted) = wanted else { return Ok(()) };
             let digest = wanted.scenario.digest();
             let repeats = self.state.repeats_of(&digest);
-            let stopped = self.state.past.last().is_some_and(|last| {
-                last.generation.digest == digest && last.conclusion.verdict == Verdict::Stopped
-            });
+            let stopped =
+                self.state.past.last().is_some_and(|last| {
+                    last.generation.digest == digest && last.conclusion.verdict == Verdict::Stopped
+                });
             if repeats > 0 && !stopped && !(wanted.again && self.is_fresh()) {
                 return Ok(());
             }
@@ -189,7 +185,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         loop {
             let (Some(plan), Some(current)) = (&self.plan, &self.state.current) else { return Ok(()) };
             let decision = decide::decide(plan, current, &self.observation, self.shared.clock.now());
-            let Decision { notes, intents, acts, looks, audit, wake_at } = decision;
+            let Decision { notes, intents, acts, looks, audit, wake_at, .. } = decision;
             let again = !notes.is_empty();
             let events: Vec<Event> = notes.into_iter().chain(intents).collect();
             if !events.is_empty() {
@@ -366,27 +362,21 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     /// One log line an event, with the ids that the other components log too.
     fn say(&self, event: &Event) {
         let key = |index: &u32| self.plan.as_ref().map(|plan| plan.key(*index).to_string()).unwrap_or_default();
-        match event {
-            Event::Submitted { index, run_id, found } => {
-                tracing::info!(scenario = %self.name, key = key(index), run_id, ?found, "launched");
-            }
-            Event::SubmitRefused { index, reason, retry } => {
-                tracing::warn!(scenario = %self.name, key = key(index), reason, retry, "launch refused");
-            }
-            Event::SubmitInDoubt { index, reason } => {
-                tracing::warn!(scenario = %self.name, key = key(index), reason, "launch in doubt");
-            }
-            Event::SubmitIntended { index, attempt } => {
-                tracing::debug!(scenario = %self.name, key = key(index), attempt, "launching");
-            }
-            other => {
-                let record = Record { seq: 0, at: self.shared.clock.now(), epoch: 0, event: other.clone() };
-                for event in publish::for_people(&self.name, std::slice::from_ref(&record)) {
-                    if event.kind == "Warning" {
-                        tracing::warn!(scenario = %self.name, reason = event.reason, "{}", event.message);
-                    } else {
-                        tracing::info!(scenario = %self.name, reason = event.reason, "{}", event.message);
-                    }
+        if let Event::Submitted { index, run_id, found } = event {
+            tracing::info!(scenario = %self.name, key = key(index), run_id, ?found, "launched");
+        } else if let Event::SubmitIntended { index, attempt } = event {
+            tracing::debug!(scenario = %self.name, key = key(index), attempt, "launching");
+        } else if let Event::SubmitRefused { index, reason, retry } = event {
+            tracing::warn!(scenario = %self.name, key = key(index), reason, retry, "launch refused");
+        } else if let Event::SubmitInDoubt { index, reason } | Event::SubmitAbsent { index, reason } = event {
+            tracing::warn!(scenario = %self.name, key = key(index), reason, "launch in doubt");
+        } else {
+            let record = Record { seq: 0, at: self.shared.clock.now(), epoch: 0, event: event.clone() };
+            for event in publish::for_people(&self.name, std::slice::from_ref(&record)) {
+                if event.kind == "Warning" {
+                    tracing::warn!(scenario = %self.name, reason = event.reason, "{}", event.message);
+                } else {
+                    tracing::info!(scenario = %self.name, reason = event.reason, "{}", event.message);
                 }
             }
         }
@@ -405,6 +395,12 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     fn publish_now(&mut self) {
         self.dirty = false;
         let beside = Beside { rejection: self.rejection.as_ref(), stalled: self.stalled.as_ref() };
+        if self.state.current.is_none() && *self.desired.borrow() == Desired::Deleted && self.stalled.is_none() {
+            if let Err(error) = self.shared.folder.remove_status(&self.name) {
+                tracing::error!(scenario = %self.name, %error, "the status cannot be removed");
+            }
+            return;
+        }
         let status = match (&self.plan, &self.state.current) {
             (Some(plan), Some(current)) => publish::status(plan, &self.state, current, beside),
             _ => publish::not_accepted(&self.name, &self.state, beside),
@@ -428,6 +424,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         };
         while is_waiting(&self.state) && !self.calls.is_empty() {
             let answer = tokio::select! {
+                biased;
                 answer = self.calls.next() => answer,
                 () = &mut sleep => break,
             };

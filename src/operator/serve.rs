@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{Catalog, FileReport, Fleet, Intake, Lease, LeaseError, ScannedFile, Shared, gauges};
 use crate::{
     journal::{FileStore, Store},
-    model::{ConditionStatus, ConditionType, Phase},
+    model::Phase,
     publish::{Folder, Status},
     world::{Clock, SystemClock, World},
 };
@@ -152,12 +152,8 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
 /// It reached its verdict in the wanted version, or can reach none.
 fn has_ended(status: &Status, digest: &str) -> bool {
     let body = &status.status;
-    let stalled = body
-        .conditions
-        .iter()
-        .any(|condition| condition.kind == ConditionType::Stalled && condition.status == ConditionStatus::True);
     let current = body.observed_generation.as_ref().is_some_and(|generation| generation.digest == digest);
-    stalled || (current && body.phase.is_final() && body.phase != Phase::Stopped)
+    status.is_stalled() || (current && body.phase.is_final() && body.phase != Phase::Stopped)
 }
 
 fn next_gauges<W: World, S: Store, C: Clock>(shared: &Arc<Shared<W, S, C>>, catalog: &Catalog) -> Gauges {

@@ -69,7 +69,12 @@ pub fn compile(scenario: &Scenario, generation: &GenerationId) -> Plan {
         seed: spec.seed,
         arrivals,
         faults: faults(spec),
-        ends_at: spec.load.iter().map(|phase| phase.after.duration() + phase.length.duration()).max().unwrap_or_default(),
+        ends_at: spec
+            .load
+            .iter()
+            .map(|phase| phase.after.duration() + phase.length.duration())
+            .max()
+            .unwrap_or_default(),
         expect: spec.expect.clone(),
         max_duration: spec.limits.max_duration.map(|span| span.duration()),
         jobs,

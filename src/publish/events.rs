@@ -29,7 +29,14 @@ pub fn for_people(scenario: &ScenarioName, records: &[Record]) -> Vec<PersonEven
                 last.count += 1;
                 last.message = message;
             }
-            None => events.push(PersonEvent { time: record.at, scenario: scenario.clone(), kind, reason, message, count: 1 }),
+            None => events.push(PersonEvent {
+                time: record.at,
+                scenario: scenario.clone(),
+                kind,
+                reason,
+                message,
+                count: 1,
+            }),
         }
     }
     events

@@ -10,7 +10,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{events::PersonEvent, markdown, report::Report, status::Status};
+use super::{events::PersonEvent, markdown::markdown, report::Report, status::Status};
 use crate::model::{GenerationId, ScenarioName};
 
 /// The data folder, as far as users read it, and what was last published, for a live display.
@@ -86,7 +86,7 @@ impl Folder {
     pub fn write_report(&self, report: &Report) -> io::Result<()> {
         let Some(folder) = self.report_folder(&report.scenario, &report.generation) else { return Ok(()) };
         fs::create_dir_all(&folder)?;
-        write_atomically(&folder.join("report.md"), markdown::markdown(report).as_bytes())?;
+        write_atomically(&folder.join("report.md"), markdown(report).as_bytes())?;
         let json = serde_json::to_vec_pretty(report)?;
         write_atomically(&folder.join("report.json"), &json)
     }

@@ -86,7 +86,10 @@ fn faults(out: &mut String, report: &Report) -> std::fmt::Result {
     if report.faults.is_empty() {
         return Ok(());
     }
-    writeln!(out, "## Faults\n\n| fault | what | state | injected | recovery | targets |\n| --- | --- | --- | --- | ---: | --- |")?;
+    writeln!(
+        out,
+        "## Faults\n\n| fault | what | state | injected | recovery | targets |\n| --- | --- | --- | --- | ---: | --- |"
+    )?;
     for fault in &report.faults {
         let status = &fault.status;
         let targets: Vec<String> = status.targets.iter().map(|task| format!("`{}`", task.arn.id())).collect();

@@ -14,6 +14,6 @@ pub use events::{PersonEvent, for_people};
 pub use files::{Folder, write_atomically};
 pub use latency::Quantiles;
 pub use markdown::markdown;
-pub use metrics::{latencies, gauges};
+pub use metrics::{gauges, latencies};
 pub use report::{Report, report};
 pub use status::{Beside, Rejection, Status, not_accepted, phase, status};

@@ -132,6 +132,25 @@ pub struct Beside<'a> {
     pub stalled: Option<&'a Rejection>,
 }
 
+impl Status {
+    /// The condition that a person has to read first: what keeps the scenario from going on, if anything does.
+    pub fn trouble(&self) -> Option<&Condition> {
+        self.status.conditions.iter().find(|condition| match condition.kind {
+            ConditionType::Accepted | ConditionType::Ready => condition.status == ConditionStatus::False,
+            ConditionType::Stalled => condition.status == ConditionStatus::True,
+            ConditionType::Reconciling
+            | ConditionType::FaultsInjected
+            | ConditionType::FaultsHealed
+            | ConditionType::Audited => false,
+        })
+    }
+
+    /// Nothing goes on any more: the journal cannot be used.
+    pub fn is_stalled(&self) -> bool {
+        self.trouble().is_some_and(|condition| condition.kind == ConditionType::Stalled)
+    }
+}
+
 /// Where a generation stands, in one word.
 pub fn phase(plan: &Plan, generation: &Generation) -> Phase {
     if let Some(end) = &generation.concluded {
@@ -284,7 +303,8 @@ fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Beside
         ),
     };
     let mut conditions = vec![accepted, ready(generation, &make), reconciling(generation, phase, &make)];
-    conditions.extend(beside.stalled.map(|stalled| negative(ConditionType::Stalled, stalled, Some(generation.id.clone()))));
+    conditions
+        .extend(beside.stalled.map(|stalled| negative(ConditionType::Stalled, stalled, Some(generation.id.clone()))));
     if !plan.faults.is_empty() {
         conditions.extend(fault_conditions(plan, generation, &make));
     }
@@ -293,7 +313,12 @@ fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Beside
             (ConditionStatus::False, "Stopped", end.value.message.clone(), end.at)
         }
         Some(end) => (ConditionStatus::True, verdict_word(end.value.verdict), end.value.message.clone(), end.at),
-        None => (ConditionStatus::False, "NotYet", "the records are audited when everything is quiet".to_owned(), generation.accepted_at),
+        None => (
+            ConditionStatus::False,
+            "NotYet",
+            "the records are audited when everything is quiet".to_owned(),
+            generation.accepted_at,
+        ),
     };
     conditions.push(make(ConditionType::Audited, status, reason, message, at));
     conditions

@@ -121,7 +121,7 @@ fn load_document(file: &str, text: &str) -> Option<Document> {
             .map(|target| Manifest::Target(Box::new(target))),
         Ok(Kind::Scenario) => read::<Raw<RawScenario>>(text)
             .map_err(|problem| vec![problem])
-            .and_then(validate::scenario)
+            .and_then(|raw| validate::scenario(&raw))
             .map(|scenario| Manifest::Scenario(Box::new(scenario))),
         Err(problem) => Err(vec![problem]),
     };

@@ -107,6 +107,10 @@ impl Scenario {
     pub fn digest(&self) -> String {
         let canonical = serde_json::to_vec(&self.spec).expect("a spec has string keys only, so it always serializes");
         let hash = Sha256::digest(&canonical);
-        hash.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|nibble| char::from_digit(u32::from(nibble), 16).expect("a nibble is below 16")).take(DIGEST_LENGTH).collect()
+        hash.iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .map(|nibble| char::from_digit(u32::from(nibble), 16).expect("a nibble is below 16"))
+            .take(DIGEST_LENGTH)
+            .collect()
     }
 }

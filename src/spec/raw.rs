@@ -5,7 +5,11 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::{Contract, Repeat};
-use crate::{fault::StopTasks, load::{Burst, Constant}, model::Span};
+use crate::{
+    fault::StopTasks,
+    load::{Burst, Constant},
+    model::Span,
+};
 
 /// The API version that this program reads.
 pub const API_VERSION: &str = "dagstorm.dev/v1alpha1";

@@ -40,7 +40,12 @@ struct Problems(Vec<Problem>);
 impl Problems {
     fn add<T>(&mut self, at: &Spanned<T>, path: impl Into<String>, message: impl Into<String>) {
         let location = at.referenced;
-        self.0.push(Problem { line: location.line(), column: location.column(), path: path.into(), message: message.into() });
+        self.0.push(Problem {
+            line: location.line(),
+            column: location.column(),
+            path: path.into(),
+            message: message.into(),
+        });
     }
 
     fn name(&mut self, name: &Spanned<String>, path: &str) -> Option<ScenarioName> {
@@ -56,7 +61,7 @@ impl Problems {
 }
 
 /// Makes a scenario valid, or names everything that is wrong with it.
-pub fn scenario(raw: Raw<RawScenario>) -> Result<Scenario, Vec<Problem>> {
+pub fn scenario(raw: &Raw<RawScenario>) -> Result<Scenario, Vec<Problem>> {
     let mut problems = Problems::default();
     let name = problems.name(&raw.metadata.name, "metadata.name");
     let target = problems.name(&raw.spec.target, "spec.target");
@@ -136,7 +141,11 @@ fn check_count(problems: &mut Problems, at: &Spanned<Vec<RawPhase>>, load: &[Loa
     for phase in load {
         let count = phase.arrivals.offsets(phase.length.duration()).take(left as usize + 1).count() as u64;
         if count > left {
-            problems.add(at, "spec.load", format!("more than {MOST_ARRIVALS} arrivals: lower a rate or shorten a phase"));
+            problems.add(
+                at,
+                "spec.load",
+                format!("more than {MOST_ARRIVALS} arrivals: lower a rate or shorten a phase"),
+            );
             return;
         }
         left -= count;
@@ -159,7 +168,11 @@ fn check_fault<'a>(
     }
     if raw.after.value.duration() >= load_ends {
         let ends = Span::new(load_ends);
-        problems.add(&raw.after, path("after"), format!("the load ends after {ends}: a fault later than that proves nothing"));
+        problems.add(
+            &raw.after,
+            path("after"),
+            format!("the load ends after {ends}: a fault later than that proves nothing"),
+        );
     }
     if let Some(repeat) = &raw.repeat {
         let last = repeat.value.every.duration().saturating_mul(repeat.value.times.saturating_sub(1));
@@ -206,21 +219,29 @@ pub fn target(raw: Raw<RawTarget>) -> Result<Target, Vec<Problem>> {
     };
     let network = raw.spec.network.map(|network| network_target(&mut problems, network));
     let guard = guard(&mut problems, raw.spec.guard);
-    problems.finish(name.map(|name| Target {
-        name,
-        dagster: DagsterTarget {
-            url: dagster.url.value,
-            location: dagster.location,
-            repository: dagster.repository,
-            request_timeout: dagster.request_timeout,
-            settle,
-            headers_from_env: dagster.headers_from_env,
-        },
-        ecs: raw.spec.ecs.map(|ecs| EcsTarget { cluster: ecs.cluster, services: ecs.services }),
-        queue: raw.spec.queues.map(|queues| QueueTarget { name: queues.tasks.name, dead_letters: queues.tasks.dead_letters }),
-        network,
-        metrics: raw.spec.metrics.map(|metrics| MetricsTarget { namespace: metrics.namespace, dimensions: metrics.dimensions }),
-        guard,
+    problems.finish(name.map(|name| {
+        Target {
+            name,
+            dagster: DagsterTarget {
+                url: dagster.url.value,
+                location: dagster.location,
+                repository: dagster.repository,
+                request_timeout: dagster.request_timeout,
+                settle,
+                headers_from_env: dagster.headers_from_env,
+            },
+            ecs: raw.spec.ecs.map(|ecs| EcsTarget { cluster: ecs.cluster, services: ecs.services }),
+            queue: raw
+                .spec
+                .queues
+                .map(|queues| QueueTarget { name: queues.tasks.name, dead_letters: queues.tasks.dead_letters }),
+            network,
+            metrics: raw
+                .spec
+                .metrics
+                .map(|metrics| MetricsTarget { namespace: metrics.namespace, dimensions: metrics.dimensions }),
+            guard,
+        }
     }))
 }
 

@@ -42,11 +42,13 @@ where
         }
         None => DisplayErrorContext(error).to_string(),
     };
+    #[allow(clippy::wildcard_enum_match_arm, reason = "SdkError is open")]
     let kind = match error {
         SdkError::TimeoutError(_) => WhyKind::TimedOut,
         SdkError::ServiceError(_) => service_kind(error.as_service_error().and_then(ProvideErrorMetadata::code)),
         // A missing credential or region shows only while a request is put together.
-        _ if text.contains("redential") || text.contains("egion") => WhyKind::Unauthorized,
+        SdkError::ConstructionFailure(_) => WhyKind::Unauthorized,
+        SdkError::DispatchFailure(_) if text.contains("redential") || text.contains("egion") => WhyKind::Unauthorized,
         SdkError::ResponseError(_) => WhyKind::Protocol,
         _ => WhyKind::Unreachable,
     };
@@ -56,7 +58,15 @@ where
 fn service_kind(code: Option<&str>) -> WhyKind {
     let code = code.unwrap_or_default();
     let any = |words: &[&str]| words.iter().any(|word| code.contains(word));
-    if any(&["AccessDenied", "Unauthorized", "UnrecognizedClient", "InvalidClientTokenId", "Signature", "ExpiredToken", "AuthFailure"]) {
+    if any(&[
+        "AccessDenied",
+        "Unauthorized",
+        "UnrecognizedClient",
+        "InvalidClientTokenId",
+        "Signature",
+        "ExpiredToken",
+        "AuthFailure",
+    ]) {
         WhyKind::Unauthorized
     } else if any(&["NotFound", "DoesNotExist", "NonExistent", "NotActive"]) {
         WhyKind::NotFound

@@ -98,7 +98,12 @@ impl Dagster {
         }
     }
 
-    async fn try_look(&self, scenario: &ScenarioName, generation: &GenerationId, jobs: &[String]) -> Result<DagsterView, Why> {
+    async fn try_look(
+        &self,
+        scenario: &ScenarioName,
+        generation: &GenerationId,
+        jobs: &[String],
+    ) -> Result<DagsterView, Why> {
         let first = self.runs_page(scenario, generation, None, PAGE, !jobs.is_empty(), false).await?;
         let missing_jobs = self.missing_jobs(&first, jobs)?;
         let version = first.version.clone();
@@ -117,7 +122,11 @@ impl Dagster {
         let Some(repository) = &data.repository_or_error else { return Ok(vec![]) };
         if repository.typename != "Repository" {
             return Err(Why {
-                kind: if repository.typename == "RepositoryNotFoundError" { WhyKind::NotFound } else { WhyKind::ServerError },
+                kind: if repository.typename == "RepositoryNotFoundError" {
+                    WhyKind::NotFound
+                } else {
+                    WhyKind::ServerError
+                },
                 message: format!(
                     "code location `{}` (repository `{}`): {}",
                     self.target.location,
@@ -143,9 +152,8 @@ impl Dagster {
         let mut cursor: Option<String> = None;
         let mut version;
         loop {
-            let data = self
-                .runs_page(&query.scenario, &query.generation, cursor.as_deref(), EVENTS_PAGE, false, true)
-                .await?;
+            let data =
+                self.runs_page(&query.scenario, &query.generation, cursor.as_deref(), EVENTS_PAGE, false, true).await?;
             version = data.version;
             let page = data.runs_or_error.fields.results;
             let full = page.len() == EVENTS_PAGE;
@@ -222,7 +230,11 @@ impl Dagster {
             Err(error) if status.is_success() => Err(Failure {
                 why: Why {
                     kind: WhyKind::Protocol,
-                    message: format!("{} does not answer as Dagster's GraphQL does ({error}): {}", self.target.url, quote(&text)),
+                    message: format!(
+                        "{} does not answer as Dagster's GraphQL does ({error}): {}",
+                        self.target.url,
+                        quote(&text)
+                    ),
                 },
                 refused: false,
             }),
@@ -277,10 +289,14 @@ fn launched(data: LaunchData) -> Outcome {
             Some(run) => Outcome::Done(Receipt::Launched { run_id: run.run_id.clone() }),
             None => Outcome::Unknown { reason: "LaunchRunSuccess without a run".to_owned() },
         },
-        "PipelineNotFoundError" | "RunConfigValidationInvalid" | "InvalidSubsetError" | "NoModeProvidedError"
-        | "ConflictingExecutionParamsError" | "PresetNotFoundError" | "InvalidStepError" | "InvalidOutputError" => {
-            Outcome::Refused { reason: message(), retry: false }
-        }
+        "PipelineNotFoundError"
+        | "RunConfigValidationInvalid"
+        | "InvalidSubsetError"
+        | "NoModeProvidedError"
+        | "ConflictingExecutionParamsError"
+        | "PresetNotFoundError"
+        | "InvalidStepError"
+        | "InvalidOutputError" => Outcome::Refused { reason: message(), retry: false },
         "UnauthorizedError" => Outcome::Refused { reason: message(), retry: true },
         // The code server could not be asked, so no run was made.
         "PythonError" if member.fields.class_name.as_deref() == Some("DagsterUserCodeUnreachableError") => {
@@ -292,7 +308,10 @@ fn launched(data: LaunchData) -> Outcome {
 }
 
 fn server_error(typename: &str, message: Option<&str>) -> Why {
-    Why { kind: WhyKind::ServerError, message: format!("Dagster answered {typename}: {}", quote(message.unwrap_or_default())) }
+    Why {
+        kind: WhyKind::ServerError,
+        message: format!("Dagster answered {typename}: {}", quote(message.unwrap_or_default())),
+    }
 }
 
 fn quote(text: &str) -> String {

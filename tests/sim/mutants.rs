@@ -1,0 +1,29 @@
+//! Known-bad variants, made by wrapping what the code stands on. A simulation that cannot fail proves nothing.
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    None,
+    /// Acts before its intent is durable.
+    NoWriteAhead,
+    /// Sends again without waiting for what may still arrive.
+    NoSettle,
+    /// Takes a failed look for an empty answer.
+    FailedLookIsEmpty,
+    /// Takes an unknown outcome for a refusal.
+    UnknownIsRefused,
+    /// Counts like `stepStats`: a second completion is not seen.
+    BlindAuditor,
+    /// The baseline counts as restored while a task is still missing.
+    HealedTooEarly,
+}
+
+impl Mutant {
+    pub const ALL: [Self; 6] = [
+        Self::NoWriteAhead,
+        Self::NoSettle,
+        Self::FailedLookIsEmpty,
+        Self::UnknownIsRefused,
+        Self::BlindAuditor,
+        Self::HealedTooEarly,
+    ];
+}
