@@ -82,7 +82,7 @@ def test_everything_that_cannot_be_used(operator: Operator, stack: Stack) -> Non
             operator.drop(burst(name, 1, changes.get("jobs", FAST), target=f"{name}-target", **spec))
         operator.start()
         for name, _, _, reason, words in wrong:
-            ready = operator.wait_condition(name, "Ready", reason, within_s=8)
+            ready = operator.wait_condition(name, "Ready", reason)
             assert ready["status"] == "False"
             assert words in ready["message"], ready
             assert operator.status(name)["phase"] == "Waiting"

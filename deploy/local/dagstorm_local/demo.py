@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +45,8 @@ class Demo:
     program: Path
     stack: Paths
     folder: Path
+    seed: int | None
+    """Instead of the manifests' own: Dagster knows their runs from an earlier demonstration, which would be adopted."""
 
     @property
     def manifests(self) -> Path:
@@ -73,10 +77,13 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("demo-data"))
     parser.add_argument("--keep", action="store_true", help="leave the stack up")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     began = time.monotonic()
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    demo = Demo(options.program, Paths.of(options.stack), options.data / name)
+    stack = Paths.of(options.stack)
+    seed = int(name.replace("-", "")) if stack.postgres_data.exists() else None
+    demo = Demo(options.program, stack, options.data / name, seed)
     was_up = is_up(demo.stack)
     code = ENVIRONMENT
     try:
@@ -91,7 +98,8 @@ def main() -> int:
         say(f"\nthe demonstration ends here: {error}")
     finally:
         # A second Ctrl-C must not leave half of it running.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         end_stack(demo, leave_it=options.keep or was_up)
     say(next_steps(demo, up=is_up(demo.stack)))
     return code
@@ -102,7 +110,8 @@ def _interrupt(_: int, __: FrameType | None) -> None:
 
 
 def say(text: str) -> None:
-    print(text, flush=True)
+    with suppress(OSError):  # the terminal may have been closed: what was started must be stopped all the same
+        print(text, flush=True)
 
 
 def is_up(stack: Paths) -> bool:
@@ -144,6 +153,7 @@ def show(demo: Demo) -> int:
         f"    --data {demo.data}\n"
         f"\n[3/4] Into that folder: {SCENARIOS[0]}.yaml now, and {SCENARIOS[1]}.yaml as\n"
         "  soon as the first has its verdict. Two and a half minutes; Ctrl-C ends it.\n"
+        + ("" if demo.seed is None else "  They get a new seed: Dagster has the runs of an earlier demonstration.\n")
     )
     environment = {**os.environ, **files.CREDENTIALS, "AWS_ENDPOINT_URL": endpoint(demo)}
     command = [
@@ -175,8 +185,13 @@ def endpoint(demo: Demo) -> str:
 
 
 def drop(manifest: Path, demo: Demo) -> None:
-    """Into its place in one step, as git does it."""
-    files.write_atomically(demo.manifests / manifest.name, manifest.read_text())
+    """Into its place in one step, as git does it. A terminal shows the operator's display, which a line would tear."""
+    text = manifest.read_text()
+    if demo.seed is not None:
+        text = re.sub(r"^  seed: \d+$", f"  seed: {demo.seed}", text, flags=re.MULTILINE)
+    files.write_atomically(demo.manifests / manifest.name, text)
+    if not sys.stdout.isatty():
+        say(f"dropped {manifest.name}")
 
 
 def wait_for_verdict(demo: Demo, name: str, operator: subprocess.Popen[bytes]) -> None:
@@ -209,26 +224,30 @@ def conclusion(demo: Demo) -> str:
 def next_steps(demo: Demo, up: bool) -> str:
     stack = os.path.relpath(demo.stack.root)
     local = f"{os.path.relpath(sys.executable)} -m dagstorm_local"
-    run = f"{demo.program} run {stack}/target.yaml manifests"
+    stack_is = "" if stack == ".stack" else f" STACK={stack}"
+    elsewhere = "" if stack == ".stack" else f" --dir {stack}"
+    run = f"{demo.program} run --data {demo.data} {stack}/target.yaml"
     left = (
         "The stack is still up."
         if up
-        else "Nothing is left running. `make stack-up` starts the stack again, in seconds."
+        else f"Nothing is left running. `make stack-up{stack_is}` starts the stack again, in seconds."
     )
     return f"""
 What was recorded is in {demo.folder}.
 {left} To try next:
 
   . {stack}/env      # AWS is the emulated one from here on
-  {run}/steady-load.yaml
-  {local} status
+  {run} \\
+    {demo.manifests}/steady-load.yaml
+  {local} status{elsewhere}
 
   # Without the workers' idempotency, steps are completed twice: it must fail.
-  {local} configure \\
+  {local} configure{elsewhere} \\
     --idempotency off --heartbeat off --visibility-timeout 2
-  {run}/worker-failure.yaml
+  {run} \\
+    {demo.manifests}/worker-failure.yaml
 
-  make stack-down"""
+  make stack-down{stack_is}"""
 
 
 if __name__ == "__main__":
