@@ -8,19 +8,24 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from dagster import DagsterEvent, DagsterEventType
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.plan.objects import StepRetryData, StepSuccessData
+from dagster._core.execution.retries import RetryMode
+from dagster._core.utils import make_new_run_id
 from dagster_shared.error import SerializableErrorInfo
 
 from dagstorm_local.contract import AUTOSCALER_SERVICE, DESTINATIONS, EXECUTOR_SERVICE, WORKER_SERVICE, Settings
 from dagstorm_local.system.definitions import defs
 from dagstorm_local.system.durations import FAST, SLOW, draw
-from dagstorm_local.system.executor import FirstCompletions
-from dagstorm_local.system.logs import JsonFormatter
+from dagstorm_local.system.executor import FirstCompletions, TaskiqExecutor
+from dagstorm_local.system.logs import JsonFormatter, Log
+from dagstorm_local.system.messages import Sender
 from dagstorm_local.system.runtime import backoff
 from dagstorm_local.system.scaling import Load, Policy, decide
 from dagstorm_local.system.services import services, worker_stop_timeout
 from dagstorm_local.system.settings import from_environment, to_environment
+from dagstorm_local.system.step_handler import TaskiqStepHandler
 
 
 def test_durations_repeat_and_stay_within_the_specification() -> None:
@@ -108,6 +113,20 @@ def test_of_a_step_up_for_retry_only_its_restart_is_news() -> None:
         [_event(retry, "a"), _event(retry, "a"), _event(restart, "a"), _event(DagsterEventType.STEP_SUCCESS, "a")]
     )
     assert [event.event_type for event in kept] == [retry, restart, DagsterEventType.STEP_SUCCESS]
+
+
+def test_a_run_is_interrupted_when_its_status_says_so_not_when_the_event_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the two Dagster would call the run failed, and the late status would then leave it canceling for ever."""
+    waiting = TaskiqExecutor(TaskiqStepHandler(Sender("none"), Log()), RetryMode.ENABLED)
+    news = iter([[_event(DagsterEventType.RUN_CANCELING, None)], [], []])
+    monkeypatch.setattr(waiting, "_news", lambda *_: next(news))
+    with DagsterInstance.ephemeral() as instance:
+        run = instance.add_run(DagsterRun("job", run_id=make_new_run_id(), status=DagsterRunStatus.STARTED))
+        assert len(waiting._pop_events(instance, run.run_id, set())) == 1
+        assert waiting._pop_events(instance, run.run_id, set()) == []
+        instance.report_run_canceling(run)
+        with pytest.raises(DagsterExecutionInterruptedError):
+            waiting._pop_events(instance, run.run_id, set())
 
 
 def test_a_log_line_has_the_one_schema() -> None:

@@ -19,6 +19,7 @@ from dagstorm_local.system import feed
 from dagstorm_local.system.logs import Log
 from dagstorm_local.system.messages import Sender
 from dagstorm_local.system.step_handler import TaskiqStepHandler
+from dagstorm_local.system.steps import ended
 
 WAIT_S = 1.0  # at most so long until a step that waits for its retry is looked at
 PAUSE_S = 0.05  # between two rounds of Dagster's loop; the feed is what waits
@@ -67,12 +68,19 @@ class TaskiqExecutor(StepDelegatingExecutor):
             check_step_health_interval_seconds=24 * 3600,  # a step whose message was sent is always healthy
         )
         self._first = FirstCompletions()
+        self._told_of_end = False
 
     def _pop_events(self, instance: DagsterInstance, run_id: str, seen_storage_ids: set[int]) -> list[DagsterEvent]:
         events = self._first.keep(self._news(instance, run_id, seen_storage_ids))
-        if any(event.event_type in _ENDING for event in events):
+        self._told_of_end = self._told_of_end or any(event.event_type in _ENDING for event in events)
+        if self._told_of_end and self._is_ended(instance, run_id):
             raise DagsterExecutionInterruptedError("the run was ended from outside")
         return events
+
+    def _is_ended(self, instance: DagsterInstance, run_id: str) -> bool:
+        """Dagster stores the event before the status, and takes a run interrupted between the two for a failed one."""
+        run = instance.get_run_by_id(run_id)
+        return run is None or ended(run)
 
     def _news(self, instance: DagsterInstance, run_id: str, seen: set[int]) -> Sequence[DagsterEvent]:
         subscription = self._feed.subscription(run_id) if self._feed else None
