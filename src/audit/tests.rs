@@ -1,1 +1,325 @@
+//! Planted defects: each history has one, and gets exactly that verdict.
 
+#![allow(clippy::too_many_lines, reason = "a table is long")]
+
+use super::*;
+use crate::{
+    journal::{Event, Found},
+    model::{FaultId, GenerationId, RunRecord, RunStatus, RunView, StepEvent, StepEventKind, TaskView, Undo},
+    plan,
+    spec::{Manifest, load},
+};
+
+const TARGET: &str = r#"{"name":"local","dagster":{"url":"http://x/graphql","location":"demo","repository":"r",
+    "requestTimeout":"5s","settle":"15s"},"ecs":{"cluster":"demo","services":{"workers":"taskiq-worker"}}}"#;
+const SCENARIO: &str = "apiVersion: dagstorm.dev/v1alpha1
+kind: Scenario
+metadata: { name: a }
+spec:
+  target: local
+  load:
+    - { name: base, for: 20s, arrivals: { constant: { rate: 6/min } }, jobs: { fast_job: 1 } }
+  faults:
+    - { name: kill, after: 5s, stopTasks: { service: workers } }
+";
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_micros((1_000_000 + second) * 1_000_000)
+}
+
+fn arn(id: &str) -> TaskArn {
+    TaskArn(format!("arn:aws:ecs:us-east-1:0:task/demo/{id}"))
+}
+
+/// Two runs, one kill that was seen and healed, all well.
+struct History {
+    plan: Plan,
+    events: Vec<(i64, Event)>,
+    runs: Vec<RunRecord>,
+}
+
+impl History {
+    fn new() -> Self {
+        let scenario = match load("a.yaml", SCENARIO.as_bytes()).pop().map(|document| document.content) {
+            Some(Ok(Manifest::Scenario(scenario))) => scenario,
+            other => panic!("{other:?}"),
+        };
+        let generation = GenerationId { digest: scenario.digest(), repeat: 1 };
+        let plan = plan::compile(&scenario, &generation);
+        let kill = FaultId { name: "kill".to_owned(), occurrence: 1 };
+        let victim = TaskView { arn: arn("w1"), running: true, stopping: false, tags: indexmap::IndexMap::new() };
+        let target = Box::new(serde_json::from_str(TARGET).unwrap());
+        let submitted =
+            |index: u32| Event::Submitted { index, run_id: format!("r{index}"), found: Found::Acknowledged };
+        let events = vec![
+            (0, Event::Accepted { generation, scenario, target }),
+            (0, Event::Started { at: at(0), dagster_version: "1".to_owned() }),
+            (0, Event::SubmitIntended { index: 0, attempt: 1 }),
+            (0, submitted(0)),
+            (
+                5,
+                Event::FaultIntended {
+                    fault: kill.clone(),
+                    targets: vec![victim],
+                    inject: vec![],
+                    undo: Undo::default(),
+                },
+            ),
+            (6, Event::FaultSeen { fault: kill.clone(), asked_at: at(6) }),
+            (10, Event::SubmitIntended { index: 1, attempt: 1 }),
+            (10, submitted(1)),
+            (30, Event::Healed { fault: kill, asked_at: at(30) }),
+        ];
+        let mut history = Self { plan, events, runs: vec![] };
+        history.run("r0", 0, RunStatus::Success, &[(1, Step::Claim("w1")), (1, Step::Start), (9, Step::Success)]);
+        history.run("r1", 1, RunStatus::Success, &[(11, Step::Claim("w2")), (11, Step::Start), (12, Step::Success)]);
+        history
+    }
+
+    fn run(&mut self, id: &str, index: u32, status: RunStatus, steps: &[(i64, Step)]) {
+        let events = steps.iter().map(|(second, step)| {
+            let (kind, task) = match step {
+                Step::Claim(task) => (StepEventKind::Claimed, Some(arn(task))),
+                Step::Start => (StepEventKind::Started, None),
+                Step::Success => (StepEventKind::Succeeded, None),
+                Step::Failure => (StepEventKind::Failed, None),
+                Step::Retry => (StepEventKind::UpForRetry, None),
+            };
+            StepEvent { step: "work".to_owned(), kind, at: at(*second), task }
+        });
+        let view = RunView {
+            run_id: id.to_owned(),
+            key: Some(self.plan.key(index)),
+            job: "fast_job".to_owned(),
+            started_at: steps.first().map(|(second, _)| at(*second)),
+            ended_at: steps.last().filter(|_| status.is_terminal()).map(|(second, _)| at(*second)),
+            status,
+            generation_started: Some(at(0)),
+        };
+        self.runs.push(RunRecord { run: view, events: events.collect() });
+    }
+
+    fn audit(&self) -> Audit {
+        let records: Vec<Record> = self
+            .events
+            .iter()
+            .enumerate()
+            .map(|(seq, (second, event))| Record { seq: seq as u64, at: at(*second), epoch: 1, event: event.clone() })
+            .collect();
+        let census = Census { taken_at: at(60), dagster_version: "1".to_owned(), runs: self.runs.clone() };
+        audit(&self.plan, &records, &census).unwrap()
+    }
+
+    /// Verdict, then every finding, gap and recovery by its name.
+    fn says(&self) -> String {
+        let audit = self.audit();
+        let findings = audit.findings.iter().map(|finding| format!("{:?}/{:?}", finding.kind, finding.level));
+        let gaps = audit.gaps.iter().map(|gap| gap.reason.to_owned());
+        let recoveries = audit.recoveries.iter().map(|finding| format!("recovery/{:?}", finding.level));
+        let parts: Vec<String> = findings.chain(gaps).chain(recoveries).collect();
+        format!("{:?} {}", audit.verdict, parts.join(" ")).trim_end().to_owned()
+    }
+}
+
+enum Step {
+    Claim(&'static str),
+    Start,
+    Success,
+    Failure,
+    Retry,
+}
+
+#[test]
+fn all_well_passes() {
+    let history = History::new();
+    assert_eq!(history.says(), "Passed");
+    assert_eq!(history.audit().counts.completed, 2);
+}
+
+#[test]
+fn each_planted_defect_is_found_and_nothing_else() {
+    use Step::{Claim, Failure, Retry, Start, Success};
+    type Plant = fn(&mut History);
+    let table: &[(&str, Plant, &str)] = &[
+        ("lost run", |h| drop(h.runs.pop()), "Failed Lost/Run"),
+        (
+            "failed run",
+            |h| {
+                h.runs.pop();
+                h.run("r1", 1, RunStatus::Failure, &[(11, Start), (12, Failure)]);
+            },
+            "Failed Lost/Run",
+        ),
+        (
+            "canceled run",
+            |h| {
+                h.runs.pop();
+                h.run("r1", 1, RunStatus::Canceled, &[(11, Start)]);
+            },
+            "Failed Lost/Run",
+        ),
+        (
+            "falsely failed run",
+            |h| {
+                h.runs.pop();
+                h.run("r1", 1, RunStatus::Failure, &[(11, Start), (12, Success)]);
+            },
+            "Failed FalselyFailed/Run",
+        ),
+        (
+            "launched twice",
+            |h| h.run("r9", 1, RunStatus::Success, &[(11, Start), (12, Success)]),
+            "Failed Duplicated/Run",
+        ),
+        (
+            "never attempted",
+            |h| {
+                h.run("r9", 1, RunStatus::Success, &[(11, Start), (12, Success)]);
+                let mut key = h.plan.key(7);
+                std::mem::swap(h.runs[2].run.key.as_mut().unwrap(), &mut key);
+            },
+            "Failed Unexpected/Run",
+        ),
+        (
+            "completed twice",
+            |h| {
+                h.runs.pop();
+                h.run("r1", 1, RunStatus::Success, &[(11, Start), (12, Start), (13, Success), (14, Success)]);
+            },
+            "Failed Duplicated/Step",
+        ),
+        (
+            "started twice, completed once",
+            |h| {
+                h.runs.pop();
+                h.run(
+                    "r1",
+                    1,
+                    RunStatus::Success,
+                    &[(11, Claim("w1")), (11, Start), (18, Claim("w2")), (18, Start), (19, Success)],
+                );
+            },
+            "Passed recovery/Step",
+        ),
+        (
+            "a declared retry",
+            |h| {
+                h.runs.pop();
+                h.run("r1", 1, RunStatus::Success, &[(11, Start), (12, Retry), (13, Start), (14, Success)]);
+            },
+            "Passed",
+        ),
+        (
+            "hung run",
+            |h| {
+                h.runs.pop();
+                h.run("r1", 1, RunStatus::Started, &[(11, Start)]);
+            },
+            "Unknown Unfinished",
+        ),
+        ("no step events", |h| h.runs[1].events.clear(), "Unknown NoEvents"),
+        ("a step without its completion", |h| drop(h.runs[1].events.pop()), "Unknown NoCompletion"),
+        ("a fault that was never seen", |h| drop(h.events.remove(5)), "Unknown FaultUnseen"),
+        ("a fault that is not healed", |h| drop(h.events.pop()), "Unknown FaultOpen"),
+        (
+            "a fault that met no run",
+            |h| {
+                h.runs.remove(0);
+                h.run("r0", 0, RunStatus::Success, &[(1, Start), (2, Success)]);
+            },
+            "Unknown FaultWithoutOverlap",
+        ),
+        (
+            "an arrival that was not sent",
+            |h| {
+                h.events.drain(6..8);
+                h.runs.pop();
+            },
+            "Unknown NotSent",
+        ),
+        (
+            "a launch that stays in doubt",
+            |h| {
+                h.events[7].1 = Event::SubmitInDoubt { index: 1, reason: String::new() };
+                h.runs.pop();
+            },
+            "Unknown Indeterminate",
+        ),
+        (
+            "a rejected launch",
+            |h| {
+                h.events[7].1 = Event::SubmitRefused { index: 1, reason: String::new(), retry: false };
+                h.runs.pop();
+            },
+            "Unknown Rejected",
+        ),
+        (
+            "a launch that never arrived",
+            |h| {
+                h.events[7].1 = Event::SubmitAbsent { index: 1, reason: String::new() };
+                h.runs.pop();
+            },
+            "Unknown ResolvedAbsent",
+        ),
+        (
+            "absent, yet there",
+            |h| h.events[7].1 = Event::SubmitAbsent { index: 1, reason: String::new() },
+            "Failed Unexpected/Run ResolvedAbsent",
+        ),
+        (
+            "in doubt, yet there",
+            |h| {
+                h.events[7].1 = Event::Submitted { index: 1, run_id: "r1".to_owned(), found: Found::LookedUp };
+            },
+            "Passed",
+        ),
+        (
+            "nothing acknowledged",
+            |h| {
+                h.events.drain(2..4);
+                h.events.drain(4..6);
+                h.runs.clear();
+            },
+            "Unknown NothingAcknowledged NotSent FaultWithoutOverlap",
+        ),
+    ];
+    for (what, plant, expected) in table {
+        let mut history = History::new();
+        plant(&mut history);
+        assert_eq!(history.says(), *expected, "{what}");
+    }
+}
+
+#[test]
+fn a_re_execution_names_the_kill_that_caused_it() {
+    use Step::{Claim, Start, Success};
+    let mut history = History::new();
+    history.runs.remove(0);
+    history.run(
+        "r0",
+        0,
+        RunStatus::Success,
+        &[(1, Claim("w1")), (1, Start), (8, Claim("w2")), (8, Start), (9, Success)],
+    );
+    let audit = history.audit();
+    let recovery = &audit.recoveries[0];
+    assert_eq!(recovery.overlapping_faults, ["kill#1"]);
+    assert!(recovery.message.contains("kill#1 stopped its first worker w1"), "{}", recovery.message);
+    let tasks: Vec<Option<&str>> =
+        recovery.attempts.iter().map(|attempt| attempt.task.as_ref().map(TaskArn::id)).collect();
+    assert_eq!(tasks, [Some("w1"), Some("w2"), None]);
+}
+
+#[test]
+fn the_order_of_the_census_does_not_matter() {
+    let mut history = History::new();
+    history.run("r9", 1, RunStatus::Success, &[(11, Step::Start), (12, Step::Success)]);
+    let forward = history.audit();
+    history.runs.reverse();
+    for run in &mut history.runs {
+        run.events.reverse();
+    }
+    let backward = history.audit();
+    assert_eq!(forward.verdict, backward.verdict);
+    assert_eq!(forward.counts, backward.counts);
+}

@@ -106,7 +106,7 @@ pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
             }
             Progress::Intact | Progress::NotYet if may_inject => inject_again(id, fault, now, decision),
             Progress::Steady | Progress::Intact | Progress::NotYet | Progress::Broken | Progress::Unseen => {
-                decision.wake(window)
+                decision.wake(window);
             }
         }
     }

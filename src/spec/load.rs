@@ -175,7 +175,9 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
         let (line, column) = error.location().map_or((0, 0), |location| (location.line(), location.column()));
         let message = error.without_snippet().to_string();
         // The place stands in front of the message already: the library's own suffix would say it twice.
-        let message = message.split(" at line ").next().unwrap_or(&message).trim().to_owned();
+        let message = message.split(" at line ").next().unwrap_or(&message).trim();
+        // Advice for those who program with the library is none for those who write a manifest.
+        let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message).to_owned();
         Problem { line, column, path: String::new(), message }
     })
 }

@@ -61,10 +61,10 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            if let Ok(mut core) = self.core.lock() {
-                core.timers.remove(&(self.until, id));
-            }
+        if let Some(id) = self.id
+            && let Ok(mut core) = self.core.lock()
+        {
+            core.timers.remove(&(self.until, id));
         }
     }
 }

@@ -122,7 +122,7 @@ impl Core {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Effect(Effect::LaunchRun { key, job, tags, .. }) => {
-                self.launch(key, job, tags.into_iter().collect())
+                self.launch(key, job, tags.into_iter().collect());
             }
             Happening::Effect(Effect::StopTask { task, .. }) => self.stop(&task),
             Happening::Replace => {

@@ -53,6 +53,7 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn add(&mut self, other: &Self) {
+        self.violations.extend(other.violations.iter().cloned());
         self.crashes += other.crashes;
         self.passed += other.passed;
         self.failed += other.failed;

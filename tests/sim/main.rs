@@ -2,7 +2,9 @@
 //!
 //! A seed makes a scenario or two, a storm (calls that are lost, late, refused or throttled, looks that fail, crashes at
 //! any await with the unsynced bytes gone) and a calm in which all must converge. A failing seed is printed; run it
-//! alone with `SIM_SEED=n cargo test --test sim`. `SIM_SEEDS=n` runs that many.
+//! alone with `SIM_SEED=n cargo test --test sim`. `SIM_SEEDS=n` runs that many, from `SIM_FIRST=m` on.
+
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
 
 mod clock;
 mod core;
@@ -35,13 +37,23 @@ fn every_seed_holds_the_invariants() {
         return;
     }
     let seeds = number("SIM_SEEDS").unwrap_or(SEEDS);
+    let first = number("SIM_FIRST").unwrap_or(0);
+    let all: Vec<u64> = KEPT.iter().copied().chain(first..first + seeds).collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut totals = Outcome::default();
-    for seed in KEPT.iter().copied().chain(0..seeds) {
-        let outcome = simulate(seed, Mutant::None);
-        assert!(outcome.violations.is_empty(), "seed {seed}: {:#?}", outcome.violations);
-        totals.add(&outcome);
-    }
-    println!("{seeds} seeds, 0 violations: {totals:?}");
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|worker| {
+                let mine: Vec<u64> = all.iter().copied().skip(worker).step_by(threads).collect();
+                scope.spawn(move || many(&mine))
+            })
+            .collect();
+        for worker in workers {
+            totals.add(&worker.join().expect("a simulation does not panic"));
+        }
+    });
+    println!("{seeds} seeds, {} violations: {totals:?}", totals.violations.len());
+    assert!(totals.violations.is_empty());
     // A simulation in which nothing happens proves nothing.
     for (what, count) in [
         ("crashes", totals.crashes),
@@ -54,6 +66,18 @@ fn every_seed_holds_the_invariants() {
     ] {
         assert!(count > seeds / 50, "only {count} {what} in {seeds} seeds: {totals:?}");
     }
+}
+
+fn many(seeds: &[u64]) -> Outcome {
+    let mut totals = Outcome::default();
+    for seed in seeds {
+        let mut outcome = simulate(*seed, Mutant::None);
+        for violation in &mut outcome.violations {
+            violation.insert_str(0, &format!("seed {seed}: "));
+        }
+        totals.add(&outcome);
+    }
+    totals
 }
 
 #[test]

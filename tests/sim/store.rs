@@ -60,10 +60,10 @@ impl SimStore {
     fn check_heals(&self, records: &[Record]) {
         let mut core = self.core.lock().unwrap();
         for record in records {
-            if let Event::FaultSteady { fault, asked_at } | Event::Healed { fault, asked_at } = &record.event {
-                if !core.was_whole_since(*asked_at) {
-                    core.violations.push(format!("{fault} counts as restored, yet the service was never whole"));
-                }
+            if let Event::FaultSteady { fault, asked_at } | Event::Healed { fault, asked_at } = &record.event
+                && !core.was_whole_since(*asked_at)
+            {
+                core.violations.push(format!("{fault} counts as restored, yet the service was never whole"));
             }
         }
     }

@@ -1,0 +1,169 @@
+//! Goldens: what every ready-made manifest means, what a status looks like, what a mistake is answered with.
+//!
+//! `INSTA_UPDATE=always cargo test --test golden` rewrites them; look at the difference before you commit it.
+
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
+
+use std::{fmt::Write, fs, path::Path};
+
+use dagstorm::{
+    journal::{Event, Found, Record, RunCounts, State},
+    model::{Effect, FaultId, GenerationId, Outcome, Receipt, Target, TaskArn, TaskView, Timestamp, Undo},
+    plan::{self, Plan},
+    publish::{self, Beside},
+    spec::{Manifest, Scenario, load},
+};
+
+const TARGET: &str = "apiVersion: dagstorm.dev/v1alpha1
+kind: Target
+metadata: { name: local }
+spec:
+  dagster: { url: 'http://127.0.0.1:3000/graphql', location: demo, requestTimeout: 5s, settle: 15s }
+  ecs: { cluster: demo, services: { workers: taskiq-worker } }
+";
+
+fn shipped() -> Vec<(String, Scenario)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests");
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let mut scenarios = vec![];
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|ending| ending == "yaml")) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        for document in load(name, &fs::read(path).unwrap()) {
+            match document.content {
+                Ok(Manifest::Scenario(scenario)) => scenarios.push((name.to_owned(), *scenario)),
+                Ok(Manifest::Target(_)) => {}
+                Err(errors) => panic!("{errors:?}"),
+            }
+        }
+    }
+    assert!(!scenarios.is_empty());
+    scenarios
+}
+
+fn target() -> Target {
+    match load("target.yaml", TARGET.as_bytes()).pop().unwrap().content {
+        Ok(Manifest::Target(target)) => *target,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn compiled(scenario: &Scenario) -> Plan {
+    plan::compile(scenario, &GenerationId { digest: scenario.digest(), repeat: 1 })
+}
+
+fn text(plan: &Plan) -> String {
+    let mut out = String::new();
+    writeln!(out, "{} {} seed {}, load ends after {:?}", plan.scenario, plan.generation, plan.seed, plan.ends_at)
+        .unwrap();
+    for (index, arrival) in plan.arrivals.iter().enumerate() {
+        writeln!(out, "{:>9.3}s  {index:>4}  {}", arrival.offset.as_secs_f64(), plan.job(index as u32)).unwrap();
+    }
+    for fault in &plan.faults {
+        writeln!(out, "{:>9.3}s  {}  {}", fault.offset.as_secs_f64(), fault.id, fault.fault.describe()).unwrap();
+    }
+    out
+}
+
+#[test]
+fn plans_of_the_shipped_manifests() {
+    for (file, scenario) in shipped() {
+        insta::assert_snapshot!(format!("plan-{file}"), text(&compiled(&scenario)));
+    }
+}
+
+#[test]
+fn a_status_in_the_middle_of_a_scenario() {
+    let (_, scenario) = shipped().into_iter().find(|(file, _)| file == "worker-failure.yaml").unwrap();
+    let plan = compiled(&scenario);
+    let kill = FaultId { name: "kill".to_owned(), occurrence: 1 };
+    let task = TaskArn("arn:aws:ecs:us-east-1:000000000000:task/demo/0123".to_owned());
+    let view = TaskView { arn: task.clone(), running: true, stopping: false, tags: indexmap::IndexMap::new() };
+    let begin: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
+    let at = |seconds: u64| begin.plus(std::time::Duration::from_secs(seconds));
+    let events = vec![
+        (
+            0,
+            Event::Accepted {
+                generation: plan.generation.clone(),
+                scenario: Box::new(scenario),
+                target: Box::new(target()),
+            },
+        ),
+        (1, Event::Started { at: at(1), dagster_version: "1.13.27".to_owned() }),
+        (1, Event::SubmitIntended { index: 0, attempt: 1 }),
+        (1, Event::Submitted { index: 0, run_id: "run-0".to_owned(), found: Found::Acknowledged }),
+        (5, Event::SubmitIntended { index: 1, attempt: 1 }),
+        (10, Event::SubmitInDoubt { index: 1, reason: "timed out".to_owned() }),
+        (
+            11,
+            Event::FaultIntended {
+                fault: kill.clone(),
+                targets: vec![view],
+                inject: vec![Effect::StopTask { task, reason: "dagstorm".to_owned() }],
+                undo: Undo { effects: vec![], steady: Some("taskiq-worker".to_owned()) },
+            },
+        ),
+        (11, Event::InjectTried { fault: kill.clone(), effect: 0, outcome: Outcome::Done(Receipt::Stopping) }),
+        (12, Event::FaultSeen { fault: kill, asked_at: at(12) }),
+        (12, Event::Counted { runs: RunCounts { running: 1, ..RunCounts::default() } }),
+    ];
+    let mut state = State::default();
+    for (seq, (second, event)) in events.into_iter().enumerate() {
+        state.apply(&Record { seq: seq as u64, at: at(second), epoch: 1, event }).unwrap();
+    }
+    let status = publish::status(&plan, &state, state.current.as_ref().unwrap(), Beside::default());
+    insta::assert_snapshot!("status", serde_saphyr::to_string(&status).unwrap());
+}
+
+#[test]
+fn mistakes_are_answered_with_their_place() {
+    let head = "apiVersion: dagstorm.dev/v1alpha1\nkind: Scenario\nmetadata: { name: a }\n";
+    let phase = "{ name: base, for: 10s, arrivals: { constant: { rate: 1/s } }, jobs: { fast_job: 1 } }";
+    let good = format!("{head}spec:\n  target: local\n  load:\n    - {phase}\n");
+    let mut out = String::new();
+    for (what, text) in [
+        ("a typo in a field", good.replace("arrivals", "arivals")),
+        ("a wrong rate", good.replace("1/s", "fast")),
+        ("a wrong duration", good.replace("10s", "ten")),
+        ("a negative weight", good.replace("fast_job: 1", "fast_job: -1")),
+        ("no weight above zero", good.replace("fast_job: 1", "fast_job: 0")),
+        ("a missing field", good.replace("  target: local\n", "")),
+        ("a doubled key", good.replace("  target: local\n", "  target: local\n  target: other\n")),
+        ("a bad name", good.replace("name: a ", "name: A_b ")),
+        ("an unknown kind", good.replace("kind: Scenario", "kind: Scenari")),
+        ("an unknown version", good.replace("v1alpha1", "v9")),
+        ("no kind", good.replace("kind: Scenario\n", "")),
+        ("a fault that does nothing", format!("{good}  faults:\n    - {{ name: kill, after: 1s }}\n")),
+        (
+            "a fault after the end",
+            format!("{good}  faults:\n    - {{ name: kill, after: 11s, stopTasks: {{ service: workers }} }}\n"),
+        ),
+        (
+            "a fault of an unknown kind",
+            format!("{good}  faults:\n    - {{ name: kill, after: 1s, stopTask: {{ service: workers }} }}\n"),
+        ),
+        (
+            "a pick of nothing",
+            format!("{good}  faults:\n    - {{ name: kill, after: 1s, stopTasks: {{ service: workers, pick: 0 }} }}\n"),
+        ),
+        ("an unfinished flow", format!("{head}spec: {{ target: local, load: [")),
+        ("a tab", good.replace("  load", "\tload")),
+        ("settle below the time-out", TARGET.replace("settle: 15s", "settle: 4s")),
+        ("a wrong address", TARGET.replace("http://127.0.0.1:3000/graphql", "localhost:3000")),
+        ("the second document", format!("{good}---\n{}", good.replace("1/s", "fast"))),
+    ] {
+        writeln!(out, "# {what}").unwrap();
+        for document in load("a.yaml", text.as_bytes()) {
+            for error in document.content.err().unwrap_or_default() {
+                writeln!(out, "{error}").unwrap();
+            }
+        }
+    }
+    for bytes in [&b"\xff\xfe"[..], &vec![b'#'; (1 << 20) + 1][..]] {
+        for error in load("a.yaml", bytes).remove(0).content.unwrap_err() {
+            writeln!(out, "{error}").unwrap();
+        }
+    }
+    insta::assert_snapshot!("mistakes", out);
+}
