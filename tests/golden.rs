@@ -7,8 +7,12 @@
 use std::{fmt::Write, fs, path::Path};
 
 use dagstorm::{
+    audit,
     journal::{Event, Found, Record, RunCounts, State},
-    model::{Effect, FaultId, GenerationId, Outcome, Receipt, Target, TaskArn, TaskView, Timestamp, Undo},
+    model::{
+        Census, Effect, FaultId, GenerationId, Outcome, Receipt, RunRecord, RunStatus, RunView, StepEvent,
+        StepEventKind, Target, TaskArn, TaskView, Timestamp, Undo,
+    },
     plan::{self, Plan},
     publish::{self, Beside},
     spec::{Manifest, Scenario, load},
@@ -72,8 +76,8 @@ fn plans_of_the_shipped_manifests() {
     }
 }
 
-#[test]
-fn a_status_in_the_middle_of_a_scenario() {
+/// The worker-failure scenario after its first kill, two arrivals in.
+fn story() -> (Plan, Vec<Record>, State) {
     let (_, scenario) = shipped().into_iter().find(|(file, _)| file == "worker-failure.yaml").unwrap();
     let plan = compiled(&scenario);
     let kill = FaultId { name: "kill".to_owned(), occurrence: 1 };
@@ -109,11 +113,55 @@ fn a_status_in_the_middle_of_a_scenario() {
         (12, Event::Counted { runs: RunCounts { running: 1, ..RunCounts::default() } }),
     ];
     let mut state = State::default();
+    let mut records = vec![];
     for (seq, (second, event)) in events.into_iter().enumerate() {
-        state.apply(&Record { seq: seq as u64, at: at(second), epoch: 1, event }).unwrap();
+        let record = Record { seq: seq as u64, at: at(second), epoch: 1, event };
+        state.apply(&record).unwrap();
+        records.push(record);
     }
+    (plan, records, state)
+}
+
+#[test]
+fn a_status_in_the_middle_of_a_scenario() {
+    let (plan, _, state) = story();
     let status = publish::status(&plan, &state, state.current.as_ref().unwrap(), Beside::default());
     insta::assert_snapshot!("status", serde_saphyr::to_string(&status).unwrap());
+}
+
+#[test]
+fn a_report_that_is_not_proved() {
+    let (plan, records, state) = story();
+    let begin: Timestamp = "2026-11-24T12:00:01Z".parse().unwrap();
+    let at = |seconds: u64| begin.plus(std::time::Duration::from_secs(seconds));
+    let step = |kind, second, task: Option<&str>| StepEvent {
+        step: "slow".to_owned(),
+        kind,
+        at: at(second),
+        task: task.map(|id| TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id}"))),
+    };
+    let run = RunView {
+        run_id: "run-0".to_owned(),
+        key: Some(plan.key(0)),
+        job: plan.job(0).to_owned(),
+        status: RunStatus::Success,
+        started_at: Some(at(1)),
+        ended_at: Some(at(22)),
+        generation_started: Some(begin),
+    };
+    let events = vec![
+        step(StepEventKind::Claimed, 1, Some("0123")),
+        step(StepEventKind::Started, 1, None),
+        step(StepEventKind::Claimed, 18, Some("4567")),
+        step(StepEventKind::Started, 18, None),
+        step(StepEventKind::Succeeded, 22, None),
+    ];
+    let census =
+        Census { taken_at: at(60), dagster_version: "1.13.27".to_owned(), runs: vec![RunRecord { run, events }] };
+    let audit = audit::audit(&plan, &records, &census).unwrap();
+    let report = publish::report(&plan, &state, state.current.as_ref().unwrap(), &census, &audit);
+    insta::assert_snapshot!("report.md", publish::markdown(&report));
+    insta::assert_snapshot!("report.json", serde_json::to_string_pretty(&report).unwrap());
 }
 
 #[test]

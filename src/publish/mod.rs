@@ -7,8 +7,6 @@ mod markdown;
 mod metrics;
 mod report;
 mod status;
-#[cfg(test)]
-mod tests;
 
 pub use events::{PersonEvent, for_people};
 pub use files::{Folder, write_atomically};
