@@ -207,18 +207,26 @@ def open_to_all(folder: Path) -> Path:
     return folder
 
 
+NewDatabase = Callable[[str], str]  # makes the database of this name; answers its libpq URL
+
+
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """A PostgreSQL server of its own, as a libpq URL."""
+def postgres(folder: Path) -> Iterator[NewDatabase]:
+    """A PostgreSQL server, for as many databases as are wanted."""
     server = get_server(folder / "pg", cleanup_mode="delete")
+
+    def new_database(name: str) -> str:
+        server.psql(f"CREATE DATABASE {name};")
+        return str(server.get_uri(database=name))
+
     try:
-        yield str(server.get_uri())
+        yield new_database
     finally:
         server.cleanup()
 
 
 @contextmanager
-def rig(folder: Path) -> Iterator[Rig]:
+def rig(folder: Path, dsn: str) -> Iterator[Rig]:
     """Everything up, nothing of ours started yet."""
     port = free_port()
     home = folder / "home"
@@ -229,29 +237,28 @@ def rig(folder: Path) -> Iterator[Rig]:
         command = [sys.executable, "-m", "ministack"]
         ministack = subprocess.Popen(command, env=ministack_environment, stdout=sink, stderr=subprocess.STDOUT)
     try:
-        with postgres(folder) as dsn:
-            environment = {
-                "DAGSTER_HOME": str(home),
-                "DAGSTORM_POSTGRES_URL": dsn.replace("postgresql://", "postgresql+psycopg2://", 1),
-                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "test",
-                "AWS_REGION": REGION,
-                "STACK_READY_DIR": str(folder / "ready"),
-                "STACK_POLL": "1",  # polls of killed workers are over before new ones listen
-            }
-            made = Rig(folder, environment, dsn, port)
-            wait_until("ministack is up", lambda: _answers(port))
-            client = made.sqs()
-            for name in (RUNS_QUEUE, TASKS_QUEUE):
-                client.create_queue(QueueName=name)
-            assert made.instance  # its tables are there before anyone races to create them
-            try:
-                yield made
-            finally:
-                made.stop_all()
-                if made._instance is not None:
-                    made._instance.dispose()
+        environment = {
+            "DAGSTER_HOME": str(home),
+            "DAGSTORM_POSTGRES_URL": dsn.replace("postgresql://", "postgresql+psycopg2://", 1),
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "STACK_READY_DIR": str(folder / "ready"),
+            "STACK_POLL": "1",  # polls of killed workers are over before new ones listen
+        }
+        made = Rig(folder, environment, dsn, port)
+        wait_until("ministack is up", lambda: _answers(port))
+        client = made.sqs()
+        for name in (RUNS_QUEUE, TASKS_QUEUE):
+            client.create_queue(QueueName=name)
+        assert made.instance  # its tables are there before anyone races to create them
+        try:
+            yield made
+        finally:
+            made.stop_all()
+            if made._instance is not None:
+                made._instance.dispose()
     finally:
         ministack.kill()
         ministack.wait(PATIENCE_S)

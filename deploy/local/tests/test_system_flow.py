@@ -6,19 +6,20 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from system_rig import Cut, Process, Rig, open_to_all, rig, wait_until
+from system_rig import Cut, NewDatabase, Process, Rig, rig, wait_until
 
 from dagstorm_local.contract import TASKS_QUEUE, Settings
 from dagstorm_local.system.durations import FAST, SLOW, draw
 from dagstorm_local.system.logs import KEY_TAG
 
 QUICK = Settings(scale=0.01, visibility_timeout=2)  # fast 0.1 to 0.3 s, slow 1.8 to 4.2 s
+RUN_VISIBILITY = "4"  # an executor that stalls for longer loses its runs, and with them its life
 FORGETFUL = Settings(scale=0.01, visibility_timeout=1, heartbeat=False)
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with rig(open_to_all(tmp_path_factory.mktemp("system"))) as made:
+def parts(tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase) -> Iterator[Rig]:
+    with rig(tmp_path_factory.mktemp("system"), new_database("flow")) as made:
         yield made
 
 
@@ -30,7 +31,9 @@ def stack(parts: Rig) -> Iterator[Rig]:
 
 def _start(stack: Rig, settings: Settings, workers: int) -> tuple[Process, list[Process]]:
     """One executor, to which the settings make no difference, and so many workers."""
-    running = stack.alive("run_executor") or [stack.start("run_executor", settings, STACK_RUN_VISIBILITY="2")]
+    running = stack.alive("run_executor") or [
+        stack.start("run_executor", settings, STACK_RUN_VISIBILITY=RUN_VISIBILITY)
+    ]
     started = stack.workers(settings, workers)
     stack.listening(*running, *started)
     return running[0], started
@@ -90,31 +93,6 @@ def test_a_run_succeeds_and_every_line_tells_its_key(stack: Rig) -> None:
     wait_until("the messages are acknowledged", lambda: _queue_is_empty(stack))
 
 
-def test_without_claims_a_forgotten_heartbeat_completes_a_step_twice(stack: Rig) -> None:
-    settings = Settings(**{**vars(FORGETFUL), "idempotency": False})
-    _start(stack, settings, workers=2)
-    run_id = stack.launch("slow_job", _lasting(2))
-    assert stack.finished(run_id) == "SUCCESS"
-    wait_until("it is completed twice", lambda: len(stack.events(run_id, "STEP_SUCCESS")) >= 2)
-    wait_until("the redelivery ends", lambda: _queue_is_empty(stack))
-    wait_until("the last attempt ends", lambda: all(outcome for _, _, outcome in _attempts(stack, run_id)))
-    assert stack.run(run_id).status.value == "SUCCESS"
-    attempts = _attempts(stack, run_id)
-    assert len(attempts) >= 2 and set(attempts) == {("slow", 1, "completed")}
-    assert set(stack.takers(run_id, "slow")) <= set(_workers_of(stack, run_id))
-    assert len(stack.events(run_id, "STEP_WORKER_STARTED")) == len(stack.events(run_id, "STEP_START")) == len(attempts)
-
-
-def test_with_claims_a_forgotten_heartbeat_does_no_harm(stack: Rig) -> None:
-    _, workers = _start(stack, FORGETFUL, workers=2)
-    run_id = stack.launch("slow_job", _lasting(2))
-    assert stack.finished(run_id) == "SUCCESS"
-    wait_until("the redelivery ends", lambda: _queue_is_empty(stack))
-    assert stack.events(run_id, "STEP_START") == stack.events(run_id, "STEP_SUCCESS") == ["slow"]
-    assert _attempts(stack, run_id) == [("slow", 1, "completed")]
-    assert any(one.said("Another worker has the step, giving the message back") for one in workers)
-
-
 def test_a_killed_worker_s_step_is_started_again_and_completed_once(stack: Rig) -> None:
     _, workers = _start(stack, QUICK, workers=2)
     run_id = stack.launch("slow_job", _lasting(2))
@@ -129,21 +107,13 @@ def test_a_killed_worker_s_step_is_started_again_and_completed_once(stack: Rig) 
     assert first != second and [first, second] == _workers_of(stack, run_id)
 
 
-def test_a_worker_told_to_stop_finishes_its_step(stack: Rig) -> None:
-    _, workers = _start(stack, QUICK, workers=1)
-    run_id = stack.launch("slow_job", _lasting(2))
-    assert _busy_worker(stack, workers, run_id).kill(signal.SIGTERM) == 0
-    assert stack.finished(run_id) == "SUCCESS"
-    assert _attempts(stack, run_id) == [("slow", 1, "completed")]
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_another_executor_resumes_the_runs_of_one_that_is_gone(stack: Rig, number: int) -> None:
     executor, workers = _start(stack, QUICK, workers=1)
     run_id = stack.launch("mixed_job", _lasting(2, "slow_beside"))
     _busy_worker(stack, workers, run_id)
     executor.kill(number)
-    other = stack.start("run_executor", QUICK, STACK_RUN_VISIBILITY="2")
+    other = stack.start("run_executor", QUICK, STACK_RUN_VISIBILITY=RUN_VISIBILITY)
     assert stack.finished(run_id) == "SUCCESS"
     assert other.said("Resuming a run")
     assert sorted(_attempts(stack, run_id)) == [
@@ -176,6 +146,14 @@ def test_a_canceled_run_starts_no_further_step(stack: Rig) -> None:
     assert stack.run(run_id).status.value == "CANCELED"
 
 
+def test_a_worker_told_to_stop_finishes_its_step(stack: Rig) -> None:
+    _, workers = _start(stack, QUICK, workers=1)
+    run_id = stack.launch("slow_job", _lasting(2))
+    assert _busy_worker(stack, workers, run_id).kill(signal.SIGTERM) == 0
+    assert stack.finished(run_id) == "SUCCESS"
+    assert _attempts(stack, run_id) == [("slow", 1, "completed")]
+
+
 def test_a_lost_acknowledgement_executes_nothing_again_and_is_logged_once(stack: Rig) -> None:
     cut = Cut(stack.sqs_port)
     _start(stack, QUICK, workers=0)
@@ -194,3 +172,28 @@ def test_a_lost_acknowledgement_executes_nothing_again_and_is_logged_once(stack:
     assert _attempts(stack, run_id) == [("slow", 1, "completed")]
     worker.kill()  # it alone goes by the proxy
     cut.cut()
+
+
+def test_with_claims_a_forgotten_heartbeat_does_no_harm(stack: Rig) -> None:
+    _, workers = _start(stack, FORGETFUL, workers=2)
+    run_id = stack.launch("slow_job", _lasting(2))
+    assert stack.finished(run_id) == "SUCCESS"
+    wait_until("the redelivery ends", lambda: _queue_is_empty(stack))
+    assert stack.events(run_id, "STEP_START") == stack.events(run_id, "STEP_SUCCESS") == ["slow"]
+    assert _attempts(stack, run_id) == [("slow", 1, "completed")]
+    assert any(one.said("Another worker has the step, giving the message back") for one in workers)
+
+
+def test_without_claims_a_forgotten_heartbeat_completes_a_step_twice(stack: Rig) -> None:
+    settings = Settings(**{**vars(FORGETFUL), "idempotency": False})
+    _start(stack, settings, workers=2)
+    run_id = stack.launch("slow_job", _lasting(2))
+    assert stack.finished(run_id) == "SUCCESS"
+    wait_until("it is completed twice", lambda: len(stack.events(run_id, "STEP_SUCCESS")) >= 2)
+    wait_until("the redelivery ends", lambda: _queue_is_empty(stack))
+    wait_until("the last attempt ends", lambda: all(outcome for _, _, outcome in _attempts(stack, run_id)))
+    assert stack.run(run_id).status.value == "SUCCESS"
+    attempts = _attempts(stack, run_id)
+    assert len(attempts) >= 2 and set(attempts) == {("slow", 1, "completed")}
+    assert set(stack.takers(run_id, "slow")) <= set(_workers_of(stack, run_id))
+    assert len(stack.events(run_id, "STEP_WORKER_STARTED")) == len(stack.events(run_id, "STEP_START")) == len(attempts)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg2
 import pytest
-from system_rig import open_to_all, postgres, wait_until
+from system_rig import NewDatabase, wait_until
 
 from dagstorm_local.system.records import Attempt, Busy, Completed, Granted, Records
 
@@ -16,10 +15,10 @@ KEY = "run:step"
 
 
 @pytest.fixture(scope="module")
-def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgres(open_to_all(tmp_path_factory.mktemp("records"))) as url:
-        Records(url).create_tables()
-        yield url
+def dsn(new_database: NewDatabase) -> str:
+    url = new_database("records")
+    Records(url).create_tables()
+    return url
 
 
 @pytest.fixture
