@@ -141,10 +141,24 @@ impl Audit {
                 let gaps: Vec<&str> = self.gaps.iter().map(|gap| gap.message.as_str()).collect();
                 format!("not proved: {}", gaps.join("; "))
             }
-            Verdict::Passed => format!(
-                "{} of {} acknowledged runs completed exactly once ({} steps, {} of them re-executed after an attempt that never completed)",
-                counts.completed, counts.acknowledged, counts.steps_completed, counts.steps_reexecuted
-            ),
+            Verdict::Passed => {
+                let mut text = format!(
+                    "{} of {} acknowledged runs completed exactly once ({} steps",
+                    counts.completed, counts.acknowledged, counts.steps_completed
+                );
+                if counts.steps_reexecuted > 0 {
+                    let again = counts.steps_reexecuted;
+                    text.push_str(&format!(", {again} re-executed after an attempt that never completed"));
+                }
+                text.push(')');
+                if counts.adopted > 0 {
+                    text.push_str(&format!(
+                        "; {} of them were adopted: launched before this data folder knew",
+                        counts.adopted
+                    ));
+                }
+                text
+            }
         }
     }
 }

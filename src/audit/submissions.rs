@@ -22,9 +22,13 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
         match &submission.stage {
             SubmissionStage::Acknowledged { found: how, run_id, .. } => {
                 audit.counts.acknowledged += 1;
-                if *how == Found::LookedUp {
-                    audit.counts.indeterminate += 1;
-                    audit.counts.recovered += 1;
+                match how {
+                    Found::Acknowledged => {}
+                    Found::LookedUp => {
+                        audit.counts.indeterminate += 1;
+                        audit.counts.recovered += 1;
+                    }
+                    Found::Adopted => audit.counts.adopted += 1,
                 }
                 judge_acknowledged(&key, run_id, &found, audit);
             }

@@ -155,6 +155,10 @@ fn start(plan: &Plan, state: &Generation, observation: &Observation, now: Timest
     let adopted = adopted(plan, dagster);
     // A predecessor may have lost its disk a moment ago: what it sent last can still appear for one settle.
     let window = state.accepted_at.plus(state.target.dagster.settle.duration());
+    if !adopted.is_empty() && state.adopting.is_none() {
+        decision.notes.push(Event::Adopting { runs: adopted.len() as u32 });
+        return;
+    }
     if !adopted.is_empty() && asked_at < window {
         decision.wake(window);
         return;

@@ -166,6 +166,8 @@ fn nothing_starts_before_everything_answers() {
 fn an_adopted_generation_keeps_its_start_and_waits_a_settle() {
     let mut case = Case::new(false);
     case.dagster(1.0, &[(1, RunStatus::Success)]);
+    assert_eq!(case.decides(1.5), "adopting, wake 2");
+    case.event(1.5, Event::Adopting { runs: 1 });
     assert_eq!(case.decides(1.5), "wake 2", "what a predecessor sent last may still appear");
     case.dagster(15.0, &[(1, RunStatus::Success)]);
     assert_eq!(case.decides(15.1), "started, submitted 1, wake 16");

@@ -31,6 +31,8 @@ pub enum Event {
     Unready { dependency: Dependency, why: Why },
     /// … and now it can.
     Readied { dependency: Dependency },
+    /// Dagster has so many runs of this very generation: they are adopted when a settle has passed.
+    Adopting { runs: u32 },
     /// Offsets count from `at`. Runs that Dagster had before (a lost disk) came with their own start.
     Started { at: Timestamp, dagster_version: String },
     /// About to launch. `attempt` counts from 1; the key stays the same.

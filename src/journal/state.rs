@@ -39,6 +39,8 @@ pub struct Generation {
     pub accepted_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub dagster_version: Option<String>,
+    /// So many runs were there before this data folder knew of them.
+    pub adopting: Option<u32>,
     /// What cannot be used now, and since when.
     pub unready: BTreeMap<Dependency, Fact<Why>>,
     /// When the set of what is unready last became empty or ceased to be.
@@ -208,6 +210,7 @@ impl Generation {
             accepted_at: at,
             started_at: None,
             dagster_version: None,
+            adopting: None,
             unready: BTreeMap::new(),
             readiness_changed_at: at,
             submissions: BTreeMap::new(),
@@ -251,6 +254,7 @@ impl Generation {
             }
             Event::Unready { dependency, why } => self.unready(at, dependency, why),
             Event::Readied { dependency } => self.readied(at, dependency),
+            Event::Adopting { runs } => self.adopting = Some(*runs),
             Event::Started { at, dagster_version } => {
                 if self.started_at.replace(*at).is_some() {
                     return Err("started twice".to_owned());

@@ -23,6 +23,9 @@ pub struct Counts {
     /// In doubt at some time; each ended as recovered or as resolvedAbsent, or is still counted in a gap.
     pub indeterminate: u32,
     pub recovered: u32,
+    /// Launched before this data folder knew of it: found by its tags.
+    #[serde(default)]
+    pub adopted: u32,
     pub resolved_absent: u32,
     pub completed: u32,
     pub lost: u32,

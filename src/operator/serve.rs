@@ -100,22 +100,31 @@ async fn follow<W: World, S: Store, C: Clock>(
 ) {
     let mut catalog = Catalog::default();
     let mut gauges: Gauges = Box::pin(async {});
-    let mut first = true;
+    // The journals are healed from the first moment; the first scan does not wait for a change.
+    let mut is_first = true;
     loop {
-        let hint = async {
-            if !std::mem::take(&mut first) {
+        let is_next = !std::mem::take(&mut is_first);
+        let next = async {
+            if is_next {
                 intake.changed().await;
             }
             intake.scan().await
         };
-        tokio::select! {
-            changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { break },
-            () = &mut gauges => gauges = next_gauges(shared, &catalog),
-            name = fleet.step() => tracing::error!(scenario = %name, "this scenario is not reconciled any more"),
-            scan = hint => if catalog.update(scan, shared.clock.now()) {
-                report(shared, &catalog);
-                fleet.want(&catalog.desired());
-            },
+        tokio::pin!(next);
+        // Whatever else ends meanwhile does not start the wait for a change anew.
+        let files = loop {
+            tokio::select! {
+                biased;
+                changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { break None },
+                name = fleet.step() => tracing::error!(scenario = %name, "this scenario is not reconciled any more"),
+                files = &mut next => break Some(files),
+                () = &mut gauges => gauges = next_gauges(shared, &catalog),
+            }
+        };
+        let Some(files) = files else { break };
+        if catalog.update(files, shared.clock.now()) {
+            report(shared, &catalog);
+            fleet.want(&catalog.desired());
         }
     }
     tracing::info!("stopping: no new launches, waiting for the answers of those in flight");
@@ -140,6 +149,7 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
         }
         let tick = tokio::time::sleep(std::time::Duration::from_millis(100));
         tokio::select! {
+            biased;
             changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { break },
             () = &mut gauges => gauges = next_gauges(shared, catalog),
             name = fleet.step() => tracing::error!(scenario = %name, "this scenario is not reconciled any more"),

@@ -55,6 +55,9 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::Retargeted { target } => (NORMAL, "Retargeted", format!("target {} was edited", target.name)),
         Event::Unready { dependency, why } => (WARNING, "NotReady", format!("{dependency}: {why}")),
         Event::Readied { dependency } => (NORMAL, "Ready", format!("{dependency} answers")),
+        Event::Adopting { runs } => {
+            (NORMAL, "Adopting", format!("Dagster has {runs} runs of this generation already: they are adopted"))
+        }
         Event::Started { at, dagster_version } => {
             (NORMAL, "Started", format!("offsets count from {at}; Dagster {dagster_version}"))
         }

@@ -43,6 +43,7 @@ fn render(report: &Report, out: &mut String) -> std::fmt::Result {
         ("rejected", counts.rejected),
         ("indeterminate", counts.indeterminate),
         ("recovered", counts.recovered),
+        ("adopted", counts.adopted),
         ("resolved absent", counts.resolved_absent),
         ("completed", counts.completed),
         ("lost", counts.lost),

@@ -136,7 +136,8 @@ impl Status {
     /// The condition that a person has to read first: what keeps the scenario from going on, if anything does.
     pub fn trouble(&self) -> Option<&Condition> {
         self.status.conditions.iter().find(|condition| match condition.kind {
-            ConditionType::Accepted | ConditionType::Ready => condition.status == ConditionStatus::False,
+            ConditionType::Accepted => condition.status == ConditionStatus::False,
+            ConditionType::Ready => condition.status == ConditionStatus::False || condition.reason == "Adopting",
             ConditionType::Stalled => condition.status == ConditionStatus::True,
             ConditionType::Reconciling
             | ConditionType::FaultsInjected
@@ -328,12 +329,21 @@ type Make<'a> = dyn Fn(ConditionType, ConditionStatus, &str, String, Timestamp) 
 
 fn ready(generation: &Generation, make: &Make<'_>) -> Condition {
     let Some((dependency, why)) = generation.unready.iter().max_by_key(|(_, fact)| fact.at) else {
-        let (status, reason, message) = if generation.started_at.is_some() || generation.concluded.is_some() {
-            (ConditionStatus::True, "TargetReady", "everything that the scenario needs answers")
-        } else {
-            (ConditionStatus::Unknown, "Looking", "the target is being looked at")
+        let (status, reason, message) = match generation.adopting {
+            _ if generation.started_at.is_some() || generation.concluded.is_some() => {
+                (ConditionStatus::True, "TargetReady", "everything that the scenario needs answers".to_owned())
+            }
+            Some(runs) => {
+                let settle = generation.target.dagster.settle;
+                let message = format!(
+                    "Dagster has {runs} runs of this very generation: they are adopted, not launched again, once a settle \
+                     ({settle}) has passed; to launch anew, change the spec (its seed, say)"
+                );
+                (ConditionStatus::Unknown, "Adopting", message)
+            }
+            None => (ConditionStatus::Unknown, "Looking", "the target is being looked at".to_owned()),
         };
-        return make(ConditionType::Ready, status, reason, message.to_owned(), generation.readiness_changed_at);
+        return make(ConditionType::Ready, status, reason, message, generation.readiness_changed_at);
     };
     let reason = unready_reason(dependency, &why.value);
     let at = generation.readiness_changed_at;
