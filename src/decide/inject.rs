@@ -16,6 +16,7 @@ const FRESH: Duration = Duration::from_secs(2);
 /// Injects what is due. A fault that cannot be injected while the load lasts is skipped, with the reason.
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
     let Some(started_at) = state.started_at else { return };
+    let ends = started_at.plus(plan.ends_at);
     for (number, planned) in plan.faults.iter().enumerate() {
         if state.faults.contains_key(&planned.id) {
             continue;
@@ -26,11 +27,12 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
             decision.notes.push(skip("the scenario was stopped first".to_owned()));
         } else if due > now {
             decision.wake(due);
-        } else if shares_targets(plan, state, number) {
-            // Two faults on one service would blur whose recovery is measured: the later one waits.
-            expire(plan, started_at, now, "an earlier fault on the same service is not healed", skip, decision);
         } else {
-            match aim(plan, state, planned, observation, now) {
+            let is_over = now >= ends;
+            match aim(plan, state, number, observation, now) {
+                Aim::Ready { .. } if is_over => {
+                    decision.notes.push(skip("the load ended before it was its turn".to_owned()));
+                }
                 Aim::Ready { targets, inject, undo } => {
                     for (effect, what) in inject.iter().enumerate() {
                         let purpose = Purpose::Inject { fault: planned.id.clone(), effect: effect as u32 };
@@ -40,26 +42,13 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
                     // One fault a pass: the next is judged by the state that this one leaves.
                     return;
                 }
-                Aim::Wait(reason) => expire(plan, started_at, now, &reason, skip, decision),
+                Aim::Wait(reason) if is_over => {
+                    decision.notes.push(skip(format!("the load ended before it could be injected: {reason}")));
+                }
+                Aim::Wait(_) => decision.wake(ends),
                 Aim::Never(reason) => decision.notes.push(skip(reason)),
             }
         }
-    }
-}
-
-fn expire(
-    plan: &Plan,
-    started_at: Timestamp,
-    now: Timestamp,
-    reason: &str,
-    skip: impl Fn(String) -> Event,
-    decision: &mut Decision,
-) {
-    let ends = started_at.plus(plan.ends_at);
-    if now >= ends {
-        decision.notes.push(skip(format!("the load ended before it could be injected: {reason}")));
-    } else {
-        decision.wake(ends);
     }
 }
 
@@ -71,7 +60,12 @@ fn shares_targets(plan: &Plan, state: &Generation, number: usize) -> bool {
     })
 }
 
-fn aim(plan: &Plan, state: &Generation, planned: &PlannedFault, observation: &Observation, now: Timestamp) -> Aim {
+fn aim(plan: &Plan, state: &Generation, number: usize, observation: &Observation, now: Timestamp) -> Aim {
+    // Two faults on one service would blur whose recovery is measured: the later one waits.
+    if shares_targets(plan, state, number) {
+        return Aim::Wait("an earlier fault on the same service is not healed".to_owned());
+    }
+    let planned = &plan.faults[number];
     planned.fault.aim(&Aiming {
         target: &state.target,
         observation,

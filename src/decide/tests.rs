@@ -270,6 +270,8 @@ fn a_fault_without_a_target_waits_and_is_skipped_at_the_end_of_the_load() {
     case.dagster(29.9, &[]).tasks(29.9, 0, &[]);
     assert!(!case.decides(29.95).contains("fault"));
     assert!(case.decides(30.0).contains("faultSkipped"));
+    case.tasks(30.0, 2, &["a", "b"]);
+    assert!(case.decides(30.5).contains("faultSkipped"), "an operator that was down does not inject behind the load");
 }
 
 #[test]

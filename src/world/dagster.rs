@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable};
 use reqwest::{StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -152,8 +153,10 @@ impl Dagster {
         let mut cursor: Option<String> = None;
         let mut version;
         loop {
-            let data =
-                self.runs_page(&query.scenario, &query.generation, cursor.as_deref(), EVENTS_PAGE, false, true).await?;
+            // Reading changes nothing, so a page that failed is read again at once: a census is all or nothing.
+            let read =
+                || self.runs_page(&query.scenario, &query.generation, cursor.as_deref(), EVENTS_PAGE, false, true);
+            let data = read.retry(census_retry()).sleep(tokio::time::sleep).when(is_passing).await?;
             version = data.version;
             let page = data.runs_or_error.fields.results;
             let full = page.len() == EVENTS_PAGE;
@@ -273,6 +276,19 @@ impl Dagster {
             (WhyKind::Unreachable, format!("{url}: the answer was lost: {cause}"))
         };
         Failure { why: Why { kind, message }, refused: error.is_connect() || error.is_builder() }
+    }
+}
+
+/// How a census reads a page again: three times, after about 0.5, 1 and 2 s.
+fn census_retry() -> ExponentialBuilder {
+    ExponentialBuilder::default().with_min_delay(Duration::from_millis(500)).with_max_times(3).with_jitter()
+}
+
+/// Whether the same call may succeed a little later.
+fn is_passing(why: &Why) -> bool {
+    match why.kind {
+        WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::Throttled | WhyKind::ServerError => true,
+        WhyKind::Unauthorized | WhyKind::NotFound | WhyKind::Protocol => false,
     }
 }
 
