@@ -151,6 +151,46 @@ def test_output_reaches_cloudwatch_logs(cloud: Emulator) -> None:
     cloud.delete_service("said")
 
 
+PROTECTED = (  # protects itself through the agent, and waits
+    "import json,os,time,urllib.request as u\n"
+    "a=os.environ['ECS_AGENT_URI']+'/task-protection/v1/state'\n"
+    "u.urlopen(u.Request(a,b'{\"ProtectionEnabled\": true, \"ExpiresInMinutes\": 5}',method='PUT'))\n"
+    "print(json.dumps(json.load(u.urlopen(a))),flush=True)\n"
+    "time.sleep(60)"
+)
+
+
+def test_scale_in_passes_over_a_protected_task(cloud: Emulator) -> None:
+    cloud.service("held", 2)
+    idle = {task["taskArn"] for task in cloud.running("held", 2)}
+    definition = cloud.ecs.register_task_definition(
+        family="busy",
+        networkMode="awsvpc",
+        containerDefinitions=[{"name": "busy", "image": "x", "command": [sys.executable, "-c", PROTECTED]}],
+    )["taskDefinition"]["taskDefinitionArn"]
+    task = cloud.ecs.run_task(cluster=CLUSTER, taskDefinition=definition)["tasks"][0]
+    eventually(lambda: cloud.task(task["taskArn"])["lastStatus"] == "RUNNING")
+    told = json.loads(eventually(lambda: cloud.log(task, "busy")))["protection"]
+    assert (told["TaskArn"], told["ProtectionEnabled"]) == (task["taskArn"], True)
+    cloud.ecs.stop_task(cluster=CLUSTER, task=task["taskArn"])  # protection is from scale-in alone
+    cloud.stopped(task["taskArn"])
+
+    newest = max(cloud.running("held", 2), key=lambda task: task["createdAt"])["taskArn"]
+    ask = {"cluster": CLUSTER, "tasks": [newest]}
+    answer = cloud.ecs.update_task_protection(**ask, protectionEnabled=True, expiresInMinutes=5)
+    assert [one["taskArn"] for one in answer["protectedTasks"]] == [newest]
+    assert answer["protectedTasks"][0]["expirationDate"].timestamp() > time.time() + 250
+    cloud.ecs.update_service(cluster=CLUSTER, service="held", desiredCount=1)
+    cloud.stopped((idle - {newest}).pop())
+    assert [task["taskArn"] for task in cloud.running("held", 1)] == [newest]
+    cloud.ecs.update_service(cluster=CLUSTER, service="held", desiredCount=0)
+    throughout(lambda: len(cloud.tasks("held")) == 1, 1.3)  # longer than the scheduler's round
+    cloud.ecs.update_task_protection(**ask, protectionEnabled=False)
+    assert not cloud.ecs.get_task_protection(**ask)["protectedTasks"][0]["protectionEnabled"]
+    cloud.stopped(newest)
+    cloud.delete_service("held")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_task_outlives_the_emulator(tmp_path: Path, number: int) -> None:
     emulator = Emulator(tmp_path)

@@ -16,7 +16,7 @@ from stack_rig import Stack
 from dagstorm_local.contract import CLUSTER, REGION, WORKER_SERVICE
 
 LAUNCH = """mutation { launchRun(executionParams: {
-  selector: {repositoryLocationName: "demo", repositoryName: "__repository__", jobName: "fast_job"}, runConfigData: {}
+  selector: {repositoryLocationName: "demo", repositoryName: "__repository__", jobName: "slow_job"}, runConfigData: {}
 }) { __typename ... on LaunchRunSuccess { run { runId } } } }"""
 
 EVENTS = """{ logsForRun(runId: "%s") { ... on EventConnection { events {
@@ -46,9 +46,11 @@ def test_a_run_succeeds_and_the_webserver_can_be_away(stack: Stack) -> None:
     launched = ask(stack, LAUNCH)["launchRun"]
     assert launched["__typename"] == "LaunchRunSuccess"
     run = '{ runOrError(runId: "%s") { ... on Run { status } } }' % launched["run"]["runId"]  # noqa: UP031
+    eventually(lambda: len(_protected(stack)) == 1, 20)  # the worker that has the step
     eventually(lambda: ask(stack, run)["runOrError"]["status"] == "SUCCESS", 20)
 
     _the_log_names_the_task_of_the_step(stack, launched["run"]["runId"])
+    eventually(lambda: not _protected(stack))
 
     url = stack.file["dagster"]["graphql"]
     assert stack.run("part", "stop", "webserver").returncode == 0
@@ -65,7 +67,7 @@ def test_a_run_succeeds_and_the_webserver_can_be_away(stack: Stack) -> None:
 def _the_log_names_the_task_of_the_step(stack: Stack, run_id: str) -> None:
     """The audit reads it like this, to tell whose execution of a step a fault ended."""
     events = ask(stack, EVENTS % run_id)["logsForRun"]["events"]
-    kinds = [event["eventType"] for event in events if event["stepKey"] == "fast"]
+    kinds = [event["eventType"] for event in events if event["stepKey"] == "slow"]
     order = [kind for kind in kinds if kind in ("STEP_WORKER_STARTING", "STEP_WORKER_STARTED", "STEP_START")]
     assert kinds.index("STEP_WORKER_STARTED") < kinds.index("STEP_START") and len(order) == 3
     entries = next(event["metadataEntries"] for event in events if event["eventType"] == "STEP_WORKER_STARTED")
@@ -74,6 +76,14 @@ def _the_log_names_the_task_of_the_step(stack: Stack, run_id: str) -> None:
     assert said["task_arn"] in tasks
     assert said["attempt"] == said["receive_count"] == "1"
     assert said["worker"].startswith(said["task_arn"].rsplit("/", 1)[-1])
+
+
+def _protected(stack: Stack) -> list[str]:
+    """The workers that scale-in must pass over."""
+    ecs = _ecs(stack)
+    tasks = ecs.list_tasks(cluster=CLUSTER, serviceName=WORKER_SERVICE)["taskArns"]
+    found = ecs.get_task_protection(cluster=CLUSTER, tasks=tasks)["protectedTasks"]
+    return [task["taskArn"] for task in found if task["protectionEnabled"]]
 
 
 def _ecs(stack: Stack) -> Any:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from dagstorm_local.aws import protection
 from dagstorm_local.aws.hooks import replace
 from dagstorm_local.aws.private import concurrency, ecs, ecs_metadata, responses
 from dagstorm_local.aws.processes import Container, ProcessClient
@@ -24,6 +25,7 @@ QUICK_DEATH_S = 5.0  # a task that lived shorter counts as failing to start, and
 RETRY_FIRST_S = 0.5
 RETRY_MOST_S = 15.0
 RECONCILE_EVERY_S = 1.0
+SCALING_IN = "Service scaling down"  # ministack's reason for it
 KEEP_STOPPED_S = 3600.0  # AWS shows stopped tasks for about an hour
 
 
@@ -67,6 +69,7 @@ def install(client: ProcessClient, network: Network) -> None:
     replace(ecs, "_record_service_task_failure", lambda original: _record_failure(original, services))
     replace(ecs, "_reconcile_service_tasks", lambda original: _reconcile(original, services))
     replace(ecs, "_stop_task", lambda _original: lambda data: _stop_task(data, client, network))
+    protection.install()
     ecs._ACTION_MAP["StopTask"] = _stop_task_by_user
     threading.Thread(target=_reconcile_for_ever, args=(client,), daemon=True, name="ecs-service-scheduler").start()
 
@@ -185,7 +188,8 @@ def _stop_task_by_user(data: dict[str, Any]) -> Any:
 def _stop_task(data: dict[str, Any], client: ProcessClient, network: Network) -> Any:
     """Answer at once with desiredStatus STOPPED and the lastStatus as it was; end the processes in the background.
 
-    Tags are gone from now on. Stopping a task twice changes nothing.
+    Tags are gone from now on. Stopping a task twice changes nothing. To scale in, ministack names the newest task;
+    where that is protected, another is stopped, or none: the scheduler tries again.
     """
     cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
     if cluster is None:
@@ -193,6 +197,10 @@ def _stop_task(data: dict[str, Any], client: ProcessClient, network: Network) ->
     task = ecs._resolve_task(data.get("task", ""), cluster)
     if not task:
         return responses.error_response_json("InvalidParameterException", "The referenced task was not found.", 400)
+    if data.get("reason") == SCALING_IN and protection.is_protected(task):
+        task = protection.other_to_stop(task)
+        if task is None:
+            return responses.json_response({})
     arn = task["taskArn"]
     with concurrency.resource_lock("ecs-task", arn):
         first = task["lastStatus"] != "STOPPED" and task["desiredStatus"] != "STOPPED"
@@ -217,7 +225,7 @@ def _stop_task(data: dict[str, Any], client: ProcessClient, network: Network) ->
 
 
 def _stop_code(reason: str) -> str:
-    ours = ("Service scaling down", "Service deleted", "Deployment completed", "Task definition updated")
+    ours = (SCALING_IN, "Service deleted", "Deployment completed", "Task definition updated")
     return "ServiceSchedulerInitiated" if reason in (*ours, "Deployment capacity limit") else "UserInitiated"
 
 

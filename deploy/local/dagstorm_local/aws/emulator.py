@@ -22,6 +22,7 @@ from dagstorm_local.contract import ACCOUNT, REGION
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Callable[[], Awaitable[dict[str, Any]]], Send], Awaitable[None]]
+Agent = Callable[[str, dict[str, Any] | None], tuple[int, dict[str, Any]]]
 
 OFF = {"IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0", "PERSIST_STATE": "0", "BIND_HOST": "127.0.0.1"}
 NO_DOCKER = "unix:///nonexistent/docker.sock"
@@ -43,7 +44,7 @@ def serve(config: dict[str, Any]) -> None:
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app  # noqa: PLC0415
 
-    from dagstorm_local.aws import cloudwatch, ec2, ecs  # noqa: PLC0415
+    from dagstorm_local.aws import cloudwatch, ec2, ecs, protection  # noqa: PLC0415
     from dagstorm_local.aws.network import Network  # noqa: PLC0415
     from dagstorm_local.aws.processes import ProcessClient  # noqa: PLC0415
     from dagstorm_local.aws.proxy import Upstream  # noqa: PLC0415
@@ -65,7 +66,8 @@ def serve(config: dict[str, Any]) -> None:
     settings.graceful_timeout = 0.5
     settings.loglevel = "WARNING"
     try:
-        asyncio.run(_serve_until_signal(hypercorn_serve, _with_tasks_page(app, network.describe), settings))
+        application = _with_agent(_with_tasks_page(app, network.describe), protection.AGENT, protection.agent)
+        asyncio.run(_serve_until_signal(hypercorn_serve, application, settings))
     finally:
         client.kill_all()
     os._exit(0)  # ministack's own threads are not all daemons
@@ -82,14 +84,39 @@ async def _serve_until_signal(hypercorn_serve: Any, application: Application, se
 def _with_tasks_page(application: Application, describe: Callable[[], list[dict[str, Any]]]) -> Application:
     async def wrapped(scope: Scope, receive: Any, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == "/_stack/tasks":
-            body = json.dumps(describe()).encode()
-            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await _answer(send, 200, describe())
             return
         await application(scope, receive, send)
 
     return wrapped
+
+
+def _with_agent(application: Application, prefix: str, agent: Agent) -> Application:
+    """Serve the ECS agent's endpoint too: tasks ask it for protection from scale-in."""
+
+    async def wrapped(scope: Scope, receive: Any, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(prefix):
+            request = json.loads(await _body(receive)) if scope["method"] == "PUT" else None
+            await _answer(send, *agent(scope["path"], request))
+            return
+        await application(scope, receive, send)
+
+    return wrapped
+
+
+async def _body(receive: Any) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    return body
+
+
+async def _answer(send: Send, status: int, content: object) -> None:
+    body = json.dumps(content).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from dagstorm_local import contract
 from dagstorm_local.aws.ec2 import ensure_associations
 from dagstorm_local.aws.policy import End, acl_allows, group_allows
 from dagstorm_local.aws.private import ec2, responses
+from dagstorm_local.aws.protection import AGENT
 from dagstorm_local.aws.proxy import Proxy, Upstream
 from dagstorm_local.aws.topology import PEERS, TASKS_CIDR, Peer
 
@@ -31,6 +32,7 @@ DESTINATIONS_VARIABLE = "STACK_DESTINATIONS"  # comma-separated, in the task def
 SCHEMES = {"sqs": "http://", "aws": "http://", "dagster": "http://", "postgres": ""}
 DROPPED_VARIABLES = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
 METADATA_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
+AGENT_VARIABLE = "ECS_AGENT_URI"
 
 
 @dataclass
@@ -95,6 +97,7 @@ class Network:
         result |= {"AWS_REGION": self._scope[1], "AWS_DEFAULT_REGION": self._scope[1]}
         if METADATA_VARIABLE in result:
             result[METADATA_VARIABLE] = f"{self._gateway}/v4/{result[METADATA_VARIABLE].rsplit('/', 1)[-1]}"
+        result[AGENT_VARIABLE] = f"{self._gateway}{AGENT}{arn.rsplit('/', 1)[-1]}"
         named = result.get(DESTINATIONS_VARIABLE)
         wanted = list(self._upstreams) if named is None else [one for one in named.split(",") if one]
         for destination, port in self._open(arn, wanted).items():

@@ -7,6 +7,7 @@ import os
 import random
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dagstorm_local.contract import REGION, Settings
 from dagstorm_local.system.settings import from_environment
 
+PROTECTED_MIN = 60  # far longer than any step takes
 AWS_ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError)
 
 
@@ -50,6 +52,19 @@ def identity() -> Identity:
         except (OSError, ValueError, KeyError):
             pass
     return Identity(None, f"local-{os.getpid()}")
+
+
+def protect(on: bool) -> None:
+    """Ask the ECS agent to keep scale-in away from this task, or not any more. Never raises: without it, steps that
+    are stopped half done are executed again."""
+    base = os.environ.get("ECS_AGENT_URI")
+    if base:
+        wanted = {"ProtectionEnabled": True, "ExpiresInMinutes": PROTECTED_MIN} if on else {"ProtectionEnabled": False}
+        headers = {"Content-Type": "application/json"}
+        address = f"{base}/task-protection/v1/state"
+        with suppress(OSError, ValueError):
+            request = urllib.request.Request(address, json.dumps(wanted).encode(), headers, method="PUT")
+            urllib.request.urlopen(request, timeout=2).close()
 
 
 def postgres_url() -> str:

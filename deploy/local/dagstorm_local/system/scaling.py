@@ -46,7 +46,7 @@ def decide(policy: Policy, load: Load, idle_s: float) -> Decision:
     """What to do after this look; `idle_s` is the time since the last change.
 
     Up at once to what the queue asks for; down by a quarter at a time. The cooldown holds for both. Never below the
-    messages in flight: ECS stops any worker it likes, and one that holds a message would give it up half done.
+    messages in flight: those are held by workers, which ECS is asked to protect.
     """
     within = min(policy.most, max(policy.least, load.desired))
     if within != load.desired:

@@ -2,6 +2,7 @@
 
 A message is acknowledged only when its step has ended and that was recorded. Whatever else happens (kill -9, a lost
 claim, Dagster failing) leaves the message on the queue, where its visibility time-out or we ourselves give it back.
+While it holds a message it is protected from scale-in: ECS stops idle workers first.
 With claims on, a step that was completed is never executed again, and of two workers with the same message one waits.
 """
 
@@ -60,11 +61,14 @@ class Worker:
         """Execute, or not, and settle the message accordingly. Never raises but for its own cancellation."""
         labels = delivery.labels
         job = Job(delivery, arguments, labels["run_id"], labels["step"], int(labels["attempt"]))
+        await asyncio.to_thread(runtime.protect, True)
         try:
             await self._settle(job)
         except psycopg2.Error as error:
             delivery.log.warning("PostgreSQL failed, giving the step back", error=str(error).strip())
             await delivery.give_back(PAUSE_AFTER_CRASH_S)
+        finally:
+            await asyncio.to_thread(runtime.protect, False)
 
     async def _settle(self, job: Job) -> None:
         if not self._settings.idempotency:

@@ -1,0 +1,79 @@
+"""Protection of tasks from scale-in: the ECS API's two actions, and the ECS agent's endpoint for a task itself.
+
+A protected task is passed over when its service has too many. StopTask does not ask, as with AWS; nor do deployments,
+which with AWS wait for the protected.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from dagstorm_local.aws.private import ecs, responses
+
+AGENT = "/_stack/agent/"  # + task id: what ECS_AGENT_URI points at
+STATE = "/task-protection/v1/state"
+MINUTES = 120  # where the request does not say
+
+
+def install() -> None:
+    """Answer the two actions of the API. Call once, before the first request."""
+    ecs._ACTION_MAP["UpdateTaskProtection"] = _update
+    ecs._ACTION_MAP["GetTaskProtection"] = _get
+
+
+def is_protected(task: dict[str, Any]) -> bool:
+    return float(task.get("_protected_until", 0)) > time.time()
+
+
+def other_to_stop(task: dict[str, Any]) -> dict[str, Any] | None:
+    """The newest task of the same service that runs and is not protected."""
+    siblings = [
+        other
+        for _, other in ecs._tasks.items()
+        if (other.get("group"), other.get("clusterArn")) == (task.get("group"), task.get("clusterArn"))
+        and other.get("desiredStatus") == "RUNNING"
+        and not is_protected(other)
+    ]
+    return max(siblings, key=lambda other: str(other.get("createdAt", "")), default=None)
+
+
+def agent(path: str, request: dict[str, Any] | None) -> tuple[int, dict[str, Any]]:
+    """The agent's answer to a GET, or to a PUT of `request`."""
+    task_id, _, rest = path.removeprefix(AGENT).partition("/")
+    found = [task for (_, _, arn), task in ecs._tasks.all_items() if arn.rsplit("/", 1)[-1] == task_id]
+    if f"/{rest}" != STATE or not found:
+        return 404, {"error": {"Code": "ResourceNotFoundException", "Message": "not found"}}
+    if request is not None:
+        _protect(found[0], bool(request["ProtectionEnabled"]), request.get("ExpiresInMinutes"))
+    state = _state(found[0])
+    return 200, {"protection": {name[0].upper() + name[1:]: value for name, value in state.items()}}
+
+
+def _protect(task: dict[str, Any], enabled: bool, minutes: float | None) -> None:
+    task["_protected_until"] = time.time() + 60 * float(minutes or MINUTES) if enabled else 0
+
+
+def _state(task: dict[str, Any]) -> dict[str, Any]:
+    state: dict[str, Any] = {"taskArn": task["taskArn"], "protectionEnabled": is_protected(task)}
+    return state | ({"expirationDate": task["_protected_until"]} if is_protected(task) else {})
+
+
+def _update(data: dict[str, Any]) -> Any:
+    tasks, failures = _named(data)
+    for task in tasks:
+        _protect(task, bool(data["protectionEnabled"]), data.get("expiresInMinutes"))
+    return responses.json_response({"protectedTasks": [_state(task) for task in tasks], "failures": failures})
+
+
+def _get(data: dict[str, Any]) -> Any:
+    tasks, failures = _named(data)
+    return responses.json_response({"protectedTasks": [_state(task) for task in tasks], "failures": failures})
+
+
+def _named(data: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """The service's tasks that the request names, and a failure for each other one."""
+    cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
+    found = {name: ecs._resolve_task(name, cluster) if cluster else None for name in data.get("tasks", [])}
+    failures = [{"arn": name, "reason": "MISSING"} for name, task in found.items() if not task]
+    return [task for task in found.values() if task], failures
