@@ -31,7 +31,7 @@ STUBBORN = [
 ]
 
 
-def eventually(look: Callable[[], T], within_s: float = 10.0) -> T:
+def eventually(look: Callable[[], T], within_s: float = 20.0) -> T:
     """What `look` returns once it is true. Raises AssertionError with its last value after `within_s`."""
     deadline = time.monotonic() + within_s
     while not (seen := look()):

@@ -80,7 +80,7 @@ def test_a_crashed_part_is_seen_and_can_be_started_again(stack: Stack) -> None:
     with psycopg2.connect(host=stack.file["postgres"]["socket"], user="postgres", dbname="postgres") as database:
         database.cursor().execute("CREATE TABLE kept (x int)")
     os.kill(stack.file["parts"]["postgres"]["pid"], signal.SIGKILL)
-    eventually(lambda: stack.file["parts"]["postgres"]["state"] == "failed", 1.5)
+    eventually(lambda: stack.file["parts"]["postgres"]["state"] == "failed", 5)
     code, found = stack.status()
     assert (code, found["healthy"]) == (1, False)
     assert stack.part("postgres")["ended"] == "killed by signal 9"
