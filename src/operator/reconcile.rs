@@ -33,7 +33,8 @@ pub struct Reconciler<W, S, C> {
     records: Vec<Record>,
     plan: Option<Plan>,
     observation: Observation,
-    calls: FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>,
+    calls: FuturesUnordered<Pin<Box<dyn Future<Output = (Tenure, Answer)> + Send>>>,
+    tenure: Tenure,
     looking: BTreeSet<Query>,
     counting: bool,
     census_after: Timestamp,
@@ -45,6 +46,10 @@ pub struct Reconciler<W, S, C> {
     publish_after: Timestamp,
     wake_at: Option<Timestamp>,
 }
+
+/// Counts the generations and targets of this process. An answer to a call of an earlier one is dropped: it speaks of
+/// other runs, and what it would have told is found by a look.
+type Tenure = u64;
 
 enum Answer {
     Acted(Purpose, Outcome),
@@ -71,6 +76,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             plan: None,
             observation: Observation::default(),
             calls: FuturesUnordered::new(),
+            tenure: 0,
             looking: BTreeSet::new(),
             counting: false,
             census_after: now,
@@ -145,8 +151,8 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             }
             let generation = GenerationId { digest, repeat: repeats + 1 };
             let (scenario, target) = (Box::new(wanted.scenario.clone()), Box::new(wanted.target.clone()));
-            self.observation = Observation::default();
             self.append(vec![Event::Accepted { generation, scenario, target }]).await?;
+            self.begin_tenure();
             self.compile();
             return Ok(());
         };
@@ -156,8 +162,9 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             Some(wanted) if wanted.scenario.digest() != living.id.digest => Some("the manifest was edited"),
             Some(wanted) if wanted.target != living.target && living.is_untouched() => {
                 let target = Box::new(wanted.target.clone());
-                self.observation = Observation::default();
-                return self.append(vec![Event::Retargeted { target }]).await;
+                self.append(vec![Event::Retargeted { target }]).await?;
+                self.begin_tenure();
+                return Ok(());
             }
             Some(_) => None,
         };
@@ -167,6 +174,19 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Forgets what was seen and asked of another generation or target.
+    fn begin_tenure(&mut self) {
+        self.tenure += 1;
+        self.observation = Observation::default();
+        self.looking.clear();
+        self.counting = false;
+    }
+
+    fn call(&self, answer: impl Future<Output = Answer> + Send + 'static) {
+        let tenure = self.tenure;
+        self.calls.push(async move { (tenure, answer.await) }.boxed());
     }
 
     /// Nothing was concluded since this process began: `run` repeats a scenario once, not for ever.
@@ -193,9 +213,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             }
             for act in acts {
                 let (shared, target) = (Arc::clone(&self.shared), self.target());
-                self.calls.push(
-                    async move { Answer::Acted(act.purpose, shared.world.act(&target, &act.effect).await) }.boxed(),
-                );
+                self.call(async move { Answer::Acted(act.purpose, shared.world.act(&target, &act.effect).await) });
             }
             for query in looks {
                 self.look(query);
@@ -220,13 +238,10 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             return;
         }
         let (shared, target) = (Arc::clone(&self.shared), self.target());
-        self.calls.push(
-            async move {
-                let observation = shared.world.look(&target, &query).await;
-                Answer::Looked(query, observation)
-            }
-            .boxed(),
-        );
+        self.call(async move {
+            let observation = shared.world.look(&target, &query).await;
+            Answer::Looked(query, observation)
+        });
     }
 
     fn count(&mut self) {
@@ -242,7 +257,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         self.counting = true;
         let query = CensusQuery { scenario: plan.scenario.clone(), generation: plan.generation.clone() };
         let (shared, target) = (Arc::clone(&self.shared), self.target());
-        self.calls.push(async move { Answer::Counted(shared.world.census(&target, &query).await) }.boxed());
+        self.call(async move { Answer::Counted(shared.world.census(&target, &query).await) });
     }
 
     /// Waits until there is something to do, then takes in every answer that is there.
@@ -268,11 +283,12 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         self.take(first).await
     }
 
-    async fn take(&mut self, first: Option<Answer>) -> io::Result<()> {
+    async fn take(&mut self, first: Option<(Tenure, Answer)>) -> io::Result<()> {
         let mut events = vec![];
         let mut next = first;
-        while let Some(answer) = next {
+        while let Some((tenure, answer)) = next {
             match answer {
+                _ if tenure != self.tenure => {}
                 Answer::Acted(purpose, outcome) => {
                     let current = self.state.current.as_ref().expect("an act is of a generation");
                     events.extend(decide::outcome(current, &purpose, outcome));
@@ -336,7 +352,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         self.measured.extend(ended.iter().map(|run| run.run_id.clone()));
         if let Some(datum) = datum {
             let (shared, target) = (Arc::clone(&self.shared), self.target());
-            self.calls.push(async move { Answer::Emitted(shared.world.emit(&target, &[datum]).await) }.boxed());
+            self.call(async move { Answer::Emitted(shared.world.emit(&target, &[datum]).await) });
         }
     }
 
