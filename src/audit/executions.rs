@@ -1,6 +1,6 @@
 //! The step level: raw events of Dagster's log. Started twice is not completed twice.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Attempt, Audit, Finding, FindingKind, Level};
 use crate::{
@@ -8,17 +8,68 @@ use crate::{
     model::{Census, FaultId, RunRecord, RunStatus, StepEvent, StepEventKind, TaskArn, Timestamp},
 };
 
-pub fn judge(generation: &Generation, census: &Census, audit: &mut Audit) {
+/// Until when an attempt may still complete that neither ended nor lost its worker to a fault of ours.
+///
+/// `None`: there is no such attempt. Otherwise its start, the longest attempt that was seen to complete, and the quiet
+/// period: a worker that died by itself is taken for dead after that.
+pub fn settles_at(generation: &Generation, census: &Census) -> Option<Timestamp> {
+    let mut longest = Duration::ZERO;
+    let mut last_open: Option<Timestamp> = None;
     for record in &census.runs {
-        let mut steps: BTreeMap<&str, Vec<&StepEvent>> = BTreeMap::new();
-        for event in &record.events {
-            steps.entry(&event.step).or_default().push(event);
+        for events in by_step(record).values() {
+            let attempts = attempts(events);
+            let mut open: Vec<&Attempt> = vec![];
+            for attempt in &attempts {
+                if attempt.what == STARTED {
+                    open.push(attempt);
+                } else if let Some(first) = (!open.is_empty()).then(|| open.remove(0)) {
+                    // Which attempt ended is not recorded: the oldest is, so that the youngest stays open.
+                    longest = longest.max(attempt.at.since(first.at));
+                }
+            }
+            let lives = |attempt: &&&Attempt| {
+                let stopped = |fault: &FaultState| {
+                    fault.last_attempt_at >= attempt.at
+                        && attempt
+                            .task
+                            .as_ref()
+                            .is_some_and(|task| fault.targets.iter().any(|target| target.arn == *task))
+                };
+                !generation.faults.values().any(stopped)
+            };
+            // One that was stopped explains one that is open, whichever of them it is.
+            let started = attempts.iter().filter(|attempt| attempt.what == STARTED).collect::<Vec<_>>();
+            let explained = started.iter().filter(|attempt| !lives(attempt)).count();
+            if open.len() > explained {
+                last_open = last_open.max(open.last().map(|attempt| attempt.at));
+            }
         }
+    }
+    let quiet = generation.scenario.spec.expect.quiet.duration();
+    last_open.map(|at| at.plus(longest).plus(quiet))
+}
+
+fn by_step(record: &RunRecord) -> BTreeMap<&str, Vec<&StepEvent>> {
+    let mut steps: BTreeMap<&str, Vec<&StepEvent>> = BTreeMap::new();
+    for event in &record.events {
+        steps.entry(&event.step).or_default().push(event);
+    }
+    for events in steps.values_mut() {
+        events.sort_by_key(|event| event.at);
+    }
+    steps
+}
+
+pub fn judge(generation: &Generation, census: &Census, audit: &mut Audit) {
+    if let Some(at) = settles_at(generation, census).filter(|at| *at > census.taken_at) {
+        audit.gap("TooEarly", format!("a step that was started and did not end could still complete until {at}"));
+    }
+    for record in &census.runs {
+        let steps = by_step(record);
         if steps.is_empty() && record.run.status == RunStatus::Success {
             audit.gap("NoEvents", format!("run {} succeeded without a single step event", record.run.run_id));
         }
-        for (step, mut events) in steps {
-            events.sort_by_key(|event| event.at);
+        for (step, events) in steps {
             judge_step(generation, record, step, &events, audit);
         }
     }
@@ -65,7 +116,7 @@ fn step_finding(
     let killed = overlapping.iter().find_map(|(id, fault)| Some((id, fault, killed_task(fault, &attempts)?)));
     let overlapping_faults = match killed {
         Some((id, fault, task)) => {
-            message.push_str(&format!(": {id} stopped its first worker {} at {}", task.id(), fault.intended_at));
+            message.push_str(&format!(": {id} stopped its worker {} at {}", task.id(), fault.intended_at));
             vec![id.to_string()]
         }
         None => overlapping.iter().map(|(id, _)| id.to_string()).collect(),

@@ -6,6 +6,7 @@ mod submissions;
 #[cfg(test)]
 mod tests;
 
+pub use executions::settles_at;
 use serde::Serialize;
 
 use crate::{

@@ -102,6 +102,10 @@ fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {
     if counts.acknowledged == 0 {
         audit.gap("NothingAcknowledged", "no launch was acknowledged: there is nothing to prove".to_owned());
     }
+    if counts.acknowledged > 0 && counts.adopted == counts.acknowledged {
+        let text = "every run was launched before this data folder knew of it: nothing was launched now";
+        audit.gap("AllAdopted", text.to_owned());
+    }
     if missing > 0 {
         audit.gap("NotSent", format!("{missing} of {} planned arrivals were never sent", counts.planned));
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Runs that are not finished are waited for until none of them has changed for this long (or `limits.maxDuration`).
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
+pub const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
     let Some(started_at) = state.started_at else {

@@ -9,6 +9,8 @@ mod tests;
 
 use std::time::Duration;
 
+pub use conclude::PATIENCE;
+
 use crate::{
     journal::{Event, FaultStage, Found, Generation},
     model::{Effect, FaultId, Observation, Outcome, Query, Receipt, Timestamp},

@@ -33,7 +33,7 @@ pub struct Reconciler<W, S, C> {
     records: Vec<Record>,
     plan: Option<Plan>,
     observation: Observation,
-    calls: FuturesUnordered<Pin<Box<dyn Future<Output = (Tenure, Answer)> + Send>>>,
+    calls: FuturesUnordered<Call>,
     tenure: Tenure,
     looking: BTreeSet<Query>,
     counting: bool,
@@ -50,6 +50,9 @@ pub struct Reconciler<W, S, C> {
 /// Counts the generations and targets of this process. An answer to a call of an earlier one is dropped: it speaks of
 /// other runs, and what it would have told is found by a look.
 type Tenure = u64;
+
+/// A call in flight: it outlives the pass that made it.
+type Call = Pin<Box<dyn Future<Output = (Tenure, Answer)> + Send>>;
 
 enum Answer {
     Acted(Purpose, Outcome),
@@ -245,12 +248,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     }
 
     fn count(&mut self) {
-        if self.counting {
-            return;
-        }
-        let now = self.shared.clock.now();
-        if now < self.census_after {
-            self.wake_at = Some(self.census_after);
+        if self.counting || self.shared.clock.now() < self.census_after {
             return;
         }
         let Some(plan) = &self.plan else { return };
@@ -300,7 +298,9 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
                 }
                 Answer::Counted(Seen::Fresh(census)) => {
                     self.counting = false;
-                    events.extend(self.conclude(&census)?);
+                    if !self.is_too_early(&census) {
+                        events.extend(self.conclude(&census)?);
+                    }
                 }
                 Answer::Counted(Seen::Unavailable(why)) => {
                     self.counting = false;
@@ -315,6 +315,19 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             next = self.calls.next().now_or_never().flatten();
         }
         if events.is_empty() { Ok(()) } else { self.append(events).await }
+    }
+
+    /// Whether an attempt may still complete, and there is patience left to wait for it.
+    fn is_too_early(&mut self, census: &Census) -> bool {
+        let Some(current) = self.state.living() else { return false };
+        let Some(settles_at) = audit::settles_at(current, census) else { return false };
+        let until = current.audit_began_at.unwrap_or(census.taken_at).plus(decide::PATIENCE);
+        let limit = self.plan.as_ref().and_then(|plan| Some(current.started_at?.plus(plan.max_duration?)));
+        let too_early = census.taken_at < settles_at.min(limit.map_or(until, |limit| limit.min(until)));
+        if too_early {
+            self.census_after = settles_at;
+        }
+        too_early
     }
 
     /// Judges the records; the report is complete before the conclusion is written.

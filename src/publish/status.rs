@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::latency::Quantiles;
 use crate::{
-    journal::{Dependency, FaultStage, FaultState, Generation, State, SubmissionStage},
+    journal::{Dependency, FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
     model::{
         Condition, ConditionStatus, ConditionType, Counts, GenerationId, Phase, ScenarioName, TaskView, Timestamp,
         Verdict, Why, WhyKind,
@@ -241,10 +241,20 @@ fn load(plan: &Plan, generation: &Generation) -> Load {
     let stages = || generation.submissions.values().map(|submission| &submission.stage);
     let count = |is: fn(&SubmissionStage) -> bool| stages().filter(|stage| is(stage)).count() as u32;
     let started_at = generation.started_at.unwrap_or(generation.accepted_at);
+    let sent = |submission: &Submission| match submission.stage {
+        // The attempt that was acknowledged is the last one; of others the first may have arrived.
+        SubmissionStage::Acknowledged { found: Found::Acknowledged, .. } => submission.last_attempt_at,
+        SubmissionStage::Acknowledged { found: Found::LookedUp | Found::Adopted, .. }
+        | SubmissionStage::Intended
+        | SubmissionStage::InDoubt(_)
+        | SubmissionStage::Deferred { .. }
+        | SubmissionStage::Rejected(_)
+        | SubmissionStage::Absent(_) => submission.first_attempt_at,
+    };
     let lateness = || {
-        generation.submissions.iter().filter(|(_, submission)| submission.attempts > 0).map(|(index, submission)| {
-            submission.first_attempt_at.since(started_at.plus(plan.arrivals[*index as usize].offset))
-        })
+        let attempted = generation.submissions.iter().filter(|(_, submission)| submission.attempts > 0);
+        attempted
+            .map(|(index, submission)| sent(submission).since(started_at.plus(plan.arrivals[*index as usize].offset)))
     };
     Load {
         planned: plan.arrivals.len() as u32,
