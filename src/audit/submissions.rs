@@ -63,6 +63,12 @@ fn judge_acknowledged(key: &Key, run_id: &str, found: &[&RunRecord], audit: &mut
         audit.counts.duplicated += 1;
         audit.findings.push(finding(FindingKind::Duplicated, Some(key.clone()), found, message));
     }
+    if !found.is_empty() && found.iter().all(|record| record.run.run_id != run_id) {
+        let there = ids(found).join(", ");
+        let message =
+            format!("{key} was acknowledged as run {run_id}, and Dagster has another run of it only: {there}");
+        audit.findings.push(finding(FindingKind::Unexpected, Some(key.clone()), found, message));
+    }
     if found.is_empty() {
         let message = format!("{key} was acknowledged as run {run_id}, and Dagster has no such run");
         audit.counts.lost += 1;

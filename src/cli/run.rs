@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{Exit, logging, progress, shutdown};
 use crate::{
-    model::{Phase, Span, Verdict},
+    model::{Phase, Span, Timestamp, Verdict},
     operator::{Catalog, Options, ScannedFile, Source, serve},
     publish::{Folder, Status},
     world::{Clock, LiveWorld, SystemClock},
@@ -44,6 +44,7 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     std::fs::create_dir_all(&arguments.data)
         .and_then(|()| logging::to_file(&arguments.data.join("run.log")))
         .with_context(|| format!("the data folder {} cannot be used", arguments.data.display()))?;
+    let began = SystemClock.now();
     let (stop, stopped) = watch::channel(false);
     forward(shutdown()?, stop.clone());
     let options = Options { source: Source::Files(files), data: arguments.data };
@@ -55,7 +56,7 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     .await?;
     let (display, folder) = started.context("the operator did not start")?;
     display.finish().await;
-    summarize(&folder, &statuses)
+    summarize(&folder, &statuses, began)
 }
 
 /// Reads the files and checks them all before anything is sent. The inner error holds what is wrong with them.
@@ -69,7 +70,7 @@ fn read(paths: &[PathBuf]) -> anyhow::Result<Result<Vec<ScannedFile>, Vec<String
         }
     }
     let mut catalog = Catalog::default();
-    catalog.update(files.clone(), SystemClock.now());
+    catalog.update(files.clone(), true, SystemClock.now());
     let mut errors: Vec<String> = catalog.report().into_iter().flat_map(|file| file.errors).collect();
     if errors.is_empty() {
         let rejections = catalog.desired();
@@ -93,33 +94,42 @@ fn forward(mut from: watch::Receiver<bool>, to: watch::Sender<bool>) {
     });
 }
 
-/// Stops everything when a scenario still waits after the time-out.
+/// Stops everything when no scenario has got anywhere within the time-out.
 fn give_up(folder: Folder, timeout: Duration, stop: watch::Sender<bool>) {
     tokio::spawn(async move {
         tokio::time::sleep(timeout).await;
-        let waiting = |status: &Status| status.status.phase == Phase::Waiting;
-        if folder.latest().values().any(waiting) {
-            stop.send_replace(true);
+        loop {
+            let latest = folder.latest();
+            let phases = || latest.values().map(|status| status.status.phase);
+            let goes_on = phases().any(|phase| !phase.is_final() && phase != Phase::Waiting);
+            if phases().any(|phase| phase == Phase::Waiting) && !goes_on {
+                stop.send_replace(true);
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     });
 }
 
-fn summarize(folder: &Folder, statuses: &[Status]) -> anyhow::Result<Exit> {
+fn summarize(folder: &Folder, statuses: &[Status], began: Timestamp) -> anyhow::Result<Exit> {
     let mut out = anstream::stdout();
     let mut worst = Exit::Passed;
     for status in statuses {
         let (name, body) = (&status.metadata.name, &status.status);
-        let (exit, message) = match &body.audit {
+        // A verdict of an earlier run is none of this one.
+        let is_own = body.history.first().is_some_and(|last| last.concluded_at >= began) && !status.is_stalled();
+        let audit = body.audit.as_ref().filter(|_| is_own);
+        let (exit, message) = match audit {
             Some(audit) => (exit(audit.verdict), audit.message.clone()),
             None => unfinished(status),
         };
         let _ = writeln!(out, "\n{name}: {} — {message}", body.phase);
-        if let Some(audit) = &body.audit {
+        if let Some(audit) = audit {
             for line in audit.findings.iter().chain(&audit.gaps).chain(&audit.recoveries) {
                 let _ = writeln!(out, "  - {line}");
             }
         }
-        if let (Some(_), Some(generation)) = (&body.audit, &body.observed_generation)
+        if let (Some(_), Some(generation)) = (audit.and_then(|audit| audit.counts.as_ref()), &body.observed_generation)
             && let Some(report) = folder.report_folder(name, generation)
         {
             let _ = writeln!(out, "  report: {}", report.join("report.md").display());

@@ -27,6 +27,8 @@ struct LineIn<'a> {
 pub enum LogError {
     #[error("line {line} is damaged: {reason}")]
     Damaged { line: usize, reason: String },
+    #[error("line {line} is whole, yet this version cannot read it ({reason}): upgrade dagstorm")]
+    Foreign { line: usize, reason: String },
     #[error(
         "line {line} was written by a newer version (format {version}, this one reads {VERSION}): upgrade dagstorm"
     )]
@@ -76,7 +78,8 @@ fn decode_line(line: usize, bytes: &[u8]) -> Result<Record, LogError> {
     if crc != parsed.crc {
         return Err(damaged(format!("its checksum is {crc}, not {}", parsed.crc)));
     }
-    serde_json::from_str(parsed.record.get()).map_err(|error| damaged(error.to_string()))
+    // It was durable, so it counts: it must never be cut off as a torn tail.
+    serde_json::from_str(parsed.record.get()).map_err(|error| LogError::Foreign { line, reason: error.to_string() })
 }
 
 #[cfg(test)]
@@ -123,6 +126,13 @@ mod tests {
         let middle = journal(1).len() + 40;
         bytes[middle] ^= 1;
         assert!(matches!(decode(&bytes), Err(LogError::Damaged { line: 2, .. })));
+    }
+
+    #[test]
+    fn a_whole_record_that_cannot_be_read_is_no_torn_tail() {
+        let json = r#"{"seq":0,"at":"2026-01-01T00:00:00Z","epoch":1,"event":{"invented":{}}}"#;
+        let line = format!("{{\"v\":1,\"crc\":\"{:08x}\",\"record\":{json}}}\n", crc32c::crc32c(json.as_bytes()));
+        assert!(matches!(decode(line.as_bytes()), Err(LogError::Foreign { line: 1, .. })));
     }
 
     #[test]

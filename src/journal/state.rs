@@ -27,6 +27,8 @@ pub struct Summary {
     pub generation: GenerationId,
     pub accepted_at: Timestamp,
     pub concluded_at: Timestamp,
+    /// The epoch of the process that concluded it.
+    pub epoch: u64,
     pub conclusion: Conclusion,
 }
 
@@ -159,6 +161,7 @@ impl State {
                     generation: current.id.clone(),
                     accepted_at: current.accepted_at,
                     concluded_at: record.at,
+                    epoch: record.epoch,
                     conclusion: conclusion.clone(),
                 });
             }
@@ -251,6 +254,10 @@ impl Generation {
                     return Err("the target is exchanged after it was acted on".to_owned());
                 }
                 self.target = (**target).clone();
+                // What was said of the old one does not hold for the new one.
+                self.unready.clear();
+                self.adopting = None;
+                self.readiness_changed_at = at;
             }
             Event::Unready { dependency, why } => self.unready(at, dependency, why),
             Event::Readied { dependency } => self.readied(at, dependency),

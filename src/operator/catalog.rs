@@ -27,6 +27,7 @@ pub struct Catalog {
     targets: BTreeMap<ScenarioName, Target>,
     scenarios: BTreeMap<ScenarioName, KnownScenario>,
     again: bool,
+    is_complete: bool,
 }
 
 /// A file and what it says of a scenario.
@@ -66,8 +67,9 @@ impl Catalog {
 
     /// Takes over what a scan found. Returns whether anything changed.
     ///
-    /// An empty scan changes nothing: a folder that is missing or empty prunes nothing.
-    pub fn update(&mut self, scan: Vec<ScannedFile>, now: Timestamp) -> bool {
+    /// `is_complete`: every folder and file could be read. An empty scan changes nothing: a folder that is missing or empty prunes nothing.
+    pub fn update(&mut self, scan: Vec<ScannedFile>, is_complete: bool, now: Timestamp) -> bool {
+        self.is_complete = is_complete;
         let same = scan.len() == self.files.len()
             && scan.iter().all(|file| self.files.get(&file.name).is_some_and(|known| known.content == file.content));
         if scan.is_empty() || same {
@@ -102,6 +104,14 @@ impl Catalog {
     /// The targets in their last good version.
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         self.targets.values()
+    }
+
+    /// Whether everything that is in the folder is known: no folder that could not be listed, no document without a name.
+    ///
+    /// If not, a scenario that is missing here may still be there.
+    pub fn is_complete(&self) -> bool {
+        let named = |document: &spec::Document| document.content.is_ok() || document.name.is_some();
+        self.is_complete && self.files.values().flat_map(|known| &known.documents).all(named)
     }
 
     /// Whether any scan has ever found a file.
@@ -328,22 +338,26 @@ spec:
     fn a_bad_edit_keeps_the_last_good_version_and_the_others_go_on() {
         let mut catalog = Catalog::default();
         let (a, b) = (scenario("a", "1/s"), scenario("b", "1/s"));
-        assert!(catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a), ("b.yaml", &b)]), at(1)));
-        assert!(!catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a), ("b.yaml", &b)]), at(2)), "nothing changed");
+        assert!(catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a), ("b.yaml", &b)]), true, at(1)));
+        assert!(
+            !catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a), ("b.yaml", &b)]), true, at(2)),
+            "nothing changed"
+        );
         for broken in
             [scenario("a", "fast"), scenario("a", "1/s").replace("target", "targett"), "{ not yaml: [".to_owned()]
         {
-            assert!(catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &broken), ("b.yaml", &b)]), at(3)));
+            assert!(catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &broken), ("b.yaml", &b)]), true, at(3)));
             let (wanted, reason, message) = seen(&catalog, "a");
             assert_eq!((wanted, reason), (true, Some("Invalid")), "{broken}");
             assert!(message.starts_with("a.yaml:"), "{message}");
             assert!(!catalog.report()[0].accepted);
+            assert_eq!(catalog.is_complete(), !broken.contains("not yaml"), "a nameless document may be any scenario");
             if broken.contains("not yaml") {
                 continue;
             }
             assert_eq!(seen(&catalog, "b"), (true, None, String::new()));
         }
-        catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &scenario("a", "2/s")), ("b.yaml", &b)]), at(4));
+        catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &scenario("a", "2/s")), ("b.yaml", &b)]), true, at(4));
         assert_eq!(seen(&catalog, "a"), (true, None, String::new()));
     }
 
@@ -351,12 +365,12 @@ spec:
     fn an_empty_folder_prunes_nothing_and_a_deleted_file_prunes_its_own() {
         let mut catalog = Catalog::default();
         let a = scenario("a", "1/s");
-        assert!(!catalog.update(vec![], at(1)));
+        assert!(!catalog.update(vec![], true, at(1)));
         assert!(!catalog.is_read());
-        catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a)]), at(1));
-        assert!(!catalog.update(vec![], at(2)));
+        catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a)]), true, at(1));
+        assert!(!catalog.update(vec![], true, at(2)));
         assert_eq!(catalog.desired().len(), 1);
-        assert!(catalog.update(scan(&[("t.yaml", TARGET)]), at(3)));
+        assert!(catalog.update(scan(&[("t.yaml", TARGET)]), true, at(3)));
         assert_eq!(catalog.desired().len(), 0);
     }
 
@@ -364,7 +378,7 @@ spec:
     fn one_name_in_two_files_is_applied_from_neither() {
         let mut catalog = Catalog::default();
         let (one, two) = (scenario("a", "1/s"), scenario("a", "2/s"));
-        catalog.update(scan(&[("t.yaml", TARGET), ("one.yaml", &one), ("two.yaml", &two)]), at(1));
+        catalog.update(scan(&[("t.yaml", TARGET), ("one.yaml", &one), ("two.yaml", &two)]), true, at(1));
         let (wanted, reason, message) = seen(&catalog, "a");
         assert_eq!((wanted, reason), (false, Some("DuplicateName")));
         assert!(message.contains("one.yaml, two.yaml"), "{message}");
@@ -373,7 +387,7 @@ spec:
     #[test]
     fn a_missing_target_is_named() {
         let mut catalog = Catalog::default();
-        catalog.update(scan(&[("a.yaml", &scenario("a", "1/s"))]), at(1));
+        catalog.update(scan(&[("a.yaml", &scenario("a", "1/s"))]), true, at(1));
         let (wanted, reason, message) = seen(&catalog, "a");
         assert_eq!((wanted, reason), (false, Some("TargetNotFound")));
         assert!(message.contains("`local`"), "{message}");

@@ -1,6 +1,11 @@
 //! All reconcilers of this process.
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::watch;
@@ -17,12 +22,14 @@ pub struct Fleet<W, S, C> {
     shared: Handle<W, S, C>,
     shutdown: watch::Receiver<bool>,
     members: BTreeMap<ScenarioName, watch::Sender<Desired>>,
+    /// What the last reading of the manifests did not name.
+    gone: BTreeSet<ScenarioName>,
     running: FuturesUnordered<Pin<Box<dyn Future<Output = ScenarioName> + Send>>>,
 }
 
 impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
     pub fn new(shared: Handle<W, S, C>, shutdown: watch::Receiver<bool>) -> Self {
-        Self { shared, shutdown, members: BTreeMap::new(), running: FuturesUnordered::new() }
+        Self { shared, shutdown, members: BTreeMap::new(), gone: BTreeSet::new(), running: FuturesUnordered::new() }
     }
 
     /// Takes up every scenario that has a journal, before any manifest is read: what is open is healed in any case.
@@ -36,12 +43,17 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
         Ok(())
     }
 
-    /// Tells every reconciler what is desired of it; a scenario that no manifest names is deleted.
-    pub fn want(&mut self, desired: &BTreeMap<ScenarioName, Desired>) {
-        let gone: Vec<ScenarioName> = self.members.keys().filter(|name| !desired.contains_key(name)).cloned().collect();
-        for name in gone {
+    /// Tells every reconciler what is desired of it.
+    ///
+    /// A scenario that no manifest names is deleted, if all manifests could be read, and twice in a row: an editor that
+    /// renames a file away and writes it anew must not stop anything.
+    pub fn want(&mut self, desired: &BTreeMap<ScenarioName, Desired>, is_complete: bool) {
+        let gone: BTreeSet<ScenarioName> =
+            self.members.keys().filter(|name| is_complete && !desired.contains_key(name)).cloned().collect();
+        for name in gone.intersection(&self.gone).cloned().collect::<Vec<_>>() {
             self.tell(&name, Desired::Deleted);
         }
+        self.gone = gone;
         for (name, desired) in desired {
             self.tell(name, desired.clone());
         }

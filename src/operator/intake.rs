@@ -20,6 +20,24 @@ const LARGEST: u64 = (1 << 20) + 1;
 /// How deep folders are searched.
 const DEEPEST: usize = 8;
 
+/// What a reading of the folder found.
+#[derive(Debug)]
+pub struct Scan {
+    pub files: Vec<ScannedFile>,
+    /// Whether all of it could be listed: what is missing is not there then.
+    pub is_complete: bool,
+}
+
+impl Scan {
+    /// Something could not be looked into. What vanished in between is simply gone.
+    fn missed(&mut self, path: &Path, error: &io::Error) {
+        if error.kind() != io::ErrorKind::NotFound {
+            tracing::warn!(path = %path.display(), %error, "cannot be read: nothing is deleted while that lasts");
+            self.is_complete = false;
+        }
+    }
+}
+
 /// Watches a folder for manifests: `*.yaml`, `*.yml`, `*.json`; hidden files and folders are passed over.
 #[derive(Debug)]
 pub struct Intake {
@@ -51,13 +69,13 @@ impl Intake {
     }
 
     /// Reads every manifest of the folder, sorted by name. A folder that is missing is empty.
-    pub async fn scan(&self) -> Vec<ScannedFile> {
+    pub async fn scan(&self) -> Scan {
         let root = self.root.clone();
         let scanned = tokio::task::spawn_blocking(move || {
-            let mut files = vec![];
-            collect(&root, &root, 0, &mut files);
-            files.sort_by(|a: &ScannedFile, b| a.name.cmp(&b.name));
-            files
+            let mut scan = Scan { files: vec![], is_complete: true };
+            collect(&root, &root, 0, &mut scan);
+            scan.files.sort_by(|a, b| a.name.cmp(&b.name));
+            scan
         });
         scanned.await.expect("a scan does not panic and is not cancelled")
     }
@@ -78,25 +96,40 @@ impl Intake {
     }
 }
 
-fn collect(root: &Path, folder: &Path, depth: usize, files: &mut Vec<ScannedFile>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+fn collect(root: &Path, folder: &Path, depth: usize, scan: &mut Scan) {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return scan.missed(folder, &error),
+    };
+    for entry in entries {
+        let path = match entry {
+            Ok(entry) => entry.path(),
+            Err(error) => {
+                scan.missed(folder, &error);
+                continue;
+            }
+        };
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
         if name.starts_with('.') {
             continue;
         }
         // Follows links: Kubernetes and git-sync put files behind them.
-        let Ok(metadata) = fs::metadata(&path) else { continue };
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                scan.missed(&path, &error);
+                continue;
+            }
+        };
         if metadata.is_dir() && depth < DEEPEST {
-            collect(root, &path, depth + 1, files);
+            collect(root, &path, depth + 1, scan);
         } else if metadata.is_file() && [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending)) {
             let relative = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
             match read(&path, metadata.len()) {
-                Ok(content) => files.push(ScannedFile { name: relative, content: Ok(content) }),
+                Ok(content) => scan.files.push(ScannedFile { name: relative, content: Ok(content) }),
                 // It went between the listing and the reading.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => files.push(ScannedFile { name: relative, content: Err(error.to_string()) }),
+                Err(error) => scan.files.push(ScannedFile { name: relative, content: Err(error.to_string()) }),
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::publish::write_atomically;
 pub struct Lease {
     _lock: File,
     pub epoch: u64,
+    path: PathBuf,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +51,21 @@ impl Lease {
         };
         let epoch: u64 = last + 1;
         write_atomically(&path, format!("{epoch}\n").as_bytes()).map_err(failed)?;
-        Ok(Self { _lock: lock, epoch })
+        Ok(Self { _lock: lock, epoch, path })
+    }
+}
+
+impl Lease {
+    /// Raises the epoch above one that a journal holds: the file may have been lost or restored.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn raise_above(&mut self, seen: u64) -> io::Result<()> {
+        if seen >= self.epoch {
+            self.epoch = seen + 1;
+            write_atomically(&self.path, format!("{}\n", self.epoch).as_bytes())?;
+        }
+        Ok(())
     }
 }
 
@@ -61,7 +76,10 @@ mod tests {
     #[test]
     fn one_holder_at_a_time_and_a_higher_epoch_each() {
         let folder = tempfile::tempdir().expect("a folder");
-        let first = Lease::acquire(folder.path()).expect("free");
+        let mut first = Lease::acquire(folder.path()).expect("free");
+        first.raise_above(7).expect("raised");
+        first.raise_above(3).expect("nothing to do");
+        assert_eq!(first.epoch, 8);
         assert!(matches!(Lease::acquire(folder.path()), Err(LeaseError::Held(_))));
         let epoch = first.epoch;
         drop(first);

@@ -6,13 +6,14 @@ mod gauges;
 mod intake;
 mod lease;
 mod reconcile;
+mod say;
 mod serve;
 
 use std::sync::Arc;
 
 pub use catalog::{Catalog, FileReport, ScannedFile};
 pub use fleet::Fleet;
-pub use intake::Intake;
+pub use intake::{Intake, Scan};
 pub use lease::{Lease, LeaseError};
 pub use reconcile::Reconciler;
 pub use serve::{Options, Source, serve};

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, future::Future, io, pin::Pin, sync::Arc, time::
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::sync::watch;
 
-use super::{Desired, Handle};
+use super::{Desired, Handle, say::say};
 use crate::{
     audit,
     decide::{self, Decision, Purpose},
@@ -20,6 +20,8 @@ use crate::{
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 /// After a failed census the next one waits this long.
 const CENSUS_AGAIN: Duration = Duration::from_secs(5);
+/// A call that is sent later than this after its intent is not sent: the settle window counts from the intent.
+const SEND_SLACK: Duration = Duration::from_secs(1);
 /// How many sentences of each kind a conclusion keeps; the report has all.
 const SENTENCES: usize = 10;
 
@@ -145,11 +147,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             let Some(wanted) = wanted else { return Ok(()) };
             let digest = wanted.scenario.digest();
             let repeats = self.state.repeats_of(&digest);
-            let stopped =
-                self.state.past.last().is_some_and(|last| {
-                    last.generation.digest == digest && last.conclusion.verdict == Verdict::Stopped
-                });
-            if repeats > 0 && !stopped && !(wanted.again && self.is_fresh()) {
+            if repeats > 0 && !self.may_repeat(&digest, wanted.again) {
                 return Ok(());
             }
             let generation = GenerationId { digest, repeat: repeats + 1 };
@@ -192,9 +190,10 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         self.calls.push(async move { (tenure, answer.await) }.boxed());
     }
 
-    /// Nothing was concluded since this process began: `run` repeats a scenario once, not for ever.
-    fn is_fresh(&self) -> bool {
-        self.state.past.last().is_none_or(|_| self.state.epoch < self.shared.epoch)
+    /// Whether a spec that has had its end runs again: it was stopped before its verdict, or `run` asks for it, once.
+    fn may_repeat(&self, digest: &str, again: bool) -> bool {
+        let past = self.state.past.iter().rev().find(|past| past.generation.digest == digest);
+        past.is_none_or(|past| past.conclusion.verdict == Verdict::Stopped || (again && past.epoch < self.shared.epoch))
     }
 
     fn compile(&mut self) {
@@ -210,13 +209,22 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             let decision = decide::decide(plan, current, &self.observation, self.shared.clock.now());
             let Decision { notes, intents, acts, looks, audit, wake_at, .. } = decision;
             let again = !notes.is_empty();
+            let intended_at = self.shared.clock.now();
             let events: Vec<Event> = notes.into_iter().chain(intents).collect();
             if !events.is_empty() {
                 self.append(events).await?;
             }
             for act in acts {
                 let (shared, target) = (Arc::clone(&self.shared), self.target());
-                self.call(async move { Answer::Acted(act.purpose, shared.world.act(&target, &act.effect).await) });
+                self.call(async move {
+                    let outcome = if shared.clock.now() > intended_at.plus(SEND_SLACK) {
+                        // Whatever is judged by the instant of the intent must hold for the call itself.
+                        Outcome::Refused { reason: "it could not be sent in time".to_owned(), retry: true }
+                    } else {
+                        shared.world.act(&target, &act.effect).await
+                    };
+                    Answer::Acted(act.purpose, outcome)
+                });
             }
             for query in looks {
                 self.look(query);
@@ -331,12 +339,16 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     }
 
     /// Judges the records; the report is complete before the conclusion is written.
-    fn conclude(&self, census: &Census) -> io::Result<Option<Event>> {
+    fn conclude(&mut self, census: &Census) -> io::Result<Option<Event>> {
         let (Some(plan), Some(current)) = (&self.plan, self.state.living()) else { return Ok(None) };
         let audit = audit::audit(plan, &self.records, census)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let report = publish::report(plan, &self.state, current, census, &audit);
-        self.shared.folder.write_report(&report)?;
+        if let Err(error) = self.shared.folder.write_report(&report) {
+            tracing::error!(scenario = %self.name, %error, "the report cannot be written; trying again");
+            self.census_after = self.shared.clock.now().plus(CENSUS_AGAIN);
+            return Ok(None);
+        }
         let first = |messages: Vec<String>| messages.into_iter().take(SENTENCES).collect::<Vec<_>>();
         let conclusion = Conclusion {
             verdict: audit.verdict,
@@ -374,10 +386,13 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let (at, epoch, first) = (self.shared.clock.now(), self.shared.epoch, self.state.next_seq);
         let records: Vec<Record> =
             events.into_iter().zip(first..).map(|(event, seq)| Record { seq, at, epoch, event }).collect();
-        self.shared.store.append(&self.name, &records).await?;
+        // An illegal record must not reach the disk. Nothing is done on the strength of it before it is there.
         for record in &records {
             self.state.apply(record).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            self.say(&record.event);
+        }
+        self.shared.store.append(&self.name, &records).await?;
+        for record in &records {
+            say(self.plan.as_ref(), &self.name, record);
         }
         let events = publish::for_people(&self.name, &records);
         if let Err(error) = self.shared.folder.append_events(&events) {
@@ -386,29 +401,6 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         self.records.extend(records);
         self.dirty = true;
         Ok(())
-    }
-
-    /// One log line an event, with the ids that the other components log too.
-    fn say(&self, event: &Event) {
-        let key = |index: &u32| self.plan.as_ref().map(|plan| plan.key(*index).to_string()).unwrap_or_default();
-        if let Event::Submitted { index, run_id, found } = event {
-            tracing::info!(scenario = %self.name, key = key(index), run_id, ?found, "launched");
-        } else if let Event::SubmitIntended { index, attempt } = event {
-            tracing::debug!(scenario = %self.name, key = key(index), attempt, "launching");
-        } else if let Event::SubmitRefused { index, reason, retry } = event {
-            tracing::warn!(scenario = %self.name, key = key(index), reason, retry, "launch refused");
-        } else if let Event::SubmitInDoubt { index, reason } | Event::SubmitAbsent { index, reason } = event {
-            tracing::warn!(scenario = %self.name, key = key(index), reason, "launch in doubt");
-        } else {
-            let record = Record { seq: 0, at: self.shared.clock.now(), epoch: 0, event: event.clone() };
-            for event in publish::for_people(&self.name, std::slice::from_ref(&record)) {
-                if event.kind == "Warning" {
-                    tracing::warn!(scenario = %self.name, reason = event.reason, "{}", event.message);
-                } else {
-                    tracing::info!(scenario = %self.name, reason = event.reason, "{}", event.message);
-                }
-            }
-        }
     }
 
     fn publish(&mut self) {

@@ -6,7 +6,7 @@ use futures::Future;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{Catalog, FileReport, Fleet, Intake, Lease, LeaseError, ScannedFile, Shared, gauges};
+use super::{Catalog, FileReport, Fleet, Intake, Lease, LeaseError, Scan, ScannedFile, Shared, gauges};
 use crate::{
     journal::{FileStore, Store},
     model::Phase,
@@ -57,10 +57,11 @@ pub async fn serve<W: World>(
 ) -> Result<Vec<Status>, ServeError> {
     check_nesting(&options)?;
     let data = &options.data;
-    let lease = Lease::acquire(data)?;
+    let mut lease = Lease::acquire(data)?;
     let failed = |source: io::Error| ServeError::Data { folder: data.clone(), source };
     let folder = Folder::open(data).map_err(failed)?;
     let store = FileStore::open(&data.join("journal")).map_err(failed)?;
+    lease.raise_above(newest_epoch(&store).await).map_err(failed)?;
     let shared = Arc::new(Shared { world, store, clock: SystemClock, folder: folder.clone(), epoch: lease.epoch });
     let mut fleet = Fleet::new(Arc::clone(&shared), shutdown.clone());
     started(folder.clone());
@@ -72,12 +73,22 @@ pub async fn serve<W: World>(
         }
         Source::Files(files) => {
             let mut catalog = Catalog::again();
-            catalog.update(files, shared.clock.now());
-            fleet.want(&catalog.desired());
+            catalog.update(files, true, shared.clock.now());
+            fleet.want(&catalog.desired(), false);
             until_all_ended(&shared, &mut fleet, &catalog, shutdown).await;
         }
     }
     Ok(folder.latest().into_values().collect())
+}
+
+/// The highest epoch that any journal holds. One that cannot be read stalls its own scenario later.
+async fn newest_epoch(store: &FileStore) -> u64 {
+    let mut newest = 0;
+    for name in store.names().await.unwrap_or_default() {
+        let records = store.read(&name).await.unwrap_or_default();
+        newest = newest.max(records.last().map_or(0, |record| record.epoch));
+    }
+    newest
 }
 
 fn check_nesting(options: &Options) -> Result<(), ServeError> {
@@ -121,10 +132,12 @@ async fn follow<W: World, S: Store, C: Clock>(
                 () = &mut gauges => gauges = next_gauges(shared, &catalog),
             }
         };
-        let Some(files) = files else { break };
-        if catalog.update(files, shared.clock.now()) {
+        let Some(Scan { files, is_complete }) = files else { break };
+        if catalog.update(files, is_complete, shared.clock.now()) {
             report(shared, &catalog);
-            fleet.want(&catalog.desired());
+        }
+        if catalog.is_read() {
+            fleet.want(&catalog.desired(), catalog.is_complete());
         }
     }
     tracing::info!("stopping: no new launches, waiting for the answers of those in flight");

@@ -28,9 +28,13 @@ pub struct Problem {
 
 /// More arrivals than this are no scenario but a mistake.
 const MOST_ARRIVALS: u64 = 1_000_000;
+/// A fault comes so often at most, and not more often than once in so long.
+const MOST_REPEATS: u32 = 1_000;
+const LEAST_REPEAT: Duration = Duration::from_secs(1);
 /// What may pass on a stock Dagster after a request's time-out until its run appears: the database's statement
 /// time-out (15 s) and the code server's (20 s).
 const STOCK_DAGSTER_SETTLE: Duration = Duration::from_secs(35);
+const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
 /// The least time by which `settle` must exceed `requestTimeout`.
 const LEAST_MARGIN: Duration = Duration::from_secs(1);
 
@@ -176,8 +180,9 @@ fn check_fault<'a>(
     }
     if let Some(repeat) = &raw.repeat {
         let last = repeat.value.every.duration().saturating_mul(repeat.value.times.saturating_sub(1));
-        if repeat.value.times == 0 || repeat.value.every == Span::ZERO {
-            problems.add(repeat, path("repeat"), "a repeat has `every` above 0s and `times` of at least 1");
+        if !(1..=MOST_REPEATS).contains(&repeat.value.times) || repeat.value.every.duration() < LEAST_REPEAT {
+            let text = format!("a repeat has `every` of at least 1s and `times` from 1 to {MOST_REPEATS}");
+            problems.add(repeat, path("repeat"), text);
         } else if raw.after.value.duration().saturating_add(last) >= load_ends {
             let ends = Span::new(load_ends);
             problems.add(repeat, path("repeat"), format!("the last repeat would come after the load's end ({ends})"));
@@ -204,6 +209,9 @@ pub fn target(raw: Raw<RawTarget>) -> Result<Target, Vec<Problem>> {
         problems.add(&dagster.url, "spec.dagster.url", message);
     }
     let timeout = dagster.request_timeout.duration();
+    if timeout < LEAST_TIMEOUT {
+        problems.add(&dagster.url, "spec.dagster.requestTimeout", "a request gets at least 100ms");
+    }
     let settle = match &dagster.settle {
         Some(settle) => {
             if settle.value.duration() < timeout + LEAST_MARGIN {

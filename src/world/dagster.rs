@@ -36,6 +36,14 @@ struct Failure {
     refused: bool,
 }
 
+/// What to make of an answer that has both data and errors: a launch's data says what became of it, a part of a list
+/// must not be taken for the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Partial {
+    Taken,
+    Refused,
+}
+
 impl Dagster {
     /// Makes a client. The headers' values are read from the environment now.
     ///
@@ -81,7 +89,7 @@ impl Dagster {
             "runConfigData": run_config,
             "executionMetadata": { "tags": tags },
         });
-        match self.call::<LaunchData>(graphql::LAUNCH, &json!({ "params": params })).await {
+        match self.call::<LaunchData>(graphql::LAUNCH, &json!({ "params": params }), Partial::Taken).await {
             Ok(data) => launched(data),
             Err(Failure { why, refused: true }) => {
                 let retry = why.kind != WhyKind::Protocol;
@@ -174,7 +182,10 @@ impl Dagster {
 
     /// The step events of a run: the first page came with it, the others are fetched.
     async fn events(&self, run: graphql::Run) -> Result<Vec<StepEvent>, Why> {
-        let mut page = run.event_connection.unwrap_or_default();
+        let mut page = run.event_connection.ok_or_else(|| Why {
+            kind: WhyKind::Protocol,
+            message: format!("run {} came without its events", run.run_id),
+        })?;
         let mut events = vec![];
         loop {
             events.extend(page.events.iter().filter_map(graphql::Event::step_event));
@@ -182,7 +193,8 @@ impl Dagster {
                 return Ok(events);
             }
             let variables = json!({ "runId": run.run_id, "after": page.cursor, "limit": EVENTS_OF_A_RUN });
-            let data: EventsData = self.call(graphql::EVENTS, &variables).await.map_err(|failure| failure.why)?;
+            let data: EventsData =
+                self.call(graphql::EVENTS, &variables, Partial::Refused).await.map_err(|failure| failure.why)?;
             if data.logs_for_run.typename != "EventConnection" {
                 return Err(server_error(&data.logs_for_run.typename, data.logs_for_run.message.as_deref()));
             }
@@ -211,21 +223,27 @@ impl Dagster {
             "withJobs": with_jobs,
             "withEvents": with_events,
         });
-        let data: RunsData = self.call(graphql::RUNS, &variables).await.map_err(|failure| failure.why)?;
+        let data: RunsData =
+            self.call(graphql::RUNS, &variables, Partial::Refused).await.map_err(|failure| failure.why)?;
         if data.runs_or_error.typename != "Runs" {
             return Err(server_error(&data.runs_or_error.typename, data.runs_or_error.message.as_deref()));
         }
         Ok(data)
     }
 
-    async fn call<T: DeserializeOwned>(&self, document: &str, variables: &Value) -> Result<T, Failure> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        document: &str,
+        variables: &Value,
+        partial: Partial,
+    ) -> Result<T, Failure> {
         let body = json!({ "query": document, "variables": variables });
         let response = self.http.post(&self.target.url).json(&body).send().await.map_err(|error| self.lost(&error))?;
         let status = response.status();
         let text = response.text().await.map_err(|error| self.lost(&error))?;
         match serde_json::from_str::<Answer<T>>(&text) {
-            Ok(Answer { data: Some(data), .. }) => Ok(data),
-            Ok(Answer { data: None, errors }) if !errors.is_empty() => {
+            Ok(Answer { data: Some(data), errors }) if errors.is_empty() || partial == Partial::Taken => Ok(data),
+            Ok(Answer { errors, .. }) if !errors.is_empty() => {
                 let message = errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; ");
                 Err(self.answered(status, &message))
             }

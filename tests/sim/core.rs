@@ -1,6 +1,10 @@
 //! The simulated truth: time, Dagster's runs, the service's tasks, and what is still on its way.
 
-use std::{collections::BTreeMap, task::Waker, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    task::Waker,
+    time::Duration,
+};
 
 use dagstorm::model::{Effect, Key, RunStatus, StepEvent, StepEventKind, TaskArn, Timestamp};
 use rand::{RngExt, SeedableRng};
@@ -234,12 +238,13 @@ impl Core {
         before.into_iter().chain(later).any(|(_, running)| *running >= DESIRED)
     }
 
-    /// Whether every key ran at most once and every step completed at most once.
-    pub fn truth_holds(&self, of: impl Fn(&Key) -> bool) -> bool {
-        let mut seen = std::collections::BTreeSet::new();
-        self.runs.values().filter(|run| of(&run.key)).all(|run| {
+    /// Whether every one of these keys, and no other of their generation, ran and completed exactly once.
+    pub fn truth_holds(&self, wanted: &BTreeSet<Key>, of: impl Fn(&Key) -> bool) -> bool {
+        let mut seen = BTreeSet::new();
+        let once = self.runs.values().filter(|run| of(&run.key)).all(|run| {
             let completions = run.events.iter().filter(|event| event.kind == StepEventKind::Succeeded).count();
             seen.insert(run.key.clone()) && completions == 1 && run.status == RunStatus::Success
-        })
+        });
+        once && seen == *wanted
     }
 }

@@ -1,6 +1,7 @@
 //! One seed from its begin to its end: poll by hand, crash at random awaits, then let all converge and judge.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
     pin::Pin,
     sync::{
@@ -12,10 +13,10 @@ use std::{
 };
 
 use dagstorm::{
-    journal::{Found, State, SubmissionStage},
-    model::{ScenarioName, Timestamp, Verdict},
+    journal::{Event, Found, Record, State, SubmissionStage},
+    model::{GenerationId, Key, ScenarioName, Timestamp, Verdict},
     operator::{Desired, Fleet, Shared as Operator},
-    plan,
+    plan::{self, Plan},
     publish::{self, Beside, Folder, Status},
     world::Clock,
 };
@@ -143,7 +144,9 @@ fn operate(
         let mut versions = script.into_iter().peekable();
         loop {
             while let Some((_, desired)) = versions.next_if(|(offset, _)| began.plus(*offset) <= clock.now()) {
-                fleet.want(&desired);
+                // Twice: a deletion needs two readings.
+                fleet.want(&desired, true);
+                fleet.want(&desired, true);
             }
             let next = versions.peek().map(|(offset, _)| began.plus(*offset));
             let change = async {
@@ -248,9 +251,13 @@ fn has_converged(core: &Shared, disk: &Disk, folder: &Folder, script: &Script) -
     let reached = wanted.iter().all(|(name, desired)| {
         let Desired::Present { wanted: Some(wanted), .. } = desired else { return true };
         let digest = wanted.scenario.digest();
+        // A verdict of this very spec is final, also where another version was tried in between.
         is_final(name)
-            && latest[name].status.observed_generation.as_ref().is_some_and(|generation| generation.digest == digest)
-            && latest[name].status.phase != dagstorm::model::Phase::Stopped
+            && latest[name]
+                .status
+                .history
+                .iter()
+                .any(|past| past.generation.digest == digest && past.verdict != Verdict::Stopped)
     });
     reached
         && disk.names().iter().all(|name| wanted.contains_key(name) || is_final(name) || disk.durable(name).is_empty())
@@ -282,18 +289,19 @@ fn judge(core: &Shared, disk: &Disk, folder: &Folder, script: &Script, outcome: 
             })
             .count() as u64;
         for past in &state.past {
-            let mine = |key: &dagstorm::model::Key| key.scenario == name && key.generation == past.generation;
-            let truth = core.truth_holds(mine);
+            let mine = |key: &Key| key.scenario == name && key.generation == past.generation;
+            // What was acknowledged must be there; a pass says that of all that was planned.
+            let acknowledged = acknowledged(&disk.durable(&name), &past.generation);
             match past.conclusion.verdict {
                 Verdict::Passed => {
                     outcome.passed += 1;
-                    if !truth {
+                    if !core.truth_holds(&planned(&disk.durable(&name), &past.generation), mine) {
                         violations.push(format!("{name}: Passed, yet the truth differs"));
                     }
                 }
                 Verdict::Failed => {
                     outcome.failed += 1;
-                    if truth {
+                    if core.truth_holds(&acknowledged, mine) {
                         violations.push(format!("{name}: Failed without cause: {}", past.conclusion.message));
                     }
                 }
@@ -307,6 +315,35 @@ fn judge(core: &Shared, disk: &Disk, folder: &Folder, script: &Script, outcome: 
         violations.push(format!("{name} has no status"));
     }
     outcome.violations = violations;
+}
+
+/// The scenario of a generation, as it was accepted.
+fn accepted(records: &[Record], generation: &GenerationId) -> Option<Plan> {
+    records.iter().find_map(|record| match &record.event {
+        Event::Accepted { generation: id, scenario, .. } if id == generation => Some(plan::compile(scenario, id)),
+        _ => None,
+    })
+}
+
+fn planned(records: &[Record], generation: &GenerationId) -> BTreeSet<Key> {
+    let plan = accepted(records, generation).expect("what was concluded was accepted");
+    (0..plan.arrivals.len() as u32).map(|index| plan.key(index)).collect()
+}
+
+fn acknowledged(records: &[Record], generation: &GenerationId) -> BTreeSet<Key> {
+    let plan = accepted(records, generation).expect("what was concluded was accepted");
+    let mut current = false;
+    let mut keys = BTreeSet::new();
+    for record in records {
+        match &record.event {
+            Event::Accepted { generation: id, .. } => current = id == generation,
+            Event::Submitted { index, .. } if current => {
+                keys.insert(plan.key(*index));
+            }
+            _ => {}
+        }
+    }
+    keys
 }
 
 /// The status that was published last is the one that a replay of the journal renders.

@@ -53,7 +53,7 @@ fn every_seed_holds_the_invariants() {
         }
     });
     println!("{seeds} seeds, {} violations: {totals:?}", totals.violations.len());
-    assert!(totals.violations.is_empty());
+    assert!(totals.violations.is_empty(), "{:#?}", totals.violations);
     // A simulation in which nothing happens proves nothing.
     for (what, count) in [
         ("crashes", totals.crashes),

@@ -34,8 +34,13 @@ pub fn script(core: &Shared, mutant: Mutant) -> Script {
     match die {
         0..20 => {
             let edited = scenario(core, 0);
-            versions.insert(name, desired(&edited, &target));
-            script.push((at, versions));
+            let before = versions.insert(name.clone(), desired(&edited, &target));
+            script.push((at, versions.clone()));
+            // Back again to what it was.
+            if die < 8 {
+                versions.extend(before.map(|desired| (name, desired)));
+                script.push((at + Duration::from_secs(u64::from(die as u8)), versions));
+            }
         }
         20..35 => {
             let removed = versions.remove(&name);

@@ -74,7 +74,12 @@ impl Store for SimStore {
         self.check_heals(records);
         let bytes: Vec<u8> = records.iter().flat_map(encode).collect();
         self.disk.0.lock().unwrap().entry(scenario.clone()).or_default().unsynced.extend(bytes);
-        let wait = self.core.lock().unwrap().millis(0, 3);
+        let wait = {
+            let mut core = self.core.lock().unwrap();
+            // Now and then the disk, or the whole machine, stands still for longer than any window.
+            let stall = core.is_storm() && core.chance(1);
+            if stall { core.millis(500, 20_000) } else { core.millis(0, 3) }
+        };
         pause(&self.core, wait).await;
         if self.mutant != Mutant::NoWriteAhead {
             let mut files = self.disk.0.lock().unwrap();

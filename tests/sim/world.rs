@@ -104,7 +104,8 @@ impl World for SimWorld {
         let (wait, fails) = {
             let mut core = self.core.lock().unwrap();
             let fails = core.is_storm() && core.chance(20);
-            (core.millis(1, 900), fails)
+            let wait = if core.chance(20) { core.millis(1, 30_000) } else { core.millis(1, 900) };
+            (wait, fails)
         };
         pause(&self.core, wait).await;
         if fails {
