@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aws_rig import STUBBORN, Emulator, alive, error_code, eventually, mark, throughout
 
+from dagstorm_local.aws import processes
 from dagstorm_local.contract import CLUSTER, WORKERS_GROUP
 
 TELL = (
@@ -202,3 +206,68 @@ def test_no_task_outlives_the_emulator(tmp_path: Path, number: int) -> None:
     emulator.process.send_signal(number)
     emulator.process.wait(10)
     eventually(lambda: not emulator.pids(name), 5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_task_outlives_an_emulator_that_ends_while_it_starts_them(tmp_path: Path, number: int) -> None:
+    emulator = Emulator(tmp_path)
+    name = f"rising-{number}-{tmp_path}"
+    emulator.service("rising", 2, STUBBORN, environment=mark(name))
+    emulator.running("rising", 2)
+    emulator.ecs.update_service(cluster=CLUSTER, service="rising", desiredCount=30)
+    eventually(lambda: len(emulator.pids(name)) > 4)
+    for pid in emulator.pids(name)[:2]:
+        os.kill(pid, signal.SIGKILL)  # to be replaced
+    emulator.process.send_signal(number)
+    emulator.process.wait(10)
+    eventually(lambda: not emulator.pids(name), 5)
+    throughout(lambda: not emulator.pids(name), 0.5)
+
+
+def test_a_process_that_starts_during_the_teardown_is_ended_and_none_starts_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = processes.ProcessClient(tmp_path, lambda _arn, environment: environment)
+    started: list[int] = []
+    real = subprocess.Popen
+
+    def slow(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = real(*arguments, **options)
+        started.append(process.pid)
+        time.sleep(0.5)  # it runs, and its starter does not know of it yet
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+
+    def run() -> object:
+        return client.run("x", command=STUBBORN, environment={}, labels={})
+
+    starting = threading.Thread(target=run)
+    starting.start()
+    eventually(lambda: started)
+    client.close()
+    assert not alive(started[0])
+    starting.join()
+    with pytest.raises(OSError, match="going down"):
+        run()
+
+
+KILLED_BETWEEN = """
+import os, pathlib, signal, subprocess, sys
+from dagstorm_local.aws import processes
+client = processes.ProcessClient(pathlib.Path(sys.argv[1]), lambda _arn, environment: environment)
+real = subprocess.Popen
+def last(*arguments, **options):
+    print(real(*arguments, **options).pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+subprocess.Popen = last
+client.run("x", command=["sleep", "1000"], environment={}, labels={})
+"""
+
+
+def test_a_process_is_ended_that_its_killed_emulator_had_no_time_to_know_of(tmp_path: Path) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_BETWEEN, str(tmp_path)], capture_output=True, timeout=20, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    eventually(lambda: not alive(int(killed.stdout)), 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import boto3
 import psycopg2
 import pytest
 import yaml
-from aws_rig import alive, eventually
+from aws_rig import STUBBORN, alive, eventually
 from stack_rig import Stack
 
+from dagstorm_local.aws.processes import MARKER
 from dagstorm_local.contract import TASKS_QUEUE
+from dagstorm_local.stack import remains
+from dagstorm_local.stack.paths import Paths
 
 
 @pytest.fixture
@@ -114,6 +118,35 @@ def test_down_works_when_the_supervisor_was_killed(stack: Stack) -> None:
     )
     eventually(lambda: not [pid for pid in (*pids, *workers) if alive(pid)])
     assert stack.up("--workers", "1").returncode == 0
+
+
+def test_down_ends_what_nobody_recorded_and_nothing_of_another_stack(stack: Stack) -> None:
+    assert stack.up("--workers", "2").returncode == 0
+    deaf = [*STUBBORN[:-1], STUBBORN[-1] + "# nobody knows of me"]
+    marks = (str(stack.folder), f"{stack.folder}-other")
+    mine, others = (
+        subprocess.Popen(deaf, env={**os.environ, MARKER: folder}, stdout=subprocess.DEVNULL, start_new_session=True)
+        for folder in marks
+    )
+    try:
+        # While it starts tasks and replaces one.
+        boto3.client(  # type: ignore[no-untyped-call]
+            "ecs",
+            endpoint_url=stack.file["aws"]["endpoint"],
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        ).update_service(cluster="demo", service="taskiq-worker", desiredCount=20)
+        os.kill(stack.workers()[0], signal.SIGKILL)
+        assert stack.run("down").returncode == 0
+        assert remains.find(Paths.of(stack.folder)) == {}
+        assert stack.workers() == []
+        assert mine.wait(1) == -signal.SIGKILL
+        assert others.poll() is None
+    finally:
+        for process in (mine, others):
+            process.kill()
+            process.wait()
 
 
 def test_a_taken_port_is_avoided_and_said(stack: Stack) -> None:

@@ -69,7 +69,7 @@ def serve(config: dict[str, Any]) -> None:
         application = _with_agent(_with_tasks_page(app, network.describe), protection.AGENT, protection.agent)
         asyncio.run(_serve_until_signal(hypercorn_serve, application, settings))
     finally:
-        client.kill_all()
+        client.close()
     os._exit(0)  # ministack's own threads are not all daemons
 
 

@@ -2,14 +2,17 @@
 
 The leader of the group stands for the container's PID 1: its exit is the container's exit, its status becomes the exit
 code (137 for kill -9), and whatever it left running is killed. Output goes to one file a container. A watchdog process
-ends the groups if this process dies, however it dies.
+ends the groups if this process dies, however and whenever it dies: a group is recorded there by its own leader, before
+the leader becomes the task's command, and the watchdog's input stays open for as long as a leader has yet to do so.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,12 +23,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+MARKER = "DAGSTORM_PART_OF"  # in the environment of every process of a stack: the stack's folder
+INHERITED = (MARKER, "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 TASK_LABEL = "com.amazonaws.ecs.task-arn"
 FAMILY_LABEL = "com.amazonaws.ecs.task-definition-family"
 KILL_GRACE_S = 2.0
 POLL_S = 0.02
 LOG_POLL_S = 0.25
+
+# $$ is the leader of the new group. Who cannot be recorded (no watchdog: SIGPIPE) does not start.
+RECORD_AND_BECOME = ("/bin/sh", "-c", 'echo "add $$" >&0 && exec "$@" </dev/null', "task")
 
 Prepare = Callable[[str, dict[str, str]], dict[str, str]]
 
@@ -75,14 +82,14 @@ class Container:
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self._kill_group()
+            self.kill()
             self._process.wait(KILL_GRACE_S)
         self.exit_code()
 
     def remove(self, **_options: object) -> None:
         """End it, if it still runs. The log file stays."""
         if self._process.poll() is None:
-            self._kill_group()
+            self.kill()
             self._process.wait(KILL_GRACE_S)
         self.exit_code()
 
@@ -105,7 +112,8 @@ class Container:
                 else:
                     time.sleep(LOG_POLL_S)
 
-    def _kill_group(self) -> None:
+    def kill(self) -> None:
+        """SIGKILL to the whole group. Does not wait."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
@@ -114,7 +122,7 @@ class Container:
         with self._lock:
             if not self._swept:
                 self._swept = True
-                self._kill_group()
+                self.kill()
                 self._gone()
 
 
@@ -130,6 +138,8 @@ class ProcessClient:
         self._logs = logs
         self._prepare = prepare
         self._known: dict[str, Container] = {}
+        self._open = True
+        self._starting = threading.Lock()  # held from the look at `_open` until the new process is known
         self._watchdog = subprocess.Popen(
             [sys.executable, "-S", "-E", str(Path(__file__).with_name("watchdog.py"))],
             stdin=subprocess.PIPE,
@@ -147,18 +157,19 @@ class ProcessClient:
         labels: dict[str, str],
         **_: object,
     ) -> Container:
-        """Start the command of the task definition. Raises OSError if it cannot be spawned."""
+        """Start the command of the task definition. Raises OSError if it cannot be spawned, or after `close`."""
         if not command:
             raise OSError("the container definition has no command: a process needs one, there is no image to ask")
         arn = labels.get(TASK_LABEL, "")
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         environment = {**inherited, **self._prepare(arn, environment)}
         log = self._logs / f"{labels.get(FAMILY_LABEL, 'task')}-{arn.rsplit('/', 1)[-1][:8]}.log"
-        with log.open("ab") as output:
+        with log.open("ab") as output, self._starting:
+            if not self._open:
+                raise OSError("the emulator is going down: no task is started")
             process = self._spawn(command, environment, output)
-        container = Container(process, labels, log, lambda: self._tell("del", process.pid))
-        self._tell("add", process.pid)
-        self._known[container.id] = container
+            container = Container(process, labels, log, lambda: self._forget_group(process.pid))
+            self._known[container.id] = container
         return container
 
     def get(self, container_id: str) -> Container:
@@ -174,26 +185,37 @@ class ProcessClient:
     def of_task(self, arn: str) -> Sequence[Container]:
         return [container for container in self.list() if container.labels.get(TASK_LABEL) == arn]
 
-    def kill_all(self) -> None:
-        """End every group at once: the emulator is going down."""
+    def close(self) -> None:
+        """End every group at once, and start none from now on. The watchdog ends what this one could not."""
+        with self._starting:
+            self._open = False
         for container in self.list():
-            container.remove()
+            if container.exit_code() is None:
+                container.kill()
+        for container in self.list():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                container.remove()
+        assert self._watchdog.stdin is not None
+        self._watchdog.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._watchdog.wait(KILL_GRACE_S)
 
-    @staticmethod
-    def _spawn(command: Sequence[str], environment: dict[str, str], output: BinaryIO) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: Sequence[str], environment: dict[str, str], output: BinaryIO) -> subprocess.Popen[bytes]:
+        if shutil.which(command[0], path=environment.get("PATH", os.defpath)) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
         return subprocess.Popen(
-            command,
+            [*RECORD_AND_BECOME, *command],
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=self._watchdog.stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
 
-    def _tell(self, verb: str, pid: int) -> None:
+    def _forget_group(self, pid: int) -> None:
         assert self._watchdog.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._watchdog.stdin.write(f"{verb} {pid}\n".encode())
+        with contextlib.suppress(BrokenPipeError, ValueError):  # ValueError: closed
+            self._watchdog.stdin.write(f"del {pid}\n".encode())
 
 
 class _Images:

@@ -1,7 +1,8 @@
 """A small process that outlives the emulator by a moment and ends the task processes it left behind.
 
-It reads lines `add PID` and `del PID` from its standard input. When that ends, because the emulator closed it or was
-killed (even with -9), every process group that was added and not deleted is killed. Standard library only.
+It reads lines `add PID`, written by each task's process itself, and `del PID` from its standard input. When that ends,
+because the emulator closed it or was killed (even with -9) and no process is left that has yet to write its line, every
+process group that was added and not deleted is killed. Standard library only.
 """
 
 from __future__ import annotations

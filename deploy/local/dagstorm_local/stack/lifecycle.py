@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dagstorm_local.stack import files
+from dagstorm_local.aws.processes import MARKER
+from dagstorm_local.stack import files, remains
 from dagstorm_local.stack.paths import Paths
 from dagstorm_local.stack.processes import Identity, stop
 
@@ -23,6 +25,7 @@ SUPERVISOR_GRACE_S = 30.0
 PART_GRACE_S = 8.0
 STOP_ORDER = ("emulator", "daemon", "webserver", "code-server", "postgres")
 EXIT_NOT_STARTED = 4
+EXIT_STILL_RUNNING = 5
 
 
 def up(paths: Paths, request: files.Request) -> int:
@@ -37,7 +40,7 @@ def up(paths: Paths, request: files.Request) -> int:
                 return 0
             print("another `up` is starting the stack; see `status`", file=sys.stderr)
             return EXIT_NOT_STARTED
-        _end_left_overs(stack)
+        _end_left_overs(paths, stack)
         files.write_atomically(paths.request_file, json.dumps(request.dump(), indent=2))
         paths.logs.mkdir(parents=True, exist_ok=True)
         log = paths.log("supervisor")
@@ -45,6 +48,7 @@ def up(paths: Paths, request: files.Request) -> int:
         with log.open("ab") as output:
             supervisor = subprocess.Popen(
                 [sys.executable, "-m", "dagstorm_local.stack.supervisor", str(paths.root)],
+                env={**os.environ, MARKER: str(paths.root)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -52,17 +56,31 @@ def up(paths: Paths, request: files.Request) -> int:
             )
         print(f"starting the stack in {paths.root}", flush=True)
         try:
-            return _follow_start(paths, supervisor, offset, began)
+            code = _follow_start(paths, supervisor, offset, began)
         except KeyboardInterrupt:
             print("interrupted: stopping what was started", file=sys.stderr)
             _end(supervisor)
+            remains.sweep(paths)
             raise
+        if code != 0:
+            remains.sweep(paths)
+            print("nothing is left running", file=sys.stderr)
+        return code
 
 
 def down(paths: Paths, wipe: bool) -> int:
-    """Stop everything by recorded id and start time, in order. Idempotent."""
+    """Stop everything by recorded id and start time, in order; then look for what is left by its mark. Idempotent."""
+    try:
+        return _down(paths, wipe)
+    except remains.StillRunning as error:
+        print(error, file=sys.stderr)
+        return EXIT_STILL_RUNNING
+
+
+def _down(paths: Paths, wipe: bool) -> int:
     stack = files.read_stack(paths)
     if stack is None:
+        remains.sweep(paths)
         print("there is no stack here" if not paths.root.exists() else "the stack was never started")
     else:
         supervisor = supervisor_of(stack)
@@ -71,7 +89,7 @@ def down(paths: Paths, wipe: bool) -> int:
             print("stopping", flush=True)
             stop(supervisor, signal.SIGTERM, SUPERVISOR_GRACE_S)
             stack = files.read_stack(paths) or stack
-        ended = _end_left_overs(stack)
+        ended = _end_left_overs(paths, stack)
         print(
             f"ended {', '.join(ended)}, left by a supervisor that is gone"
             if ended
@@ -108,8 +126,11 @@ def addresses(paths: Paths, stack: dict[str, Any]) -> str:
     return "\n".join(f"  {name:<9}{value}" for name, value in lines.items())
 
 
-def _end_left_overs(stack: dict[str, Any] | None) -> list[str]:
-    """Parts that outlived their supervisor. The emulator ends the tasks, or its watchdog does."""
+def _end_left_overs(paths: Paths, stack: dict[str, Any] | None) -> list[str]:
+    """Parts that outlived their supervisor, then whatever else is of this stack.
+
+    The emulator ends the tasks, or its watchdog does; that nothing is left is looked for, not assumed.
+    """
     ended = []
     for name in STOP_ORDER:
         part = (stack or {}).get("parts", {}).get(name)
@@ -118,7 +139,7 @@ def _end_left_overs(stack: dict[str, Any] | None) -> list[str]:
         identity = Identity(part["pid"], part["started"])
         if stop(identity, signal.SIGINT if name == "postgres" else signal.SIGTERM, PART_GRACE_S):
             ended.append(name)
-    return ended
+    return ended + remains.sweep(paths)
 
 
 def _follow_start(paths: Paths, supervisor: subprocess.Popen[bytes], offset: int, began: float) -> int:
@@ -138,7 +159,6 @@ def _follow_start(paths: Paths, supervisor: subprocess.Popen[bytes], offset: int
                 elif event.get("event") == "failed":
                     _say_failed(paths, event)
             if supervisor.poll() is not None:
-                print("nothing is left running", file=sys.stderr)
                 return EXIT_NOT_STARTED
             if time.monotonic() > deadline:
                 print(f"not up after {START_WITHIN_S:.0f} s: giving up", file=sys.stderr)

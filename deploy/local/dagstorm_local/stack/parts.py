@@ -54,8 +54,12 @@ class Part:
     state: str = "stopped"  # starting, running, failed, stopped
     ended: str = ""  # how it ended, for a failed one
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: bool = False  # the stack is going down: never started again
 
     def spawn(self) -> None:
+        """Raises PartFailed if the stack is going down."""
+        if self.closed:
+            raise PartFailed(self.name, "the stack is going down")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.ready.clear()
         with self.log.open("ab") as output:

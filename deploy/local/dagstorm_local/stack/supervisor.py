@@ -19,7 +19,7 @@ import time
 from typing import Any
 
 from dagstorm_local import contract, json_logs
-from dagstorm_local.stack import catalog, control, deploy, files
+from dagstorm_local.stack import catalog, control, deploy, files, remains
 from dagstorm_local.stack.parts import Part, PartFailed, tail
 from dagstorm_local.stack.paths import Paths
 from dagstorm_local.stack.processes import Identity
@@ -168,12 +168,17 @@ class Supervisor:
                 continue
 
     async def _shut_down(self) -> None:
-        """The emulator first, for it ends the tasks; PostgreSQL last."""
+        """The emulator first, for it ends the tasks; PostgreSQL last. Nothing may start any more, nothing is left."""
         logger.info("stopping", extra={"event": "stopping"})
+        for part in self._parts.values():
+            part.closed = True
         order = [name for name in ("emulator", "daemon", "webserver", "code-server") if name in self._parts]
         await asyncio.gather(*(self._parts[name].stop() for name in order))
         if "postgres" in self._parts:
             await self._parts["postgres"].stop()
+        swept = await asyncio.to_thread(remains.sweep, self._paths)
+        if swept:
+            logger.warning("ended what no part had ended: %s", ", ".join(swept), extra={"event": "swept"})
         for left in self._paths.run.iterdir():
             left.unlink(missing_ok=True)
         self._paths.run.rmdir()
