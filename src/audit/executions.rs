@@ -163,7 +163,7 @@ fn attempts(events: &[&StepEvent]) -> Vec<Attempt> {
 /// The fault was in place at some time between the two instants.
 pub fn overlaps(fault: &FaultState, from: Timestamp, to: Timestamp) -> bool {
     let healed = match &fault.stage {
-        FaultStage::Open => None,
+        FaultStage::Open | FaultStage::GivenUp(_) => None,
         FaultStage::Healed(at) => Some(*at),
         FaultStage::Skipped(_) => return false,
     };

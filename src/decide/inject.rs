@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AWS_SETTLE, Act, Decision, Purpose};
+use super::{AWS_SETTLE, Act, Decision, PATIENCE, Purpose};
 use crate::{
     fault::{Aim, Aiming, Progress},
     journal::{Event, FaultStage, FaultState, Generation},
@@ -81,6 +81,8 @@ pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
     for (id, fault) in state.faults.iter().filter(|(_, fault)| fault.stage == FaultStage::Open) {
         let planned = plan.fault(id).expect("a fault of the journal is a fault of its plan");
         let progress = planned.fault.progress(&state.target, &fault.targets, observation, fault.last_attempt_at);
+        let patience = patience(plan, state, fault);
+        decision.wake(patience);
         let Some(asked_at) = asked_at(planned, state, observation) else { continue };
         let gone = matches!(progress, Progress::Broken | Progress::Steady);
         if gone && fault.seen_at.is_none() {
@@ -98,12 +100,30 @@ pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
             Progress::Intact if settled && (!may_inject || is_refused(fault)) => {
                 decision.notes.push(Event::Healed { fault: id.clone(), asked_at });
             }
+            _ if now >= patience && fault.undo.effects.is_empty() => {
+                let reason =
+                    "its service did not run what it wants in time; nothing of ours is left to undo".to_owned();
+                decision.notes.push(Event::FaultGivenUp { fault: id.clone(), reason });
+            }
             Progress::Intact | Progress::NotYet if may_inject => inject_again(id, fault, now, decision),
             Progress::Steady | Progress::Intact | Progress::NotYet | Progress::Broken | Progress::Unseen => {
                 decision.wake(window);
             }
         }
     }
+}
+
+/// Until when a fault's baseline is waited for: a stopped scenario gets the quiet period, another one much longer.
+fn patience(plan: &Plan, state: &Generation, fault: &FaultState) -> Timestamp {
+    let quiet = plan.expect.quiet.duration();
+    if let Some(stop) = &state.stop {
+        return fault.last_attempt_at.max(stop.at).plus(AWS_SETTLE).plus(quiet);
+    }
+    let started_at = state.started_at.unwrap_or(state.accepted_at);
+    let ends = started_at.plus(plan.ends_at).max(fault.last_attempt_at);
+    let limit = plan.max_duration.map(|limit| started_at.plus(limit).max(ends).plus(AWS_SETTLE));
+    let long = ends.plus(PATIENCE.max(quiet));
+    limit.map_or(long, |limit| limit.min(long))
 }
 
 fn asked_at(planned: &PlannedFault, state: &Generation, observation: &Observation) -> Option<Timestamp> {

@@ -5,6 +5,7 @@
 use std::{fmt::Write, time::Duration};
 
 use super::*;
+use crate::model::Undo;
 use crate::{
     journal::{Record, RunCounts, State},
     model::{DagsterView, GenerationId, RunStatus, RunView, Seen, ServiceView, TaskArn, TaskView, Timed, Why, WhyKind},
@@ -262,6 +263,20 @@ fn a_fault_is_intended_before_it_is_injected_and_watched_until_it_is_healed() {
     assert!(!case.decides(20.0).contains("healed"));
     case.tasks(20.1, 2, &[stays, "c"]);
     assert!(case.decides(20.2).starts_with("healed,"));
+}
+
+#[test]
+fn a_service_that_never_comes_back_holds_no_deleted_scenario() {
+    let mut case = Case::started(true);
+    let kill = FaultId { name: "kill".to_owned(), occurrence: 1 };
+    let intent = Event::FaultIntended { fault: kill.clone(), targets: vec![], inject: vec![], undo: Undo::default() };
+    case.event(5.0, intent).event(5.1, Event::FaultSeen { fault: kill, asked_at: at(5.1) });
+    case.event(6.0, Event::StopRequested { reason: "deleted".to_owned() });
+    case.dagster(40.9, &[]).tasks(40.9, 2, &["a"]);
+    assert!(!case.decides(40.95).contains("faultGivenUp"), "a settle and the quiet period are not over");
+    assert!(case.decides(41.0).starts_with("faultGivenUp"));
+    case.tasks(41.0, 2, &["a", "b"]);
+    assert!(case.decides(41.0).starts_with("faultSteady, healed"), "what came back is healed, however late");
 }
 
 #[test]

@@ -57,6 +57,8 @@ pub enum Event {
     FaultSteady { fault: FaultId, asked_at: Timestamp },
     /// A look asked at least one settle after the last attempt showed the baseline.
     Healed { fault: FaultId, asked_at: Timestamp },
+    /// The baseline did not come back in time. Only where there is nothing of ours to undo (AWS itself restores).
+    FaultGivenUp { fault: FaultId, reason: String },
     /// The fault was never injected, and will not be.
     FaultSkipped { fault: FaultId, reason: String },
     /// The runs of the generation, counted by status; written when it changes.

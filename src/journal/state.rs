@@ -125,6 +125,8 @@ pub enum FaultStage {
     /// It may be in place: the finalizer holds the generation until it is healed.
     Open,
     Healed(Timestamp),
+    /// Its service did not come back in time, and there is nothing of ours to undo.
+    GivenUp(String),
     Skipped(String),
 }
 
@@ -291,6 +293,13 @@ impl Generation {
             Event::FaultSeen { fault, asked_at } => self.open_fault(fault)?.seen_at = Some(*asked_at),
             Event::FaultSteady { fault, asked_at } => self.open_fault(fault)?.steady_at = Some(*asked_at),
             Event::Healed { fault, asked_at } => self.open_fault(fault)?.stage = FaultStage::Healed(*asked_at),
+            Event::FaultGivenUp { fault, reason } => {
+                let state = self.open_fault(fault)?;
+                if !state.undo.effects.is_empty() {
+                    return Err(format!("fault {fault} is given up, and there is something to undo"));
+                }
+                state.stage = FaultStage::GivenUp(reason.clone());
+            }
             Event::FaultSkipped { fault, reason } => {
                 let nothing = FaultState::new(at, &[], &[], &Undo::default());
                 self.add_fault(fault, FaultState { stage: FaultStage::Skipped(reason.clone()), ..nothing })?;

@@ -89,6 +89,7 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
             (NORMAL, "FaultRecovered", format!("{fault}: the baseline was back at {asked_at}"))
         }
         Event::Healed { fault, asked_at } => (NORMAL, "FaultHealed", format!("{fault}: proved at {asked_at}")),
+        Event::FaultGivenUp { fault, reason } => (WARNING, "FaultNotRecovered", format!("{fault}: {reason}")),
         Event::FaultSkipped { fault, reason } => (WARNING, "FaultSkipped", format!("{fault}: {reason}")),
         Event::StopRequested { reason } => (NORMAL, "Stopping", reason.clone()),
         Event::AuditBegan => (NORMAL, "Auditing", "the records are read and judged".to_owned()),

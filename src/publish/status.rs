@@ -73,7 +73,7 @@ pub struct Load {
 pub struct FaultStatus {
     pub name: String,
     pub what: String,
-    /// Pending, Injecting, InPlace, Recovered, Healed or Skipped.
+    /// Pending, Injecting, InPlace, Recovered, Healed, NotRecovered or Skipped.
     pub state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -272,6 +272,7 @@ fn fault(planned: &crate::plan::PlannedFault, generation: &Generation) -> FaultS
     let (state, reason) = match known {
         None => ("Pending", None),
         Some(FaultState { stage: FaultStage::Skipped(reason), .. }) => ("Skipped", Some(reason.clone())),
+        Some(FaultState { stage: FaultStage::GivenUp(reason), .. }) => ("NotRecovered", Some(reason.clone())),
         Some(FaultState { stage: FaultStage::Healed(_), .. }) => ("Healed", None),
         Some(FaultState { steady_at: Some(_), .. }) => ("Recovered", None),
         Some(FaultState { seen_at: Some(_), .. }) => ("InPlace", None),
@@ -289,7 +290,7 @@ fn fault(planned: &crate::plan::PlannedFault, generation: &Generation) -> FaultS
         recovered_at: known.and_then(|fault| fault.steady_at),
         healed_at: known.and_then(|fault| match fault.stage {
             FaultStage::Healed(at) => Some(at),
-            FaultStage::Open | FaultStage::Skipped(_) => None,
+            FaultStage::Open | FaultStage::GivenUp(_) | FaultStage::Skipped(_) => None,
         }),
     }
 }
@@ -405,16 +406,22 @@ fn fault_conditions(plan: &Plan, generation: &Generation, make: &Make<'_>) -> [C
         .iter()
         .filter_map(|fault| match fault.stage {
             FaultStage::Healed(at) => Some(at),
-            FaultStage::Open | FaultStage::Skipped(_) => None,
+            FaultStage::Open | FaultStage::GivenUp(_) | FaultStage::Skipped(_) => None,
         })
         .max();
+    let lasting = injected.iter().filter(|fault| matches!(fault.stage, FaultStage::GivenUp(_))).count();
     let message = match open {
+        0 if lasting > 0 => format!("the baseline of {lasting} faults did not come back in time"),
         0 => "no fault is in place".to_owned(),
         open => format!("{open} faults may be in place"),
     };
-    let reason = if open == 0 { "NoneOpen" } else { "Healing" };
+    let reason = match (open, lasting) {
+        (0, 0) => "NoneOpen",
+        (0, _) => "NotRecovered",
+        (_, _) => "Healing",
+    };
     let at = if open == 0 { healed_at.unwrap_or(generation.accepted_at) } else { last };
-    [first, make(ConditionType::FaultsHealed, truth(open == 0), reason, message, at)]
+    [first, make(ConditionType::FaultsHealed, truth(open == 0 && lasting == 0), reason, message, at)]
 }
 
 /// `Accepted` is false where there is something to say about it, `Stalled` is true.
