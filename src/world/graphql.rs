@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use crate::model::{RunStatus, RunView, StepEvent, StepEventKind, TaskArn, Timestamp};
 
-pub const RUNS: &str = include_str!("graphql/runs.graphql");
-pub const EVENTS: &str = include_str!("graphql/events.graphql");
+pub const RUNS: &str = concat!(include_str!("graphql/runs.graphql"), include_str!("graphql/event_page.graphql"));
+pub const EVENTS: &str = concat!(include_str!("graphql/events.graphql"), include_str!("graphql/event_page.graphql"));
 pub const LAUNCH: &str = include_str!("graphql/launch.graphql");
 
 /// The tags that every run of ours carries.
