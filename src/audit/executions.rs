@@ -113,13 +113,16 @@ fn step_finding(
         message.push_str(" and completed ");
         message.push_str(if attempts.iter().any(|attempt| attempt.what == COMPLETED) { "once" } else { "never" });
     }
-    let killed = overlapping.iter().find_map(|(id, fault)| Some((id, fault, killed_task(fault, &attempts)?)));
-    let overlapping_faults = match killed {
-        Some((id, fault, task)) => {
-            message.push_str(&format!(": {id} stopped its worker {} at {}", task.id(), fault.intended_at));
-            vec![id.to_string()]
-        }
-        None => overlapping.iter().map(|(id, _)| id.to_string()).collect(),
+    let kills: Vec<(&FaultId, &FaultState, &TaskArn)> =
+        overlapping.iter().filter_map(|(id, fault)| Some((*id, *fault, killed_task(fault, &attempts)?))).collect();
+    for (number, (id, fault, task)) in kills.iter().enumerate() {
+        let mark = if number == 0 { ":" } else { "," };
+        message.push_str(&format!("{mark} {id} stopped its worker {} at {}", task.id(), fault.intended_at));
+    }
+    let named = if kills.is_empty() {
+        overlapping.iter().map(|(id, _)| id.to_string()).collect()
+    } else {
+        kills.iter().map(|(id, ..)| id.to_string()).collect()
     };
     Finding {
         kind,
@@ -129,7 +132,7 @@ fn step_finding(
         step: Some(step.to_owned()),
         message,
         attempts,
-        overlapping_faults,
+        overlapping_faults: named,
     }
 }
 

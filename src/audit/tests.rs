@@ -312,6 +312,29 @@ fn a_re_execution_names_the_kill_that_caused_it() {
 }
 
 #[test]
+fn two_kills_of_one_step_are_both_named() {
+    use Step::{Claim, Start, Success};
+    let mut history = History::new();
+    let kill = FaultId { name: "kill".to_owned(), occurrence: 2 };
+    let victim = TaskView { arn: arn("w2"), running: true, stopping: false, tags: indexmap::IndexMap::new() };
+    let intent =
+        Event::FaultIntended { fault: kill.clone(), targets: vec![victim], inject: vec![], undo: Undo::default() };
+    history.events.push((40, intent));
+    history.events.push((55, Event::Healed { fault: kill, asked_at: at(55) }));
+    history.runs.remove(0);
+    let steps =
+        [(1, Claim("w1")), (1, Start), (8, Claim("w2")), (8, Start), (45, Claim("w3")), (45, Start), (46, Success)];
+    history.run("r0", 0, RunStatus::Success, &steps);
+    let audit = history.audit();
+    assert_eq!(audit.recoveries[0].overlapping_faults, ["kill#1", "kill#2"]);
+    let message = &audit.recoveries[0].message;
+    assert!(
+        message.contains(": kill#1 stopped its worker w1 at") && message.contains(", kill#2 stopped its worker w2 at"),
+        "{message}"
+    );
+}
+
+#[test]
 fn the_order_of_the_census_does_not_matter() {
     let mut history = History::new();
     history.run("r9", 1, RunStatus::Success, &[(11, Step::Start), (12, Step::Success)]);
