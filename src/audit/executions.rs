@@ -27,19 +27,14 @@ pub fn settles_at(generation: &Generation, census: &Census) -> Option<Timestamp>
                     longest = longest.max(attempt.at.since(first.at));
                 }
             }
-            let lives = |attempt: &&&Attempt| {
-                let stopped = |fault: &FaultState| {
-                    fault.last_attempt_at >= attempt.at
-                        && attempt
-                            .task
-                            .as_ref()
-                            .is_some_and(|task| fault.targets.iter().any(|target| target.arn == *task))
-                };
-                !generation.faults.values().any(stopped)
-            };
             // One that was stopped explains one that is open, whichever of them it is.
-            let started = attempts.iter().filter(|attempt| attempt.what == STARTED).collect::<Vec<_>>();
-            let explained = started.iter().filter(|attempt| !lives(attempt)).count();
+            let was_stopped = |attempt: &Attempt| {
+                generation.faults.values().any(|fault| {
+                    let targets = |task: &TaskArn| fault.targets.iter().any(|target| target.arn == *task);
+                    fault.last_attempt_at >= attempt.at && attempt.task.as_ref().is_some_and(targets)
+                })
+            };
+            let explained = attempts.iter().filter(|one| one.what == STARTED && was_stopped(one)).count();
             if open.len() > explained {
                 last_open = last_open.max(open.last().map(|attempt| attempt.at));
             }

@@ -61,7 +61,7 @@ pub async fn serve<W: World>(
     let failed = |source: io::Error| ServeError::Data { folder: data.clone(), source };
     let folder = Folder::open(data).map_err(failed)?;
     let store = FileStore::open(&data.join("journal")).map_err(failed)?;
-    lease.raise_above(newest_epoch(&store).await).map_err(failed)?;
+    lease.raise_above(newest_epoch(&store).await.map_err(failed)?).map_err(failed)?;
     let shared = Arc::new(Shared { world, store, clock: SystemClock, folder: folder.clone(), epoch: lease.epoch });
     let mut fleet = Fleet::new(Arc::clone(&shared), shutdown.clone());
     started(folder.clone());
@@ -82,13 +82,13 @@ pub async fn serve<W: World>(
 }
 
 /// The highest epoch that any journal holds. One that cannot be read stalls its own scenario later.
-async fn newest_epoch(store: &FileStore) -> u64 {
+async fn newest_epoch(store: &FileStore) -> io::Result<u64> {
     let mut newest = 0;
-    for name in store.names().await.unwrap_or_default() {
+    for name in store.names().await? {
         let records = store.read(&name).await.unwrap_or_default();
         newest = newest.max(records.last().map_or(0, |record| record.epoch));
     }
-    newest
+    Ok(newest)
 }
 
 fn check_nesting(options: &Options) -> Result<(), ServeError> {

@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::latency::Quantiles;
 use crate::{
-    journal::{Dependency, FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
+    journal::{Conclusion, Dependency, FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
     model::{
-        Condition, ConditionStatus, ConditionType, Counts, GenerationId, Phase, ScenarioName, TaskView, Timestamp,
-        Verdict, Why, WhyKind,
+        Condition, ConditionStatus, ConditionType, GenerationId, Phase, ScenarioName, TaskView, Timestamp, Verdict,
+        Why, WhyKind,
     },
     plan::Plan,
 };
@@ -50,7 +50,7 @@ pub struct Body {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub audit: Option<AuditStatus>,
+    pub audit: Option<Conclusion>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Past>,
 }
@@ -87,23 +87,6 @@ pub struct FaultStatus {
     pub recovered_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healed_at: Option<Timestamp>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AuditStatus {
-    pub verdict: Verdict,
-    pub message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub counts: Option<Counts>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub findings: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub gaps: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub recoveries: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub assumptions: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -189,15 +172,7 @@ pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Besid
             load: Some(load(plan, generation)),
             runs: generation.runs.as_ref().map(|fact| fact.value),
             faults: plan.faults.iter().map(|planned| fault(planned, generation)).collect(),
-            audit: generation.concluded.as_ref().map(|end| AuditStatus {
-                verdict: end.value.verdict,
-                message: end.value.message.clone(),
-                counts: end.value.counts.clone(),
-                findings: end.value.findings.clone(),
-                gaps: end.value.gaps.clone(),
-                recoveries: end.value.recoveries.clone(),
-                assumptions: end.value.assumptions.clone(),
-            }),
+            audit: generation.concluded.as_ref().map(|end| end.value.clone()),
             history: history(state),
         },
     }
