@@ -15,7 +15,7 @@ use dagstorm::{
     },
     plan::{self, Plan},
     publish::{self, Beside},
-    spec::{Manifest, Scenario, load},
+    spec::{Manifest, Scenario, load, no_attachments},
 };
 
 const TARGET: &str = "apiVersion: dagstorm.dev/v1alpha1
@@ -33,7 +33,7 @@ fn shipped() -> Vec<(String, Scenario)> {
     let mut scenarios = vec![];
     for path in paths.iter().filter(|path| path.extension().is_some_and(|ending| ending == "yaml")) {
         let name = path.file_name().unwrap().to_str().unwrap();
-        for document in load(name, &fs::read(path).unwrap()) {
+        for document in load(name, &fs::read(path).unwrap(), &no_attachments) {
             match document.content {
                 Ok(Manifest::Scenario(scenario)) => scenarios.push((name.to_owned(), *scenario)),
                 Ok(Manifest::Target(_)) => {}
@@ -46,7 +46,7 @@ fn shipped() -> Vec<(String, Scenario)> {
 }
 
 fn target() -> Target {
-    match load("target.yaml", TARGET.as_bytes()).pop().unwrap().content {
+    match load("target.yaml", TARGET.as_bytes(), &no_attachments).pop().unwrap().content {
         Ok(Manifest::Target(target)) => *target,
         other => panic!("{other:?}"),
     }
@@ -202,14 +202,14 @@ fn mistakes_are_answered_with_their_place() {
         ("the second document", format!("{good}---\n{}", good.replace("1/s", "fast"))),
     ] {
         writeln!(out, "# {what}").unwrap();
-        for document in load("a.yaml", text.as_bytes()) {
+        for document in load("a.yaml", text.as_bytes(), &no_attachments) {
             for error in document.content.err().unwrap_or_default() {
                 writeln!(out, "{error}").unwrap();
             }
         }
     }
     for bytes in [&b"\xff\xfe"[..], &vec![b'#'; (1 << 20) + 1][..]] {
-        for error in load("a.yaml", bytes).remove(0).content.unwrap_err() {
+        for error in load("a.yaml", bytes, &no_attachments).remove(0).content.unwrap_err() {
             writeln!(out, "{error}").unwrap();
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     journal::{Event, Found},
     model::{FaultId, GenerationId, RunRecord, RunStatus, RunView, StepEvent, StepEventKind, TaskView, Undo},
     plan,
-    spec::{Manifest, load},
+    spec::{Manifest, load, no_attachments},
 };
 
 const TARGET: &str = r#"{"name":"local","dagster":{"url":"http://x/graphql","location":"demo","repository":"r",
@@ -41,7 +41,8 @@ struct History {
 
 impl History {
     fn new() -> Self {
-        let scenario = match load("a.yaml", SCENARIO.as_bytes()).pop().map(|document| document.content) {
+        let scenario = match load("a.yaml", SCENARIO.as_bytes(), &no_attachments).pop().map(|document| document.content)
+        {
             Some(Ok(Manifest::Scenario(scenario))) => scenario,
             other => panic!("{other:?}"),
         };

@@ -11,6 +11,7 @@ use crate::{
     model::{Phase, Span, Timestamp, Verdict},
     operator::{Catalog, Options, ScannedFile, Source, serve},
     publish::{Folder, Status},
+    spec::no_attachments,
     world::{Clock, LiveWorld, SystemClock},
 };
 
@@ -70,7 +71,7 @@ fn read(paths: &[PathBuf]) -> anyhow::Result<Result<Vec<ScannedFile>, Vec<String
         }
     }
     let mut catalog = Catalog::default();
-    catalog.update(files.clone(), true, SystemClock.now());
+    catalog.update(files.clone(), &no_attachments, true, SystemClock.now());
     let mut errors: Vec<String> = catalog.report().into_iter().flat_map(|file| file.errors).collect();
     if errors.is_empty() {
         let rejections = catalog.desired();

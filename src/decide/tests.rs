@@ -10,7 +10,7 @@ use crate::{
     journal::{Record, RunCounts, State},
     model::{DagsterView, GenerationId, RunStatus, RunView, Seen, ServiceView, TaskArn, TaskView, Timed, Why, WhyKind},
     plan,
-    spec::{Manifest, Scenario, load},
+    spec::{Manifest, Scenario, load, no_attachments},
 };
 
 const TARGET: &str = r#"{"name":"local","dagster":{"url":"http://x/graphql","location":"demo","repository":"r",
@@ -34,7 +34,7 @@ spec:
     if faults {
         text.push_str("  faults:\n    - { name: kill, after: 5s, stopTasks: { service: workers } }\n");
     }
-    match load("a.yaml", text.as_bytes()).pop().map(|document| document.content) {
+    match load("a.yaml", text.as_bytes(), &no_attachments).pop().map(|document| document.content) {
         Some(Ok(Manifest::Scenario(scenario))) => *scenario,
         other => panic!("{other:?}"),
     }

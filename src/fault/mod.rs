@@ -1,11 +1,13 @@
 //! L1: the faults. Each file says what to look at, what to do, how to undo it and when it is healed. Pure.
 
+mod declared;
 mod stop_tasks;
 
+pub use declared::{Cut, DenyQueue, DrainInstances, DrainService, Partition, Redeliver};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-pub use stop_tasks::{Pick, StopTasks};
+pub use stop_tasks::{Follow, Pick, Selector, StopTasks};
 
 use crate::model::{Effect, Observation, Query, Target, TaskView, Timestamp, Undo};
 
@@ -14,7 +16,15 @@ use crate::model::{Effect, Observation, Query, Target, TaskView, Timestamp, Undo
 #[serde(rename_all = "camelCase")]
 pub enum Fault {
     StopTasks(StopTasks),
+    DrainService(DrainService),
+    DrainInstances(DrainInstances),
+    Partition(Partition),
+    DenyQueue(DenyQueue),
+    Redeliver(Redeliver),
 }
+
+/// What a fault answers that `spec` refuses: it never gets this far.
+const NOT_CARRIED_OUT: &str = "this version plans this fault and cannot carry it out";
 
 /// Whether a fault can be injected now. An empty list of targets is never `Ready`.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,10 +77,35 @@ pub enum Progress {
 }
 
 impl Fault {
+    /// The word that a manifest uses.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::StopTasks(_) => "stopTasks",
+            Self::DrainService(_) => "drainService",
+            Self::DrainInstances(_) => "drainInstances",
+            Self::Partition(_) => "partition",
+            Self::DenyQueue(_) => "denyQueue",
+            Self::Redeliver(_) => "redeliver",
+        }
+    }
+
+    /// Whether it stays in place until it is undone: it needs a `for`.
+    pub fn lasts(&self) -> bool {
+        match self {
+            Self::StopTasks(_) | Self::Redeliver(_) => false,
+            Self::DrainService(_) | Self::DrainInstances(_) | Self::Partition(_) | Self::DenyQueue(_) => true,
+        }
+    }
+
     /// What has to be looked at, to aim and to judge.
     pub fn query(&self, target: &Target) -> Option<Query> {
         match self {
             Self::StopTasks(fault) => fault.query(target),
+            Self::DrainService(_)
+            | Self::DrainInstances(_)
+            | Self::Partition(_)
+            | Self::DenyQueue(_)
+            | Self::Redeliver(_) => None,
         }
     }
 
@@ -78,6 +113,11 @@ impl Fault {
     pub fn aim(&self, aiming: &Aiming<'_>) -> Aim {
         match self {
             Self::StopTasks(fault) => fault.aim(aiming),
+            Self::DrainService(_)
+            | Self::DrainInstances(_)
+            | Self::Partition(_)
+            | Self::DenyQueue(_)
+            | Self::Redeliver(_) => Aim::Never(NOT_CARRIED_OUT.to_owned()),
         }
     }
 
@@ -91,6 +131,11 @@ impl Fault {
     ) -> Progress {
         match self {
             Self::StopTasks(fault) => fault.progress(target, targets, observation, since),
+            Self::DrainService(_)
+            | Self::DrainInstances(_)
+            | Self::Partition(_)
+            | Self::DenyQueue(_)
+            | Self::Redeliver(_) => Progress::Unseen,
         }
     }
 
@@ -98,6 +143,11 @@ impl Fault {
     pub fn describe(&self) -> String {
         match self {
             Self::StopTasks(fault) => fault.describe(),
+            Self::DrainService(fault) => format!("drain service {}", fault.service),
+            Self::DrainInstances(fault) => format!("drain {} of the container instances", fault.pick),
+            Self::Partition(fault) => format!("cut {} from {} ({})", fault.between, fault.and, fault.cut),
+            Self::DenyQueue(fault) => format!("deny the data plane of queue {}", fault.queue),
+            Self::Redeliver(fault) => format!("deliver {} of queue {} once more", fault.share, fault.queue),
         }
     }
 }

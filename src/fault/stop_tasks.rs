@@ -2,12 +2,15 @@
 
 use std::{fmt, str::FromStr};
 
+use indexmap::IndexMap;
 use rand::seq::SliceRandom;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de};
 
 use super::{Aim, Aiming, Progress};
 use crate::model::{
-    Effect, Guard, Observation, Query, Target, TaskView, Timestamp, Undo, target::Amount, time::as_string,
+    Effect, Guard, Observation, Query, Target, TaskView, Timestamp, Undo, schema::text_schema, target::Amount,
+    time::as_string,
 };
 
 /// Stops tasks of the service behind a role of the target.
@@ -17,10 +20,41 @@ use crate::model::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StopTasks {
-    /// A role of the target's `ecs.services`.
-    pub service: String,
+    /// Which tasks.
+    pub tasks: Selector,
+    /// How many of them.
     #[serde(default)]
     pub pick: Pick,
+    /// How repeats choose.
+    #[serde(default)]
+    pub follow: Follow,
+}
+
+/// Which tasks a fault is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Selector {
+    /// Those of the service behind a role of the target's `ecs.services`.
+    Service(String),
+    /// Those of a task definition's family, whoever started them.
+    Family(String),
+    /// Those that carry all of these tags.
+    Tag(IndexMap<String, String>),
+    /// Those that were started with this `startedBy`.
+    StartedBy(String),
+}
+
+/// What the repeats of a fault act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Follow {
+    /// The tasks that the first occurrence chose, as far as they still run.
+    Once,
+    /// The tasks that the first occurrence chose, and what replaced them.
+    Sticky,
+    /// A new choice among all tasks that run then, replacements included.
+    #[default]
+    Replacements,
 }
 
 /// How many tasks: `one`, `all`, a number or a share such as `30%` (rounded up to at least one, then capped by the guard).
@@ -34,11 +68,14 @@ pub enum Pick {
 
 impl StopTasks {
     fn service<'a>(&self, target: &'a Target) -> Option<&'a str> {
-        target.ecs.as_ref()?.service(&self.service)
+        match &self.tasks {
+            Selector::Service(role) => target.ecs.as_ref()?.service(role),
+            Selector::Family(_) | Selector::Tag(_) | Selector::StartedBy(_) => None,
+        }
     }
 
     pub fn describe(&self) -> String {
-        format!("stop {} of {}", self.pick, self.service)
+        format!("stop {} of {}", self.pick, self.tasks)
     }
 
     pub fn query(&self, target: &Target) -> Option<Query> {
@@ -47,7 +84,7 @@ impl StopTasks {
 
     pub fn aim(&self, aiming: &Aiming<'_>) -> Aim {
         let Some(service) = self.service(aiming.target) else {
-            return Aim::Never(format!("the target names no service for the role `{}`", self.service));
+            return Aim::Never(format!("the target names no service for {}", self.tasks));
         };
         let Some(seen) = aiming.observation.services.get(service) else {
             return Aim::Wait(format!("service {service} was not looked at yet"));
@@ -128,6 +165,20 @@ fn permits(guard: &Guard, task: &TaskView) -> bool {
         && guard.require_tag.iter().all(|(tag, value)| task.tags.get(tag) == Some(value))
 }
 
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(role) => f.write_str(role),
+            Self::Family(family) => write!(f, "family {family}"),
+            Self::Tag(tags) => {
+                let pairs: Vec<String> = tags.iter().map(|(tag, value)| format!("{tag}={value}")).collect();
+                write!(f, "tag {}", pairs.join(","))
+            }
+            Self::StartedBy(who) => write!(f, "startedBy {who}"),
+        }
+    }
+}
+
 impl Pick {
     fn of(self, running: u32) -> u32 {
         match self {
@@ -171,7 +222,14 @@ impl fmt::Display for Pick {
     }
 }
 
-as_string!(Pick);
+text_schema!(
+    Pick,
+    "Pick",
+    "How many: `one`, `all`, a number, or a share (rounded up to at least one, then capped by the guard).",
+    "^(one|all|[1-9][0-9]*|([1-9][0-9]?|100)%)$" or integer,
+    ["one", "30%", 2]
+);
+as_string!(Pick, "`one`, `all`, a number such as `2`, or a share such as `30%`");
 
 #[cfg(test)]
 mod tests {
@@ -190,6 +248,10 @@ mod tests {
         .expect("a target")
     }
 
+    fn kill(pick: Pick) -> StopTasks {
+        StopTasks { tasks: Selector::Service("workers".to_owned()), pick, follow: Follow::default() }
+    }
+
     fn task(id: &str, ready: bool) -> TaskView {
         let arn = TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id}"));
         let tags = [("ready".to_owned(), ready.to_string())].into_iter().collect();
@@ -203,7 +265,7 @@ mod tests {
     }
 
     fn aim(pick: &str, guard: &str, observation: &Observation) -> Aim {
-        let fault = StopTasks { service: "workers".to_owned(), pick: pick.parse().expect("a pick") };
+        let fault = kill(pick.parse().expect("a pick"));
         let target = target(guard);
         fault.aim(&Aiming {
             target: &target,
@@ -264,7 +326,7 @@ mod tests {
 
     #[test]
     fn steady_needs_replacements() {
-        let fault = StopTasks { service: "workers".to_owned(), pick: Pick::One };
+        let fault = kill(Pick::One);
         let (target, gone) = (target("{}"), [task("a", true)]);
         let stopping = TaskView { stopping: true, ..task("a", true) };
         for (observation, expected) in [

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::Span;
 
 /// `size` arrivals at the same instant, the first burst at once, then every `every`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Burst {
     pub size: u32,

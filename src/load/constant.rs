@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Rate;
 
 /// Arrivals at an even pace, the first at once.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Constant {
     pub rate: Rate,

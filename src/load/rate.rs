@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize, de};
 
-use crate::model::time::as_string;
+use crate::model::{schema::text_schema, time::as_string};
 
 /// So many arrivals a unit of time. Always above zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,7 +81,14 @@ impl fmt::Display for Rate {
     }
 }
 
-as_string!(Rate);
+text_schema!(
+    Rate,
+    "Rate",
+    "Arrivals a unit of time: a number, `/`, and s, min or h.",
+    "^\\s*[0-9]+(\\.[0-9]+)?\\s*/\\s*(s|sec|second|m|min|minute|h|hour|d|day)\\s*$",
+    ["6/min", "2/s", "10/h"]
+);
+as_string!(Rate, "a rate such as `6/min`");
 
 #[cfg(test)]
 mod tests {

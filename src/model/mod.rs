@@ -1,14 +1,18 @@
 //! L0: the words that every other module speaks. No I/O, no clock, no randomness.
 
 pub mod condition;
+pub mod cron;
 pub mod effect;
 pub mod ids;
 pub mod observation;
+pub(crate) mod schema;
 pub mod target;
+pub mod threshold;
 pub mod time;
 pub mod verdict;
 
 pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
+pub use cron::Cron;
 pub use effect::{Effect, Outcome, Receipt, Undo};
 pub use ids::{FaultId, GenerationId, Key, ScenarioName, TaskArn};
 pub use observation::{
@@ -16,5 +20,6 @@ pub use observation::{
     Seen, ServiceView, StepEvent, StepEventKind, TaskView, Timed, Why, WhyKind,
 };
 pub use target::{Guard, Target};
+pub use threshold::{Aggregate, Comparison, Metric, Threshold, When};
 pub use time::{Span, Timestamp};
 pub use verdict::{Counts, Verdict};

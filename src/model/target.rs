@@ -1,15 +1,18 @@
 //! Where a scenario acts: one Dagster, one ECS cluster, its queues. Valid by construction (`spec` makes it).
 
 use indexmap::IndexMap;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{ScenarioName, Span};
+use super::{Cron, ScenarioName, Span};
 
 /// A validated `Target` manifest. `Accepted` records it whole: healing never needs the file again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
     pub name: ScenarioName,
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub labels: IndexMap<String, String>,
     pub dagster: DagsterTarget,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecs: Option<EcsTarget>,
@@ -70,13 +73,26 @@ pub struct QueueTarget {
 pub struct NetworkTarget {
     pub workers_group: String,
     pub peers: IndexMap<String, Peer>,
+    /// Where dagstorm itself stands: what would cut it off is refused.
+    #[serde(default, rename = "self", skip_serializing_if = "Option::is_none")]
+    pub own: Option<Place>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Peer {
-    Group { security_group: String, port: u16 },
-    Cidr { cidr: String, port: u16 },
+/// A place in the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Place {
+    SecurityGroup(String),
+    Cidr(IpNet),
+    PrefixList(String),
+}
+
+/// What a partition can cut the workers off from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Peer {
+    pub place: Place,
+    pub port: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,6 +122,18 @@ pub struct Guard {
     /// At least so many running tasks stay.
     #[serde(default)]
     pub min_healthy: u32,
+    /// While one of these lasts, no fault begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny_windows: Vec<DenyWindow>,
+}
+
+/// A time in which no fault begins: from each instant of `cron` (UTC) for so long.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DenyWindow {
+    pub cron: Cron,
+    #[serde(rename = "for")]
+    pub length: Span,
 }
 
 /// A number of things, or a share of them.

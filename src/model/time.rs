@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use super::schema::text_schema;
 use serde::{Deserialize, Serialize, de};
 
 /// An instant: microseconds since the Unix epoch, written as RFC 3339 in UTC.
@@ -61,14 +62,13 @@ impl FromStr for Timestamp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(Duration);
 
-/// The longest span that a manifest may name: a year.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
-
 const UNITS: [(&str, u64); 6] =
     [("ms", 1_000), ("us", 1), ("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000)];
 
 impl Span {
     pub const ZERO: Self = Self(Duration::ZERO);
+    /// The longest span that a manifest may name: a year.
+    pub const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
     pub const fn from_secs(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
@@ -109,7 +109,7 @@ impl FromStr for Span {
             micros += number * *factor as f64;
             rest = &rest[unit.len()..];
         }
-        if micros > LONGEST.as_micros() as f64 {
+        if micros > Self::LONGEST.as_micros() as f64 {
             return Err(format!("`{text}` is longer than the longest duration, 366d"));
         }
         Ok(Self(Duration::from_micros(micros.round() as u64)))
@@ -133,8 +133,13 @@ impl fmt::Display for Span {
     }
 }
 
+/// Serializes a type as its text, and reads it from one. A bare number is taken as its digits, so that `30` where a
+/// duration belongs is answered by the type's own words and not by "expected a string".
 macro_rules! as_string {
     ($type:ty) => {
+        as_string!($type, "a string");
+    };
+    ($type:ty, $expected:literal) => {
         impl Serialize for $type {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -143,16 +148,55 @@ macro_rules! as_string {
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                text.parse().map_err(de::Error::custom)
+                struct Reader;
+
+                impl de::Visitor<'_> for Reader {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expected)
+                    }
+
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
+                        text.parse().map_err(E::custom)
+                    }
+
+                    fn visit_u64<E: de::Error>(self, number: u64) -> Result<$type, E> {
+                        number.to_string().parse().map_err(E::custom)
+                    }
+
+                    fn visit_i64<E: de::Error>(self, number: i64) -> Result<$type, E> {
+                        number.to_string().parse().map_err(E::custom)
+                    }
+
+                    fn visit_f64<E: de::Error>(self, number: f64) -> Result<$type, E> {
+                        number.to_string().parse().map_err(E::custom)
+                    }
+                }
+
+                deserializer.deserialize_any(Reader)
             }
         }
     };
 }
 pub(crate) use as_string;
 
-as_string!(Timestamp);
-as_string!(Span);
+text_schema!(
+    Timestamp,
+    "Instant",
+    "An instant (RFC 3339).",
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})$",
+    ["2026-11-24T02:00:00Z"]
+);
+text_schema!(
+    Span,
+    "Duration",
+    "A duration: numbers with units from d, h, m, s, ms, us.",
+    "^([0-9]+(\\.[0-9]+)?(d|h|m|s|ms|us))+$",
+    ["30s", "5m", "1h30m"]
+);
+as_string!(Timestamp, "an instant such as `2026-11-24T02:00:00Z`");
+as_string!(Span, "a duration such as `30s` or `1h30m`");
 
 #[cfg(test)]
 mod tests {

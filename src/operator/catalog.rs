@@ -1,6 +1,9 @@
 //! From the files of the watched folder to what is desired of every scenario. Pure: content in, wishes out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use serde::Serialize;
 
@@ -8,7 +11,7 @@ use super::{Desired, Wanted};
 use crate::{
     model::{ScenarioName, Target, Timestamp},
     publish::Rejection,
-    spec::{self, Manifest, ManifestError, Scenario},
+    spec::{self, Attachments, Manifest, ManifestError, Scenario},
 };
 
 /// One file as it was found.
@@ -30,13 +33,15 @@ pub struct Catalog {
     is_complete: bool,
 }
 
-/// A file and what it says of a scenario.
-type Place<'a> = (&'a str, Result<&'a Scenario, &'a [ManifestError]>);
+/// A file and one of its documents, which is about the scenario in question.
+type Place<'a> = (&'a str, &'a spec::Document);
 
 #[derive(Debug)]
 struct KnownFile {
     content: Result<Vec<u8>, String>,
     documents: Vec<spec::Document>,
+    /// What the other files held that its manifests name, by their path from the watched folder.
+    attachments: BTreeMap<String, Result<Vec<u8>, String>>,
 }
 
 #[derive(Debug)]
@@ -68,18 +73,30 @@ impl Catalog {
     /// Takes over what a scan found. Returns whether anything changed.
     ///
     /// `is_complete`: every folder and file could be read. An empty scan changes nothing: a folder that is missing or empty prunes nothing.
-    pub fn update(&mut self, scan: Vec<ScannedFile>, is_complete: bool, now: Timestamp) -> bool {
+    ///
+    /// `attachments` reads another file by its path from the watched folder.
+    pub fn update(
+        &mut self,
+        scan: Vec<ScannedFile>,
+        attachments: Attachments<'_>,
+        is_complete: bool,
+        now: Timestamp,
+    ) -> bool {
         self.is_complete = is_complete;
-        let same = scan.len() == self.files.len()
-            && scan.iter().all(|file| self.files.get(&file.name).is_some_and(|known| known.content == file.content));
+        let is_known = |file: &ScannedFile| {
+            let known = self.files.get(&file.name).filter(|known| known.content == file.content);
+            known.is_some_and(|known| known.attachments.iter().all(|(path, content)| attachments(path) == *content))
+        };
+        let changed: Vec<bool> = scan.iter().map(|file| !is_known(file)).collect();
+        let same = scan.len() == self.files.len() && !changed.contains(&true);
         if scan.is_empty() || same {
             return false;
         }
         let mut before = std::mem::take(&mut self.files);
-        for file in scan {
+        for (file, is_changed) in scan.into_iter().zip(changed) {
             let known = match before.remove(&file.name) {
-                Some(known) if known.content == file.content => known,
-                _ => KnownFile { documents: read(&file), content: file.content },
+                Some(known) if !is_changed => known,
+                _ => read(&file, attachments),
             };
             self.files.insert(file.name, known);
         }
@@ -162,13 +179,13 @@ impl Catalog {
             match &document.content {
                 Ok(Manifest::Target(target)) => targets.entry(target.name.clone()).or_default().push((file, target)),
                 Ok(Manifest::Scenario(scenario)) => {
-                    found.entry(scenario.name.clone()).or_default().push((file, Ok(scenario)));
+                    found.entry(scenario.name.clone()).or_default().push((file, document));
                 }
                 Err(_) if document.kind.as_deref() == Some("Target") => broken_targets.extend(name()),
                 // A document that cannot even be read may be an edit of any scenario of its file.
-                Err(errors) => {
+                Err(_) => {
                     if let Some(name) = name() {
-                        found.entry(name).or_default().push((file, Err(errors)));
+                        found.entry(name).or_default().push((file, document));
                     }
                 }
             }
@@ -195,23 +212,15 @@ impl Catalog {
             .flatten()
             .map(ToString::to_string)
             .collect();
+        let circles = spec::circles(self.files.values().flat_map(|known| &known.documents).filter_map(scenario_of));
         let mut before = std::mem::take(&mut self.scenarios);
+        let mut settled = BTreeMap::new();
         for (name, places) in found {
             let last = before.remove(&name);
-            let good = last.as_ref().and_then(|known| known.good.clone());
-            let (good, problem) = match &places[..] {
-                [(_, Ok(scenario))] => (Some((*scenario).clone()), None),
-                [(_, Err(errors))] => {
-                    let message = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-                    (good, Some(("Invalid", message)))
-                }
-                _ => (
-                    good,
-                    Some(("DuplicateName", format!("Scenario `{name}` is in several files: {}", files(&places)))),
-                ),
-            };
-            self.scenarios.insert(name, settle(good, problem, last, &self.targets, &doubled, self.again, now));
+            let circle = circles.get(&name).map(String::as_str);
+            settled.insert(name.clone(), self.settle(&name, &places, circle, last, &doubled, now));
         }
+        self.scenarios = settled;
         // What vanished while a file cannot be read at all may still be in that file: it stays as it was.
         if !unreadable.is_empty() {
             for (name, mut known) in before {
@@ -221,45 +230,85 @@ impl Catalog {
             }
         }
     }
+
+    /// What is to be made of one scenario: its last good version, and what is wrong with it as it stands now.
+    fn settle(
+        &self,
+        name: &ScenarioName,
+        places: &[Place<'_>],
+        circle: Option<&str>,
+        last: Option<KnownScenario>,
+        doubled: &BTreeMap<ScenarioName, String>,
+        now: Timestamp,
+    ) -> KnownScenario {
+        let (last_good, last_wanted, last_rejection) =
+            last.map_or((None, None, None), |known| (known.good, known.wanted, known.rejection));
+        let (good, mut problem) = match places {
+            [(_, spec::Document { content: Ok(Manifest::Scenario(scenario)), .. })] => {
+                (Some((**scenario).clone()), circle.map(|circle| ("Invalid", format!("a circle: {circle}"))))
+            }
+            [(_, spec::Document { content: Err(errors), .. })] => (last_good, Some(("Invalid", lines(errors)))),
+            _ => {
+                let message = format!("Scenario `{name}` is in several files: {}", files(places));
+                (last_good, Some(("DuplicateName", message)))
+            }
+        };
+        let target = good.as_ref().and_then(|scenario| self.targets.get(&scenario.spec.target));
+        if problem.is_none() {
+            problem = good.as_ref().and_then(|scenario| match (doubled.get(&scenario.spec.target), target) {
+                (Some(files), _) => {
+                    let message = format!("Target `{}` is in several files: {files}", scenario.spec.target);
+                    Some(("DuplicateName", message))
+                }
+                (None, None) => {
+                    let (target, known) = (&scenario.spec.target, known_targets(&self.targets));
+                    Some(("TargetNotFound", format!("no manifest is the Target `{target}`; known are: {known}")))
+                }
+                (None, Some(target)) => self.relate(places, scenario, target),
+            });
+        }
+        let made = good.as_ref().zip(target).filter(|_| problem.is_none()).map(|(scenario, target)| Wanted {
+            scenario: scenario.clone(),
+            target: target.clone(),
+            again: self.again,
+        });
+        let wanted = match (made, last_wanted) {
+            (Some(made), Some(last)) if *last == made => Some(last),
+            (Some(made), _) => Some(Arc::new(made)),
+            (None, last) => last,
+        };
+        let rejection = problem.map(|(reason, message)| match last_rejection {
+            Some(last) if last.reason == reason && last.message == message => last,
+            _ => Rejection { at: now, reason, message },
+        });
+        KnownScenario { good, rejection, wanted }
+    }
+
+    /// What is wrong with a scenario and its target together, with the places in the scenario's file.
+    fn relate(&self, places: &[Place<'_>], scenario: &Scenario, target: &Target) -> Option<(&'static str, String)> {
+        let problems = spec::relate(scenario, target);
+        let (reason, problems) = match problems.is_empty() {
+            false => ("Invalid", problems),
+            true => ("Unsupported", spec::unsupported(scenario, target)),
+        };
+        if problems.is_empty() {
+            return None;
+        }
+        let (file, document) = places.first()?;
+        let bytes = self.files.get(*file).and_then(|known| known.content.as_deref().ok()).unwrap_or_default();
+        Some((reason, lines(&spec::locate(file, bytes, document.number, problems))))
+    }
 }
 
-fn settle(
-    good: Option<Scenario>,
-    problem: Option<(&'static str, String)>,
-    last: Option<KnownScenario>,
-    targets: &BTreeMap<ScenarioName, Target>,
-    doubled: &BTreeMap<ScenarioName, String>,
-    again: bool,
-    now: Timestamp,
-) -> KnownScenario {
-    let (last_wanted, last_rejection) = last.map_or((None, None), |known| (known.wanted, known.rejection));
-    let target = good.as_ref().and_then(|scenario| targets.get(&scenario.spec.target));
-    let problem = problem.or_else(|| {
-        let name = &good.as_ref()?.spec.target;
-        match doubled.get(name) {
-            Some(files) => Some(("DuplicateName", format!("Target `{name}` is in several files: {files}"))),
-            None if target.is_none() => Some((
-                "TargetNotFound",
-                format!("no Target named `{name}` is in the folder; known are: {}", known_targets(targets)),
-            )),
-            None => None,
-        }
-    });
-    let made = good.as_ref().zip(target).map(|(scenario, target)| Wanted {
-        scenario: scenario.clone(),
-        target: target.clone(),
-        again,
-    });
-    let wanted = match (made, last_wanted) {
-        (Some(made), Some(last)) if *last == made => Some(last),
-        (Some(made), _) => Some(Arc::new(made)),
-        (None, last) => last,
-    };
-    let rejection = problem.map(|(reason, message)| match last_rejection {
-        Some(last) if last.reason == reason && last.message == message => last,
-        _ => Rejection { at: now, reason, message },
-    });
-    KnownScenario { good, rejection, wanted }
+fn scenario_of(document: &spec::Document) -> Option<&Scenario> {
+    match &document.content {
+        Ok(Manifest::Scenario(scenario)) => Some(scenario),
+        Ok(Manifest::Target(_)) | Err(_) => None,
+    }
+}
+
+fn lines(errors: &[ManifestError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn known_targets(targets: &BTreeMap<ScenarioName, Target>) -> String {
@@ -273,25 +322,36 @@ fn files<T>(places: &[(&str, T)]) -> String {
     places.iter().map(|(file, _)| *file).collect::<Vec<_>>().join(", ")
 }
 
-fn read(file: &ScannedFile) -> Vec<spec::Document> {
-    match &file.content {
-        Ok(content) => spec::load(&file.name, content),
+fn read(file: &ScannedFile, attachments: Attachments<'_>) -> KnownFile {
+    let used = Mutex::new(BTreeMap::new());
+    let read = |name: &str| {
+        let path = beside(&file.name, name);
+        let content = attachments(&path);
+        used.lock().expect("no holder of this lock panics").insert(path, content.clone());
+        content
+    };
+    let documents = match &file.content {
+        Ok(content) => spec::load(&file.name, content, &read),
         Err(message) => {
-            let error = ManifestError {
-                file: file.name.clone(),
-                line: 0,
-                column: 0,
-                path: String::new(),
-                message: message.clone(),
-            };
-            vec![spec::Document { kind: None, name: None, content: Err(vec![error]) }]
+            let content = Err(vec![ManifestError::of_file(&file.name, message.clone())]);
+            vec![spec::Document { number: 0, kind: None, name: None, content, attachments: vec![] }]
         }
+    };
+    KnownFile { documents, content: file.content.clone(), attachments: used.into_inner().unwrap_or_default() }
+}
+
+/// The path of a file that a manifest names, from where the manifest's own path is counted.
+pub fn beside(manifest: &str, name: &str) -> String {
+    match manifest.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/{name}"),
+        None => name.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::no_attachments;
 
     const TARGET: &str = "apiVersion: dagstorm.dev/v1alpha1
 kind: Target
@@ -338,15 +398,25 @@ spec:
     fn a_bad_edit_keeps_the_last_good_version_and_the_others_go_on() {
         let mut catalog = Catalog::default();
         let (a, b) = (scenario("a", "1/s"), scenario("b", "1/s"));
-        assert!(catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a), ("b.yaml", &b)]), true, at(1)));
+        assert!(catalog.update(
+            scan(&[("t.yaml", TARGET), ("a.yaml", &a), ("b.yaml", &b)]),
+            &no_attachments,
+            true,
+            at(1)
+        ));
         assert!(
-            !catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a), ("b.yaml", &b)]), true, at(2)),
+            !catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a), ("b.yaml", &b)]), &no_attachments, true, at(2)),
             "nothing changed"
         );
         for broken in
             [scenario("a", "fast"), scenario("a", "1/s").replace("target", "targett"), "{ not yaml: [".to_owned()]
         {
-            assert!(catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &broken), ("b.yaml", &b)]), true, at(3)));
+            assert!(catalog.update(
+                scan(&[("t.yaml", TARGET), ("a.yaml", &broken), ("b.yaml", &b)]),
+                &no_attachments,
+                true,
+                at(3)
+            ));
             let (wanted, reason, message) = seen(&catalog, "a");
             assert_eq!((wanted, reason), (true, Some("Invalid")), "{broken}");
             assert!(message.starts_with("a.yaml:"), "{message}");
@@ -357,7 +427,12 @@ spec:
             }
             assert_eq!(seen(&catalog, "b"), (true, None, String::new()));
         }
-        catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &scenario("a", "2/s")), ("b.yaml", &b)]), true, at(4));
+        catalog.update(
+            scan(&[("t.yaml", TARGET), ("a.yaml", &scenario("a", "2/s")), ("b.yaml", &b)]),
+            &no_attachments,
+            true,
+            at(4),
+        );
         assert_eq!(seen(&catalog, "a"), (true, None, String::new()));
     }
 
@@ -365,12 +440,12 @@ spec:
     fn an_empty_folder_prunes_nothing_and_a_deleted_file_prunes_its_own() {
         let mut catalog = Catalog::default();
         let a = scenario("a", "1/s");
-        assert!(!catalog.update(vec![], true, at(1)));
+        assert!(!catalog.update(vec![], &no_attachments, true, at(1)));
         assert!(!catalog.is_read());
-        catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a)]), true, at(1));
-        assert!(!catalog.update(vec![], true, at(2)));
+        catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a)]), &no_attachments, true, at(1));
+        assert!(!catalog.update(vec![], &no_attachments, true, at(2)));
         assert_eq!(catalog.desired().len(), 1);
-        assert!(catalog.update(scan(&[("t.yaml", TARGET)]), true, at(3)));
+        assert!(catalog.update(scan(&[("t.yaml", TARGET)]), &no_attachments, true, at(3)));
         assert_eq!(catalog.desired().len(), 0);
     }
 
@@ -378,7 +453,12 @@ spec:
     fn one_name_in_two_files_is_applied_from_neither() {
         let mut catalog = Catalog::default();
         let (one, two) = (scenario("a", "1/s"), scenario("a", "2/s"));
-        catalog.update(scan(&[("t.yaml", TARGET), ("one.yaml", &one), ("two.yaml", &two)]), true, at(1));
+        catalog.update(
+            scan(&[("t.yaml", TARGET), ("one.yaml", &one), ("two.yaml", &two)]),
+            &no_attachments,
+            true,
+            at(1),
+        );
         let (wanted, reason, message) = seen(&catalog, "a");
         assert_eq!((wanted, reason), (false, Some("DuplicateName")));
         assert!(message.contains("one.yaml, two.yaml"), "{message}");
@@ -387,7 +467,7 @@ spec:
     #[test]
     fn a_missing_target_is_named() {
         let mut catalog = Catalog::default();
-        catalog.update(scan(&[("a.yaml", &scenario("a", "1/s"))]), true, at(1));
+        catalog.update(scan(&[("a.yaml", &scenario("a", "1/s"))]), &no_attachments, true, at(1));
         let (wanted, reason, message) = seen(&catalog, "a");
         assert_eq!((wanted, reason), (false, Some("TargetNotFound")));
         assert!(message.contains("`local`"), "{message}");

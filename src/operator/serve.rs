@@ -11,6 +11,7 @@ use crate::{
     journal::{FileStore, Store},
     model::Phase,
     publish::{Folder, Status},
+    spec::no_attachments,
     world::{Clock, SystemClock, World},
 };
 
@@ -73,7 +74,7 @@ pub async fn serve<W: World>(
         }
         Source::Files(files) => {
             let mut catalog = Catalog::again();
-            catalog.update(files, true, shared.clock.now());
+            catalog.update(files, &no_attachments, true, shared.clock.now());
             fleet.want(&catalog.desired(), false);
             until_all_ended(&shared, &mut fleet, &catalog, shutdown).await;
         }
@@ -133,7 +134,7 @@ async fn follow<W: World, S: Store, C: Clock>(
             }
         };
         let Some(Scan { files, is_complete }) = files else { break };
-        if catalog.update(files, is_complete, shared.clock.now()) {
+        if catalog.update(files, &no_attachments, is_complete, shared.clock.now()) {
             report(shared, &catalog);
         }
         if catalog.is_read() {

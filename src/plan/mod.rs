@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{
     fault::Fault,
-    model::{FaultId, GenerationId, Key, ScenarioName},
-    spec::{Expect, Scenario, ScenarioSpec},
+    model::{FaultId, GenerationId, Key, ScenarioName, When},
+    spec::{Expect, FaultTrigger, Scenario, ScenarioSpec},
 };
 
 /// Everything that one generation will do, as offsets from its start.
@@ -37,7 +37,12 @@ pub struct Arrival {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedFault {
     pub id: FaultId,
+    /// From the start of the scenario; with `when`, from the instant at which its first occurrence began.
     pub offset: Duration,
+    /// What it waits for.
+    pub when: Option<When>,
+    /// How long it stays, if it is one that stays.
+    pub length: Option<Duration>,
     pub fault: Fault,
     /// The stream of the seed that draws its targets.
     pub stream: u64,
@@ -112,9 +117,15 @@ fn faults(spec: &ScenarioSpec) -> Vec<PlannedFault> {
     for (number, declared) in spec.faults.iter().enumerate() {
         let (every, times) =
             declared.repeat.as_ref().map_or((Duration::ZERO, 1), |repeat| (repeat.every.duration(), repeat.times));
+        let (begins, when) = match declared.trigger {
+            FaultTrigger::After(after) => (after.duration(), None),
+            FaultTrigger::When(when) => (Duration::ZERO, Some(when)),
+        };
         faults.extend((0..times).map(|turn| PlannedFault {
             id: FaultId { name: declared.name.clone(), occurrence: turn + 1 },
-            offset: declared.after.duration() + every * turn,
+            offset: begins + every * turn,
+            when,
+            length: declared.length.map(|length| length.duration()),
             fault: declared.fault.clone(),
             stream: ((number as u64) << 32) | u64::from(turn),
         }));
@@ -126,13 +137,13 @@ fn faults(spec: &ScenarioSpec) -> Vec<PlannedFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{Manifest, load};
+    use crate::spec::{Manifest, load, no_attachments};
 
     fn compiled(load_yaml: &str) -> Plan {
         let text = format!(
             "apiVersion: dagstorm.dev/v1alpha1\nkind: Scenario\nmetadata: {{ name: a }}\nspec:\n  target: local\n  seed: 7\n{load_yaml}"
         );
-        let documents = load("test.yaml", text.as_bytes());
+        let documents = load("test.yaml", text.as_bytes(), &no_attachments);
         match documents.first().map(|document| &document.content) {
             Some(Ok(Manifest::Scenario(scenario))) => {
                 compile(scenario, &GenerationId { digest: scenario.digest(), repeat: 1 })

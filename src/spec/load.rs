@@ -1,28 +1,34 @@
 //! From a file's bytes to valid manifests. Every document is judged on its own: one bad document spoils no other.
 
-use std::fmt;
-
-use serde::de::DeserializeOwned;
+use std::sync::Mutex;
 
 use super::{
     Scenario,
-    raw::{API_VERSION, Head, Raw, RawScenario, RawTarget},
-    validate::{self, Problem},
+    decode::decode,
+    problem::{ManifestError, Path, Place, Problem, help_for},
+    raw::{API_VERSION, Raw, RawScenario, RawTarget},
+    tree::{self, Node},
+    validate::{self, Attachments},
 };
 use crate::model::Target;
 
 /// The largest file that is read at all, in bytes.
 pub const LARGEST_FILE: usize = 1 << 20;
-const DEEPEST: usize = 32;
-const MOST_NODES: usize = 50_000;
+/// So many documents a file has at most.
+const MOST_DOCUMENTS: usize = 1_000;
+const KINDS: [&str; 2] = ["Scenario", "Target"];
 
 /// One document of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
+    /// Its number among the documents of its file, from 0.
+    pub number: usize,
     /// What the document says its name and kind are, as far as that could be read.
     pub kind: Option<String>,
     pub name: Option<String>,
     pub content: Result<Manifest, Vec<ManifestError>>,
+    /// The other files that it names, relative to its own folder.
+    pub attachments: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -31,153 +37,207 @@ pub enum Manifest {
     Scenario(Box<Scenario>),
 }
 
-/// What is wrong, and where. Lines and columns count from 1; 0 means that the place is not known.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct ManifestError {
-    pub file: String,
-    pub line: u64,
-    pub column: u64,
-    /// The field's path, where it is known.
-    pub path: String,
-    pub message: String,
-}
-
-impl fmt::Display for ManifestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
-        if self.line > 0 {
-            write!(f, ":{}:{}", self.line, self.column)?;
-        }
-        f.write_str(": ")?;
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
-        }
-        f.write_str(&self.message)
-    }
-}
-
 /// Reads every document of a file. Empty documents are passed over.
-pub fn load(file: &str, bytes: &[u8]) -> Vec<Document> {
-    let text = match text_of(bytes) {
-        Ok(text) => text,
-        Err(message) => {
-            let error = ManifestError { file: file.to_owned(), line: 0, column: 0, path: String::new(), message };
-            return vec![Document { kind: None, name: None, content: Err(vec![error]) }];
-        }
+///
+/// `attachments` reads the other files that a manifest names.
+pub fn load(file: &str, bytes: &[u8], attachments: Attachments<'_>) -> Vec<Document> {
+    let whole = |error: ManifestError| {
+        vec![Document { number: 0, kind: None, name: None, content: Err(vec![error]), attachments: vec![] }]
     };
-    split(text).iter().filter_map(|document| load_document(file, document)).collect()
-}
-
-fn text_of(bytes: &[u8]) -> Result<&str, String> {
-    if bytes.len() > LARGEST_FILE {
-        return Err(format!("the file has {} bytes; a manifest has {LARGEST_FILE} at most", bytes.len()));
+    let text = match text_of(file, bytes) {
+        Ok(text) => text,
+        Err(error) => return whole(error),
+    };
+    let parts = split(text);
+    if parts.len() > MOST_DOCUMENTS {
+        return whole(ManifestError::of_file(file, format!("more than {MOST_DOCUMENTS} documents in one file")));
     }
-    std::str::from_utf8(bytes).map_err(|error| format!("the file is not UTF-8: byte {} is wrong", error.valid_up_to()))
+    parts.iter().enumerate().filter_map(|(number, part)| load_document(file, number, part, attachments)).collect()
 }
 
-/// Cuts a file at its `---` lines. Each part keeps its place: the lines before it are blank.
-fn split(text: &str) -> Vec<String> {
+/// Finds the places of problems that were found later, in the document of this number.
+pub fn locate(file: &str, bytes: &[u8], number: usize, problems: Vec<Problem>) -> Vec<ManifestError> {
+    let part = text_of(file, bytes).ok().and_then(|text| split(text).into_iter().nth(number));
+    let tree = part.as_ref().and_then(|part| tree::parse(part.text).ok());
+    problems
+        .into_iter()
+        .map(|problem| match (&part, &tree) {
+            (Some(part), Some(tree)) => part.error(file, Some(tree), problem),
+            (_, _) => ManifestError { path: problem.path.to_string(), ..ManifestError::of_file(file, problem.message) },
+        })
+        .collect()
+}
+
+fn text_of<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, ManifestError> {
+    let fail = |message: String, place: Place| ManifestError { place, ..ManifestError::of_file(file, message) };
+    if bytes.len() > LARGEST_FILE {
+        let message = format!("the file has {} bytes; a manifest has {LARGEST_FILE} at most", bytes.len());
+        return Err(fail(message, Place::default()));
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(fail("the file is UTF-16: save it as UTF-8".to_owned(), Place::default()));
+    }
+    let position = |valid: &[u8]| {
+        let text = String::from_utf8_lossy(valid);
+        let line = text.split('\n').count() as u64;
+        let column = text.rsplit('\n').next().map_or(0, |line| line.chars().count()) as u64;
+        Place::new(line, column + 1, 1)
+    };
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let valid = &bytes[..error.valid_up_to()];
+        let wrong = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
+        fail(format!("the file is not UTF-8: byte {} is 0x{wrong:02x}", error.valid_up_to()), position(valid))
+    })?;
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(fail(format!("byte {at} is NUL: this is no text file"), position(&bytes[..at])));
+    }
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// One document's text, and where it begins (both from 0).
+struct Part<'a> {
+    text: &'a str,
+    line: u64,
+    column: u64,
+}
+
+impl Part<'_> {
+    fn error(&self, file: &str, tree: Option<&Node>, problem: Problem) -> ManifestError {
+        let place = problem
+            .place
+            .unwrap_or_else(|| tree.map_or(Place::new(1, 1, 1), |tree| tree.locate(&problem.path, problem.on_key)));
+        ManifestError {
+            file: file.to_owned(),
+            place: place.within(self.line, self.column),
+            path: problem.path.to_string(),
+            message: problem.message,
+            help: problem.help,
+        }
+    }
+}
+
+/// Cuts a file at its `---` lines.
+fn split(text: &str) -> Vec<Part<'_>> {
     let marks = |line: &str| line == "---" || line.starts_with("--- ") || line.starts_with("---\t");
-    let mut parts = vec![String::new()];
+    let mut parts = vec![];
+    let (mut begin, mut first, mut column) = (0, 0, 0);
+    let mut offset = 0;
     for (number, line) in text.split_inclusive('\n').enumerate() {
         if marks(line.trim_end_matches(['\n', '\r'])) {
-            parts.push("\n".repeat(number));
-            let rest = &line[3..];
-            let part = parts.last_mut().expect("a part was just pushed");
-            part.push_str("   ");
-            part.push_str(rest);
-        } else {
-            parts.last_mut().expect("there is always a first part").push_str(line);
+            parts.push(Part { text: &text[begin..offset], line: first, column });
+            (begin, first, column) = (offset + 3, number as u64, 3);
         }
+        offset += line.len();
     }
+    parts.push(Part { text: &text[begin..], line: first, column });
     parts
 }
 
-fn load_document(file: &str, text: &str) -> Option<Document> {
-    let blank = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
-    if blank {
+fn is_blank(text: &str) -> bool {
+    text.lines().all(|line| {
+        let line = line.trim();
+        line.is_empty() || line.starts_with('#') || line.starts_with('%') || line == "..."
+    })
+}
+
+fn load_document(file: &str, number: usize, part: &Part<'_>, attachments: Attachments<'_>) -> Option<Document> {
+    if is_blank(part.text) {
         return None;
     }
-    let fail = |problems: Vec<Problem>| {
-        let errors = problems.into_iter().map(|problem| ManifestError {
-            file: file.to_owned(),
-            line: problem.line,
-            column: problem.column,
-            path: problem.path,
-            message: problem.message,
-        });
-        Err(errors.collect::<Vec<_>>())
+    let used = Mutex::new(vec![]);
+    let read = |name: &str| {
+        used.lock().expect("no holder of this lock panics").push(name.to_owned());
+        attachments(name)
     };
-    let head: Head = match read(text) {
-        Ok(head) => head,
-        Err(problem) => return Some(Document { kind: None, name: None, content: fail(vec![problem]) }),
+    let fail = |tree: Option<&Node>, mut problems: Vec<Problem>| {
+        let mut errors: Vec<ManifestError> =
+            problems.drain(..).map(|problem| part.error(file, tree, problem)).collect();
+        errors.sort_by_key(|error| (error.place.line, error.place.column));
+        errors.dedup();
+        Err(errors)
     };
-    let name = head.metadata.as_ref().and_then(|metadata| metadata.name.clone());
-    let kind = head.kind.as_ref().map(|kind| kind.value.clone());
-    let content = match check_head(&head) {
-        Ok(Kind::Target) => read::<Raw<RawTarget>>(text)
-            .map_err(|problem| vec![problem])
-            .and_then(validate::target)
-            .map(|target| Manifest::Target(Box::new(target))),
-        Ok(Kind::Scenario) => read::<Raw<RawScenario>>(text)
-            .map_err(|problem| vec![problem])
-            .and_then(|raw| validate::scenario(&raw))
-            .map(|scenario| Manifest::Scenario(Box::new(scenario))),
-        Err(problem) => Err(vec![problem]),
+    let (kind, name, content) = match tree::parse(part.text) {
+        // Nothing guessed: a wrong name could make another scenario look deleted.
+        Err(problem) => (None, None, fail(None, vec![problem])),
+        Ok(tree) => {
+            let kind = tree.get("kind").and_then(|entry| entry.node.text()).map(str::to_owned);
+            let name =
+                tree.get("metadata").and_then(|entry| entry.node.get("name")).and_then(|entry| entry.node.text());
+            let content = read_tree(&tree, &read).or_else(|problems| fail(Some(&tree), problems));
+            (kind, name.map(str::to_owned), content)
+        }
     };
-    Some(Document { kind, name, content: content.or_else(fail) })
+    let attachments = used.into_inner().unwrap_or_default();
+    Some(Document { number, kind, name, content, attachments })
 }
 
-enum Kind {
-    Target,
-    Scenario,
-}
-
-fn check_head(head: &Head) -> Result<Kind, Problem> {
-    let missing = |field: &str, allowed: &str| Problem {
-        line: 1,
-        column: 1,
-        path: field.to_owned(),
-        message: format!("missing; write `{field}: {allowed}`"),
-    };
-    let version = head.api_version.as_ref().ok_or_else(|| missing("apiVersion", API_VERSION))?;
-    let kind = head.kind.as_ref().ok_or_else(|| missing("kind", "Scenario` or `kind: Target"))?;
-    let wrong = |at: &serde_saphyr::Spanned<String>, path: &str, message: String| Problem {
-        line: at.referenced.line(),
-        column: at.referenced.column(),
-        path: path.to_owned(),
-        message,
-    };
-    if version.value != API_VERSION {
-        let message = format!("`{}` is not known here; this version reads `{API_VERSION}`", version.value);
-        return Err(wrong(version, "apiVersion", message));
-    }
-    match kind.value.as_str() {
-        "Target" => Ok(Kind::Target),
-        "Scenario" => Ok(Kind::Scenario),
-        other => Err(wrong(kind, "kind", format!("`{other}` is not a kind; allowed are `Scenario` and `Target`"))),
+fn read_tree(tree: &Node, attachments: Attachments<'_>) -> Result<Manifest, Vec<Problem>> {
+    match check_head(tree)? {
+        "Target" => {
+            let decoded = decode::<Raw<RawTarget>>(tree);
+            let judged = decoded.value.map(validate::target);
+            finish(decoded.problems, judged).map(|target| Manifest::Target(Box::new(target)))
+        }
+        _ => {
+            let decoded = decode::<Raw<RawScenario>>(tree);
+            let is_whole = decoded.problems.is_empty();
+            let judged = decoded.value.map(|raw| validate::scenario(raw, is_whole, attachments));
+            finish(decoded.problems, judged).map(|scenario| Manifest::Scenario(Box::new(scenario)))
+        }
     }
 }
 
-fn read<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
-    let options = serde_saphyr::options! {
-        strict_booleans: true,
-        with_snippet: false,
-        budget: serde_saphyr::budget! {
-            max_depth: DEEPEST,
-            max_nodes: MOST_NODES,
-            max_aliases: 16,
-            max_anchors: 16,
-            max_documents: 1,
-        },
+fn finish<T>(mut problems: Vec<Problem>, judged: Option<Result<T, Vec<Problem>>>) -> Result<T, Vec<Problem>> {
+    match judged {
+        Some(Ok(value)) if problems.is_empty() => Ok(value),
+        Some(Err(more)) => {
+            // What had to be left out may be all that something around it lacks: that is no second mistake.
+            let is_own =
+                |problem: &Problem| !problems.iter().any(|left_out| left_out.path.0.starts_with(&problem.path.0));
+            let own: Vec<Problem> = more.into_iter().filter(is_own).collect();
+            problems.extend(own);
+            Err(problems)
+        }
+        Some(Ok(_)) | None => Err(problems),
+    }
+}
+
+/// The kind, if the head says one that this version reads.
+fn check_head(tree: &Node) -> Result<&'static str, Vec<Problem>> {
+    if !matches!(tree.value, tree::Value::Map(_)) {
+        let help = format!("it begins with `apiVersion: {API_VERSION}` and `kind: Scenario` or `kind: Target`");
+        return Err(vec![Problem::at(tree.place.start(), "a manifest is a map of fields").with_help(help)]);
+    }
+    let mut problems = vec![];
+    let missing = |field: &str, help: String| Problem::new(Path::root(field), "missing").with_help(help);
+    match tree.get("apiVersion").map(|entry| entry.node.text()) {
+        None => problems.push(missing("apiVersion", format!("write `apiVersion: {API_VERSION}`"))),
+        Some(Some(API_VERSION)) => {}
+        Some(version) => {
+            let message = format!("unknown version `{}`", version.unwrap_or("?"));
+            let help = format!("this program reads `{API_VERSION}`");
+            problems.push(Problem::new(Path::root("apiVersion"), message).with_help(help));
+        }
+    }
+    let kind = match tree.get("kind").map(|entry| entry.node.text()) {
+        None => {
+            problems.push(missing("kind", "write `kind: Scenario` or `kind: Target`".to_owned()));
+            None
+        }
+        Some(text) => {
+            let word = text.unwrap_or("?");
+            let kind = KINDS.into_iter().find(|kind| *kind == word);
+            if kind.is_none() {
+                let problem = Problem::new(Path::root("kind"), format!("unknown kind `{word}`"));
+                problems.push(problem.with_help(help_for(word, KINDS)));
+            }
+            kind
+        }
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let (line, column) = error.location().map_or((0, 0), |location| (location.line(), location.column()));
-        let message = error.without_snippet().to_string();
-        // The place stands in front of the message already: the library's own suffix would say it twice.
-        let message = message.split(" at line ").next().unwrap_or(&message).trim();
-        // Advice for those who program with the library is none for those who write a manifest.
-        let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message).to_owned();
-        Problem { line, column, path: String::new(), message }
-    })
+    kind.filter(|_| problems.is_empty()).ok_or(problems)
+}
+
+/// A reader of attachments for places that have none.
+pub fn no_attachments(name: &str) -> Result<Vec<u8>, String> {
+    Err(format!("`{name}` cannot be read here"))
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use dagstorm::{
     model::{ScenarioName, Target},
     operator::{Desired, Wanted},
-    spec::{Manifest, Scenario, load},
+    spec::{Manifest, Scenario, load, no_attachments},
 };
 
 use crate::{clock::Shared, mutants::Mutant};
@@ -91,7 +91,7 @@ spec:
   expect: {{ quiet: 12s }}
 "
     );
-    match load("sim.yaml", text.as_bytes()).pop().map(|document| document.content) {
+    match load("sim.yaml", text.as_bytes(), &no_attachments).pop().map(|document| document.content) {
         Some(Ok(Manifest::Scenario(scenario))) => *scenario,
         other => panic!("not a scenario: {other:?}\n{text}"),
     }
@@ -109,7 +109,7 @@ spec:
         REQUEST_TIMEOUT.as_secs(),
         SETTLE.as_secs()
     );
-    let mut target = match load("sim.yaml", text.as_bytes()).pop().map(|document| document.content) {
+    let mut target = match load("sim.yaml", text.as_bytes(), &no_attachments).pop().map(|document| document.content) {
         Some(Ok(Manifest::Target(target))) => *target,
         other => panic!("not a target: {other:?}"),
     };

@@ -1,0 +1,412 @@
+//! Thresholds and triggers as users write them: `p95 < 90s`, `queueDepth > 100`. A small typed grammar.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize, de};
+
+use super::{Span, schema::text_schema, time::as_string};
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    /// From the intended instant of an arrival to the end of its run: no coordinated omission.
+    RunLatency,
+    /// From the intended instant of an arrival to the start of its run.
+    StartLatency,
+    /// How long after its instant a launch was sent.
+    Lateness,
+    /// From a fault's injection to the first look that showed the baseline again.
+    RecoveryTime,
+    /// The age of the oldest message (CloudWatch).
+    QueueAge,
+    /// Messages that wait in the queue; approximate, as SQS counts them.
+    QueueDepth,
+    /// Running tasks of the service with the role `workers`.
+    Workers,
+    /// Launches that were rejected or never arrived.
+    SubmissionErrors,
+    /// Completed runs over the time from the start to the last completion.
+    Throughput,
+}
+
+/// What the numbers of a metric are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds; written as a duration.
+    Seconds,
+    Count,
+    /// A second; written as a rate.
+    PerSecond,
+}
+
+impl Metric {
+    pub const ALL: [Self; 9] = [
+        Self::RunLatency,
+        Self::StartLatency,
+        Self::Lateness,
+        Self::RecoveryTime,
+        Self::QueueAge,
+        Self::QueueDepth,
+        Self::Workers,
+        Self::SubmissionErrors,
+        Self::Throughput,
+    ];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::RunLatency => "runLatency",
+            Self::StartLatency => "startLatency",
+            Self::Lateness => "lateness",
+            Self::RecoveryTime => "recoveryTime",
+            Self::QueueAge => "queueAge",
+            Self::QueueDepth => "queueDepth",
+            Self::Workers => "workers",
+            Self::SubmissionErrors => "submissionErrors",
+            Self::Throughput => "throughput",
+        }
+    }
+
+    pub fn unit(self) -> Unit {
+        match self {
+            Self::RunLatency | Self::StartLatency | Self::Lateness | Self::RecoveryTime | Self::QueueAge => {
+                Unit::Seconds
+            }
+            Self::QueueDepth | Self::Workers | Self::SubmissionErrors => Unit::Count,
+            Self::Throughput => Unit::PerSecond,
+        }
+    }
+
+    /// Whether a fault may wait for it: it can be looked at while a scenario runs.
+    pub fn is_gauge(self) -> bool {
+        match self {
+            Self::QueueAge | Self::QueueDepth | Self::Workers => true,
+            Self::RunLatency
+            | Self::StartLatency
+            | Self::Lateness
+            | Self::RecoveryTime
+            | Self::SubmissionErrors
+            | Self::Throughput => false,
+        }
+    }
+
+    /// Renders a number of this metric for people.
+    pub fn show(self, value: f64) -> String {
+        match self.unit() {
+            Unit::Seconds => {
+                let length = Duration::try_from_secs_f64(value.max(0.0)).unwrap_or(Span::LONGEST);
+                Span::new(length.min(Span::LONGEST)).to_string()
+            }
+            Unit::Count => format!("{value}"),
+            Unit::PerSecond => format!("{value}/s"),
+        }
+    }
+
+    /// Reads a number of this metric.
+    fn read(self, text: &str) -> Result<f64, String> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(format!("no value: {}", self.wants()));
+        }
+        match self.unit() {
+            Unit::Seconds => text
+                .parse::<Span>()
+                .map(|span| span.duration().as_secs_f64())
+                .map_err(|_| format!("`{text}` is not a duration: {}", self.wants())),
+            Unit::Count => number(text).ok_or_else(|| format!("`{text}` is not a number: {}", self.wants())),
+            Unit::PerSecond => {
+                let rate = text.split_once('/').and_then(|(times, per)| {
+                    let seconds = match per.trim() {
+                        "s" => 1.0,
+                        "m" | "min" => 60.0,
+                        "h" => 3600.0,
+                        _ => return None,
+                    };
+                    Some(number(times.trim())? / seconds)
+                });
+                rate.ok_or_else(|| format!("`{text}` is not a rate: {}", self.wants()))
+            }
+        }
+    }
+
+    fn wants(self) -> &'static str {
+        match self.unit() {
+            Unit::Seconds => "it is compared with a duration, as in `90s`",
+            Unit::Count => "it is compared with a number, as in `500`",
+            Unit::PerSecond => "it is compared with a rate, as in `6/min`",
+        }
+    }
+}
+
+fn number(text: &str) -> Option<f64> {
+    let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    text.parse::<f64>().ok().filter(|number| plain && number.is_finite())
+}
+
+impl FromStr for Metric {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|metric| metric.word() == text).ok_or_else(|| {
+            let allowed: Vec<String> = Self::ALL.iter().map(|metric| format!("`{}`", metric.word())).collect();
+            format!("`{text}` is not a metric; allowed are {}", allowed.join(", "))
+        })
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+as_string!(Metric, "a metric such as `queueDepth`");
+
+/// How the samples of a metric become one number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Aggregate {
+    /// The percentile, in (0, 100).
+    Percentile(f64),
+    Max,
+    Min,
+    Mean,
+    Count,
+    /// The sum of the samples over the time of the scenario.
+    Rate,
+    Last,
+}
+
+impl FromStr for Aggregate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "`{text}` is not an aggregate; allowed are `p50`, `p95`, `p99.9` (any percentile), `max`, `min`, `mean`, `count`, `rate`, `last`"
+            )
+        };
+        match text {
+            "max" => Ok(Self::Max),
+            "min" => Ok(Self::Min),
+            "mean" => Ok(Self::Mean),
+            "count" => Ok(Self::Count),
+            "rate" => Ok(Self::Rate),
+            "last" => Ok(Self::Last),
+            _ => {
+                let percent = text.strip_prefix('p').and_then(number).ok_or_else(wrong)?;
+                let inside = percent > 0.0 && percent < 100.0;
+                if inside { Ok(Self::Percentile(percent)) } else { Err(wrong()) }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Aggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Percentile(percent) => write!(f, "p{percent}"),
+            Self::Max => f.write_str("max"),
+            Self::Min => f.write_str("min"),
+            Self::Mean => f.write_str("mean"),
+            Self::Count => f.write_str("count"),
+            Self::Rate => f.write_str("rate"),
+            Self::Last => f.write_str("last"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    /// Longer signs first: `<=` begins with `<`.
+    const ALL: [(&'static str, Self); 4] =
+        [("<=", Self::LessOrEqual), (">=", Self::GreaterOrEqual), ("<", Self::Less), (">", Self::Greater)];
+
+    pub fn holds(self, left: f64, right: f64) -> bool {
+        match self {
+            Self::Less => left < right,
+            Self::LessOrEqual => left <= right,
+            Self::Greater => left > right,
+            Self::GreaterOrEqual => left >= right,
+        }
+    }
+
+    fn sign(self) -> &'static str {
+        match self {
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        }
+    }
+}
+
+/// Cuts `left < right` at its sign.
+fn cut(text: &str) -> Option<(&str, Comparison, &str)> {
+    let at = text.find(['<', '>'])?;
+    let (sign, comparison) = Comparison::ALL.into_iter().find(|(sign, _)| text[at..].starts_with(sign))?;
+    Some((text[..at].trim(), comparison, text[at + sign.len()..].trim()))
+}
+
+/// What a metric must hold: `p95 < 90s`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Threshold {
+    pub metric: Metric,
+    pub aggregate: Aggregate,
+    pub comparison: Comparison,
+    /// In the metric's unit: seconds, a number, or a second.
+    pub value: f64,
+}
+
+impl Threshold {
+    /// Reads `p95 < 90s` for a metric.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong and what is allowed.
+    pub fn parse(metric: Metric, text: &str) -> Result<Self, String> {
+        let (aggregate, comparison, value) = cut(text).ok_or_else(|| {
+            format!("`{text}` is not a threshold: write an aggregate, one of < <= > >=, and a value, as in `p95 < 90s`")
+        })?;
+        let aggregate: Aggregate = aggregate.parse()?;
+        let value = match aggregate {
+            Aggregate::Count => Metric::SubmissionErrors.read(value)?,
+            Aggregate::Percentile(_)
+            | Aggregate::Max
+            | Aggregate::Min
+            | Aggregate::Mean
+            | Aggregate::Rate
+            | Aggregate::Last => metric.read(value)?,
+        };
+        Ok(Self { metric, aggregate, comparison, value })
+    }
+
+    /// Renders a number that is compared with this threshold.
+    pub fn show(&self, value: f64) -> String {
+        match self.aggregate {
+            Aggregate::Count => format!("{value}"),
+            Aggregate::Percentile(_)
+            | Aggregate::Max
+            | Aggregate::Min
+            | Aggregate::Mean
+            | Aggregate::Rate
+            | Aggregate::Last => self.metric.show(value),
+        }
+    }
+}
+
+impl FromStr for Threshold {
+    type Err = String;
+
+    /// Reads what `Display` writes: the metric, then the threshold.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (metric, rest) = text.split_once(' ').ok_or_else(|| format!("`{text}` is not a threshold of a metric"))?;
+        Self::parse(metric.parse()?, rest)
+    }
+}
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.metric, self.aggregate, self.comparison.sign(), self.show(self.value))
+    }
+}
+
+as_string!(Threshold, "a threshold such as `p95 < 90s`");
+
+/// What a fault waits for: `queueDepth > 100`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct When {
+    pub metric: Metric,
+    pub comparison: Comparison,
+    /// In the metric's unit.
+    pub value: f64,
+}
+
+impl FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (metric, comparison, value) = cut(text).ok_or_else(|| {
+            format!(
+                "`{text}` is not a trigger: write a metric, one of < <= > >=, and a value, as in `queueDepth > 100`"
+            )
+        })?;
+        let metric: Metric = metric.parse()?;
+        if !metric.is_gauge() {
+            return Err(format!(
+                "`{metric}` is not known while a scenario runs; a trigger watches `queueDepth`, `queueAge` or `workers`"
+            ));
+        }
+        Ok(Self { metric, comparison, value: metric.read(value)? })
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.metric, self.comparison.sign(), self.metric.show(self.value))
+    }
+}
+
+text_schema!(
+    When,
+    "When",
+    "A gauge, a comparison and a value: `queueDepth`, `queueAge` or `workers`.",
+    "^\\s*(queueDepth|queueAge|workers)\\s*(<=|>=|<|>)\\s*\\S+\\s*$",
+    ["queueDepth > 100"]
+);
+as_string!(When, "a trigger such as `queueDepth > 100`");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_read_and_print() {
+        for (metric, text, printed) in [
+            ("runLatency", "p95 < 90s", "runLatency p95 < 1m30s"),
+            ("runLatency", "p99.9<=1m", "runLatency p99.9 <= 1m"),
+            ("queueDepth", "max < 500", "queueDepth max < 500"),
+            ("workers", "max >= 4", "workers max >= 4"),
+            ("recoveryTime", "count >= 2", "recoveryTime count >= 2"),
+            ("throughput", "rate > 6/min", "throughput rate > 0.1/s"),
+        ] {
+            let threshold = Threshold::parse(metric.parse().expect(metric), text).expect(text);
+            assert_eq!(threshold.to_string(), printed);
+            assert_eq!(printed.parse::<Threshold>(), Ok(threshold));
+        }
+    }
+
+    #[test]
+    fn mistakes_say_what_is_allowed() {
+        for (metric, text, gist) in [
+            (Metric::RunLatency, "p95 <", "no value"),
+            (Metric::RunLatency, "p95 < 90", "a duration, as in `90s`"),
+            (Metric::RunLatency, "p101 < 1s", "not an aggregate"),
+            (Metric::RunLatency, "p0 < 1s", "not an aggregate"),
+            (Metric::RunLatency, "pNaN < 1s", "not an aggregate"),
+            (Metric::RunLatency, "avg < 1s", "not an aggregate"),
+            (Metric::RunLatency, "p95 = 1s", "one of < <= > >="),
+            (Metric::QueueDepth, "max < 5s", "a number, as in `500`"),
+            (Metric::QueueDepth, "max < inf", "a number"),
+            (Metric::QueueDepth, "max < -5", "a number"),
+            (Metric::Throughput, "mean > 5", "a rate, as in `6/min`"),
+        ] {
+            let message = Threshold::parse(metric, text).expect_err(text);
+            assert!(message.contains(gist), "{text}: {message}");
+        }
+        for (text, gist) in [
+            ("queueDepth", "not a trigger"),
+            ("queueDept > 1", "is not a metric"),
+            ("runLatency > 1s", "not known while"),
+            ("queueAge > 100", "a duration"),
+        ] {
+            let message = text.parse::<When>().expect_err(text);
+            assert!(message.contains(gist), "{text}: {message}");
+        }
+        assert_eq!("queueDepth>100".parse::<When>().expect("a trigger").to_string(), "queueDepth > 100");
+    }
+}

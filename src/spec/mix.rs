@@ -1,0 +1,221 @@
+//! A mix of jobs as users write it: a map of weights, or a list.
+
+use std::fmt;
+
+use indexmap::IndexMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use crate::model::schema::text_schema;
+
+/// `{ fast_job: 70%, slow_job: { weight: 30%, runConfig: … } }` or `[ { job: fast_job, weight: 70% }, … ]`.
+#[derive(Debug)]
+pub struct RawMix(pub Vec<RawJob>);
+
+/// One choice of a mix.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Job")]
+pub struct RawJob {
+    /// The name of the Dagster job.
+    pub job: String,
+    /// Its weight; 1 by default.
+    #[serde(default)]
+    pub weight: RawWeight,
+    /// The run config, as Dagster's launchpad takes it.
+    #[serde(default = "no_config")]
+    pub run_config: serde_json::Value,
+    /// Tags of the run, beside dagstorm's own.
+    #[serde(default)]
+    #[schemars(schema_with = "text_map_schema")]
+    pub tags: IndexMap<String, String>,
+}
+
+/// What a map of weights says of one job.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Options")]
+struct RawOptions {
+    /// Its weight; 1 by default.
+    #[serde(default)]
+    weight: RawWeight,
+    /// The run config, as Dagster's launchpad takes it.
+    #[serde(default = "no_config")]
+    run_config: serde_json::Value,
+    /// Tags of the run, beside dagstorm's own.
+    #[serde(default)]
+    #[schemars(schema_with = "text_map_schema")]
+    tags: IndexMap<String, String>,
+}
+
+fn no_config() -> serde_json::Value {
+    serde_json::Value::Object(serde_json::Map::new())
+}
+
+/// `70%` or a number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RawWeight(pub f64);
+
+impl Default for RawWeight {
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+text_schema!(
+    RawWeight,
+    "Weight",
+    "A weight: a number from zero up, or a percentage. Only the proportions count.",
+    "^[0-9]+(\\.[0-9]+)?%?$" or integer,
+    [3, "70%"]
+);
+
+/// The largest weight: sums of these stay exact enough to draw by.
+const HEAVIEST: f64 = 1e9;
+
+impl<'de> Deserialize<'de> for RawWeight {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WeightReader)
+    }
+}
+
+struct WeightReader;
+
+impl WeightReader {
+    fn check<E: de::Error>(number: f64, text: &dyn fmt::Display) -> Result<RawWeight, E> {
+        if (0.0..=HEAVIEST).contains(&number) {
+            return Ok(RawWeight(number));
+        }
+        Err(E::custom(format!("`{text}` is not a weight: write a number from 0 to a milliard, as in `3` or `70%`")))
+    }
+}
+
+impl Visitor<'_> for WeightReader {
+    type Value = RawWeight;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a weight such as `3` or `70%`")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<RawWeight, E> {
+        let number = text.strip_suffix('%').unwrap_or(text).trim();
+        let plain = number.chars().all(|c| c.is_ascii_digit() || c == '.');
+        Self::check(number.parse().ok().filter(|_| plain).unwrap_or(f64::NAN), &text)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<RawWeight, E> {
+        Self::check(number as f64, &number)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<RawWeight, E> {
+        Self::check(number as f64, &number)
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<RawWeight, E> {
+        Self::check(number, &number)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawMix {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MixReader)
+    }
+}
+
+struct MixReader;
+
+impl<'de> Visitor<'de> for MixReader {
+    type Value = RawMix;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("jobs with their weights, as in `{ fast_job: 70%, slow_job: 30% }`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<RawMix, A::Error> {
+        let mut jobs = vec![];
+        while let Some(job) = access.next_key::<String>()? {
+            let RawShare(options) = access.next_value()?;
+            jobs.push(RawJob { job, weight: options.weight, run_config: options.run_config, tags: options.tags });
+        }
+        Ok(RawMix(jobs))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<RawMix, A::Error> {
+        let mut jobs = vec![];
+        while let Some(job) = access.next_element()? {
+            jobs.push(job);
+        }
+        Ok(RawMix(jobs))
+    }
+}
+
+/// A weight, or a map of options.
+struct RawShare(RawOptions);
+
+impl<'de> Deserialize<'de> for RawShare {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = RawOptions;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a weight such as `70%`, or a map with `weight`, `runConfig` and `tags`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawOptions, E> {
+                WeightReader.visit_str(text).map(alone)
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<RawOptions, E> {
+                WeightReader.visit_u64(number).map(alone)
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<RawOptions, E> {
+                WeightReader.visit_i64(number).map(alone)
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<RawOptions, E> {
+                WeightReader.visit_f64(number).map(alone)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawOptions, A::Error> {
+                RawOptions::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_any(Reader).map(Self)
+    }
+}
+
+fn alone(weight: RawWeight) -> RawOptions {
+    RawOptions { weight, run_config: no_config(), tags: IndexMap::new() }
+}
+
+impl JsonSchema for RawMix {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Jobs".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let weight = generator.subschema_for::<RawWeight>();
+        let options = generator.subschema_for::<RawOptions>();
+        let job = generator.subschema_for::<RawJob>();
+        json_schema!({
+            "description": "Jobs with their weights: a map from job to weight (or to `{ weight, runConfig, tags }`), or a list of `{ job, weight, runConfig, tags }`.",
+            "examples": [{ "fast_job": "70%", "slow_job": "30%" }],
+            "anyOf": [
+                { "type": "object", "minProperties": 1, "additionalProperties": { "anyOf": [weight, options] } },
+                { "type": "array", "minItems": 1, "items": job },
+            ],
+        })
+    }
+}
+
+/// A map from text to text.
+pub fn text_map_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "additionalProperties": { "type": "string" } })
+}

@@ -1,0 +1,285 @@
+//! A document as a tree in which every key and every value knows its place. YAML ends here.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, SeqAccess, Visitor},
+};
+use serde_saphyr::{DuplicateKeyPolicy, Spanned};
+
+use super::problem::{Path, Place, Problem, Segment};
+
+const DEEPEST: usize = 32;
+const MOST_NODES: usize = 50_000;
+/// An anchor or two is a convenience, a hundred are an alias bomb.
+const MOST_ALIASES: usize = 16;
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub place: Place,
+    pub value: Value,
+}
+
+#[derive(Debug, Clone)]
+pub enum Value {
+    Null,
+    Bool(bool),
+    Integer(i128),
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+    /// It was wrong, was said to be so, and is passed over.
+    Removed,
+}
+
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub key: String,
+    pub key_place: Place,
+    pub node: Node,
+}
+
+/// Reads one YAML (or JSON) document.
+///
+/// # Errors
+/// What is wrong with its syntax; there is one such error at most.
+pub fn parse(text: &str) -> Result<Node, Problem> {
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        budget: serde_saphyr::budget! {
+            max_depth: DEEPEST,
+            max_nodes: MOST_NODES,
+            max_aliases: MOST_ALIASES,
+            max_anchors: MOST_ALIASES,
+            max_documents: 1,
+        },
+    };
+    serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| {
+        let place = error.location().map_or(Place::default(), |at| Place::new(at.line(), at.column(), 1));
+        let message = error.without_snippet().to_string();
+        // The place stands in front of the message already: the library's own suffix would say it twice.
+        let message = message.split(" at line ").next().unwrap_or(&message).trim();
+        Problem::at(place, plain(message))
+    })
+}
+
+/// The library's words for those who program with it are none for those who write a manifest.
+fn plain(message: &str) -> String {
+    let lower = message.to_lowercase();
+    if lower.contains("budget") || lower.contains("alias") || lower.contains("recursion") || lower.contains("depth") {
+        return format!(
+            "too much for a manifest ({message}); a document has at most {DEEPEST} levels, {MOST_NODES} values and {MOST_ALIASES} anchors and aliases"
+        );
+    }
+    format!("not valid YAML: {message}")
+}
+
+impl Node {
+    /// Takes out every key that its map has already, and says so.
+    pub fn take_duplicates(&mut self) -> Vec<Problem> {
+        let mut problems = vec![];
+        self.collect_duplicates(&Path::default(), &mut problems);
+        problems
+    }
+
+    fn collect_duplicates(&mut self, path: &Path, problems: &mut Vec<Problem>) {
+        match &mut self.value {
+            Value::Map(entries) => {
+                let mut first: std::collections::BTreeMap<String, Place> = std::collections::BTreeMap::new();
+                for entry in entries.iter_mut() {
+                    let here = path.key(&entry.key);
+                    if let Some(place) = first.get(&entry.key) {
+                        let message = format!("`{}` is given twice", entry.key);
+                        let help = format!("the first is in line {}: remove one of them", place.line);
+                        problems.push(Problem::new(here, message).with_help(help).with_place(entry.key_place));
+                        entry.node.value = Value::Removed;
+                        continue;
+                    }
+                    first.insert(entry.key.clone(), entry.key_place);
+                    entry.node.collect_duplicates(&here, problems);
+                }
+            }
+            Value::List(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    item.collect_duplicates(&path.index(index), problems);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) | Value::Removed => {}
+        }
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Entry> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|entry| entry.key == key),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::List(_)
+            | Value::Removed => None,
+        }
+    }
+
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::List(_)
+            | Value::Map(_)
+            | Value::Removed => None,
+        }
+    }
+
+    /// Makes what is at this path as if it were not there.
+    pub fn remove(&mut self, path: &[Segment]) {
+        let Some((first, rest)) = path.split_first() else {
+            self.value = Value::Removed;
+            return;
+        };
+        match (first, &mut self.value) {
+            (Segment::Key(key), Value::Map(entries)) => {
+                for entry in entries.iter_mut().filter(|entry| entry.key == *key) {
+                    entry.node.remove(rest);
+                }
+            }
+            (Segment::Index(index), Value::List(items)) => {
+                if let Some(item) = items.get_mut(*index) {
+                    item.remove(rest);
+                }
+            }
+            (Segment::Key(_) | Segment::Index(_), _) => {}
+        }
+    }
+
+    /// Where this path stands: its value, or, when it is missing, the key of the nearest thing around it.
+    pub fn locate(&self, path: &Path, on_key: bool) -> Place {
+        let mut place = self.place.start();
+        let mut node = self;
+        for (number, segment) in path.0.iter().enumerate() {
+            let is_last = number + 1 == path.0.len();
+            match (segment, &node.value) {
+                (Segment::Key(key), Value::Map(entries)) => {
+                    let Some(entry) = entries.iter().find(|entry| entry.key == *key) else { return place };
+                    place = if is_last && !on_key { entry.node.mark() } else { entry.key_place };
+                    node = &entry.node;
+                }
+                (Segment::Index(index), Value::List(items)) => {
+                    let Some(item) = items.get(*index) else { return place };
+                    place = if is_last { item.mark() } else { item.place.start() };
+                    node = item;
+                }
+                (Segment::Key(_) | Segment::Index(_), _) => return place,
+            }
+        }
+        place
+    }
+
+    /// What to mark of a value: all of a scalar, the beginning of anything that may go on for lines.
+    fn mark(&self) -> Place {
+        match &self.value {
+            Value::List(_) | Value::Map(_) | Value::Null => self.place.start(),
+            Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) | Value::Removed => self.place,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Inner>::deserialize(deserializer)?;
+        Ok(Self { place: place(&spanned), value: spanned.value.0 })
+    }
+}
+
+fn place<T>(spanned: &Spanned<T>) -> Place {
+    let at = spanned.referenced;
+    Place::new(at.line(), at.column(), at.span().len().max(1))
+}
+
+/// A value without its place: `Spanned` puts it back.
+struct Inner(Value);
+
+impl<'de> Deserialize<'de> for Inner {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader).map(Self)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Integer(value.into()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Integer(value.into()))
+    }
+
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Value, E> {
+        Ok(Value::Integer(value))
+    }
+
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Value, E> {
+        Ok(i128::try_from(value).map_or(Value::Float(value as f64), Value::Integer))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float(value))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
+        Ok(Value::Text(value))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut items = vec![];
+        while let Some(item) = access.next_element::<Node>()? {
+            items.push(item);
+        }
+        Ok(Value::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut entries = vec![];
+        while let Some(key) = access.next_key::<Spanned<String>>()? {
+            let node = access.next_value::<Node>()?;
+            entries.push(Entry { key_place: place(&key), key: key.value, node });
+        }
+        Ok(Value::Map(entries))
+    }
+}

@@ -1,0 +1,199 @@
+//! Targets.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use ipnet::IpNet;
+
+use super::{Path, Problem, Problems};
+use crate::{
+    fault::Pick,
+    model::{
+        Guard, Span, Target,
+        target::{
+            Amount, DagsterTarget, DenyWindow, EcsTarget, MetricsTarget, NetworkTarget, Peer, Place, QueueTarget,
+        },
+    },
+    spec::raw::{Raw, RawDagster, RawGuard, RawNetwork, RawTarget},
+};
+
+/// What may pass on a stock Dagster after a request's time-out until its run appears: the database's statement
+/// time-out (15 s) and the code server's (20 s).
+const STOCK_DAGSTER_SETTLE: Duration = Duration::from_secs(35);
+const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
+/// The least time by which `settle` must exceed `requestTimeout`.
+const LEAST_MARGIN: Duration = Duration::from_secs(1);
+const ACCOUNT_DIGITS: usize = 12;
+
+/// Makes a target valid, or names everything that is wrong with it.
+pub fn target(raw: Raw<RawTarget>) -> Result<Target, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let name = problems.name(&Path::root("metadata").key("name"), &raw.metadata.name);
+    let at = Path::root("spec");
+    let spec = raw.spec;
+    let dagster = dagster(&mut problems, &at.key("dagster"), spec.dagster);
+    if let Some(ecs) = &spec.ecs {
+        problems.not_empty(&at.keys("ecs.cluster"), &ecs.cluster);
+        for (role, service) in &ecs.services {
+            problems.not_empty(&at.keys("ecs.services").key(role), service);
+        }
+    }
+    if let Some(queues) = &spec.queues {
+        problems.not_empty(&at.keys("queues.tasks.name"), &queues.tasks.name);
+    }
+    if let Some(metrics) = &spec.metrics {
+        problems.not_empty(&at.keys("metrics.namespace"), &metrics.namespace);
+    }
+    let network = spec.network.map(|raw| network(&mut problems, &at.key("network"), raw));
+    let guard = guard(&mut problems, &at.key("guard"), spec.guard);
+    let (Some(name), true) = (name, problems.0.is_empty()) else { return Err(problems.0) };
+    Ok(Target {
+        name,
+        labels: raw.metadata.labels,
+        dagster,
+        ecs: spec.ecs.map(|ecs| EcsTarget { cluster: ecs.cluster, services: ecs.services }),
+        queue: spec
+            .queues
+            .map(|queues| QueueTarget { name: queues.tasks.name, dead_letters: queues.tasks.dead_letters }),
+        network,
+        metrics: spec
+            .metrics
+            .map(|metrics| MetricsTarget { namespace: metrics.namespace, dimensions: metrics.dimensions }),
+        guard,
+    })
+}
+
+fn dagster(problems: &mut Problems, at: &Path, raw: RawDagster) -> DagsterTarget {
+    if let Err(message) = check_url(&raw.url) {
+        problems.add(&at.key("url"), message);
+    }
+    problems.not_empty(&at.key("location"), &raw.location);
+    let timeout = raw.request_timeout.duration();
+    if timeout < LEAST_TIMEOUT {
+        problems.add(&at.key("requestTimeout"), "a request gets at least 100ms");
+    }
+    let settle = raw.settle.unwrap_or(Span::new(timeout.saturating_add(STOCK_DAGSTER_SETTLE)));
+    if settle.duration() < timeout.saturating_add(LEAST_MARGIN) {
+        let message = format!(
+            "{settle} is not longer than requestTimeout ({}) and what Dagster may need after it",
+            raw.request_timeout
+        );
+        problems.add_with_help(&at.key("settle"), message, "35s more than requestTimeout fits a stock Dagster");
+    }
+    for (header, variable) in &raw.headers_from_env {
+        let here = at.key("headersFromEnv").key(header);
+        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if header.is_empty() || !header.chars().all(is_token) {
+            problems.0.push(Problem::new(here.clone(), format!("`{header}` cannot be the name of a header")).on_key());
+        }
+        if variable.is_empty() || variable.contains(['=', '\0', ' ']) {
+            problems.add(&here, format!("`{variable}` cannot be the name of an environment variable"));
+        }
+    }
+    DagsterTarget {
+        url: raw.url,
+        location: raw.location,
+        repository: raw.repository,
+        request_timeout: raw.request_timeout,
+        settle,
+        headers_from_env: raw.headers_from_env,
+    }
+}
+
+fn check_url(url: &str) -> Result<(), String> {
+    match reqwest::Url::parse(url) {
+        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") && parsed.has_host() => {
+            match (parsed.username(), parsed.password()) {
+                ("", None) => Ok(()),
+                (_, _) => Err("an address holds no password: use headersFromEnv".to_owned()),
+            }
+        }
+        Ok(_) => Err(format!("`{url}` is not an http or https address")),
+        Err(error) => Err(format!("`{url}` is not an address: {error}")),
+    }
+}
+
+fn network(problems: &mut Problems, at: &Path, raw: RawNetwork) -> NetworkTarget {
+    problems.not_empty(&at.keys("workers.securityGroup"), &raw.workers.security_group);
+    let mut peers = IndexMap::new();
+    for (name, peer) in raw.peers {
+        let here = at.key("peers").key(&name);
+        if peer.port == 0 {
+            problems.add(&here.key("port"), "is from 1 to 65535");
+        }
+        let place = place(problems, &here, peer.security_group, peer.cidr, Some(peer.prefix_list));
+        peers.extend(place.map(|place| (name, Peer { place, port: peer.port })));
+    }
+    let own = raw.own.and_then(|own| place(problems, &at.key("self"), own.security_group, own.cidr, None));
+    NetworkTarget { workers_group: raw.workers.security_group, peers, own }
+}
+
+/// `prefix_list` is `None` where no prefix list may stand.
+#[allow(clippy::option_option, reason = "not allowed here, allowed and absent, given: three cases")]
+fn place(
+    problems: &mut Problems,
+    at: &Path,
+    group: Option<String>,
+    cidr: Option<String>,
+    prefix_list: Option<Option<String>>,
+) -> Option<Place> {
+    let mut given = vec![("securityGroup", group.is_some()), ("cidr", cidr.is_some())];
+    given.extend(prefix_list.as_ref().map(|list| ("prefixList", list.is_some())));
+    if !problems.exactly_one(at, &given) {
+        return None;
+    }
+    if let Some(group) = group {
+        problems.not_empty(&at.key("securityGroup"), &group);
+        return Some(Place::SecurityGroup(group));
+    }
+    if let Some(cidr) = cidr {
+        return match cidr.parse::<IpNet>() {
+            Ok(net) if net.trunc() == net => Some(Place::Cidr(net)),
+            Ok(net) => {
+                let message = format!("`{cidr}` has bits below its prefix");
+                problems.add_with_help(&at.key("cidr"), message, format!("did you mean `{}`?", net.trunc()));
+                None
+            }
+            Err(_) => {
+                let message = format!("`{cidr}` is no block of addresses: write it as in `10.0.3.0/24`");
+                problems.add(&at.key("cidr"), message);
+                None
+            }
+        };
+    }
+    let list = prefix_list.flatten()?;
+    problems.not_empty(&at.key("prefixList"), &list);
+    Some(Place::PrefixList(list))
+}
+
+fn guard(problems: &mut Problems, at: &Path, raw: RawGuard) -> Guard {
+    if let Some(account) = &raw.account
+        && (account.len() != ACCOUNT_DIGITS || !account.bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        problems.add(&at.key("account"), format!("`{account}` is no account: it has {ACCOUNT_DIGITS} digits"));
+    }
+    if let Some(region) = &raw.region {
+        problems.not_empty(&at.key("region"), region);
+    }
+    for (index, window) in raw.deny_windows.iter().enumerate() {
+        if window.length == Span::ZERO {
+            problems.add(&at.key("denyWindows").index(index).key("for"), "a window lasts longer than 0s");
+        }
+    }
+    Guard {
+        account: raw.account,
+        region: raw.region,
+        require_tag: raw.require_tag,
+        max_affected: raw.max_affected.map(|limit| match limit {
+            Pick::Some(amount) => amount,
+            Pick::All => Amount::Percent(100),
+            Pick::One => Amount::Count(1),
+        }),
+        min_healthy: raw.min_healthy,
+        deny_windows: raw
+            .deny_windows
+            .into_iter()
+            .map(|window| DenyWindow { cron: window.cron, length: window.length })
+            .collect(),
+    }
+}
