@@ -1,7 +1,8 @@
 //! Instants and spans, as integers of microseconds: equal on every machine, cheap to copy, exact in the journal.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de};
 
 /// An instant: microseconds since the Unix epoch, written as RFC 3339 in UTC.
@@ -153,6 +154,25 @@ pub(crate) use as_string;
 
 as_string!(Timestamp);
 as_string!(Span);
+
+impl JsonSchema for Span {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A length of time: numbers with units from d, h, m, s, ms, us; 366d at most.",
+            "pattern": r"^(([0-9]+\.?[0-9]*|\.[0-9]+)(d|h|m|s|ms|us))+$",
+            "examples": ["30s", "5m", "1h30m", "250ms"],
+        })
+    }
+}
 
 #[cfg(test)]
 mod tests {

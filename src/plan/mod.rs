@@ -87,7 +87,7 @@ fn arrivals(spec: &ScenarioSpec) -> (Vec<Arrival>, Vec<String>) {
     for (number, phase) in spec.load.iter().enumerate() {
         let indices: Vec<u32> = phase.jobs.jobs.iter().map(|choice| intern(&mut jobs, &choice.job)).collect();
         let draw = phase.jobs.draw(spec.seed, number as u64);
-        let offsets = phase.arrivals.offsets(phase.length.duration());
+        let offsets = phase.arrivals.offsets(phase.length.duration(), spec.seed, number as u64);
         arrivals.extend(
             offsets
                 .zip(draw)

@@ -7,7 +7,7 @@ use serde_saphyr::Spanned;
 use super::{Contract, Repeat};
 use crate::{
     fault::StopTasks,
-    load::{Burst, Constant},
+    load::{Burst, Constant, Diurnal, Poisson, Ramp, Spike, Stairs},
     model::Span,
 };
 
@@ -78,7 +78,12 @@ pub struct RawPhase {
 #[serde(rename_all = "camelCase")]
 pub enum RawArrivals {
     Constant(Constant),
+    Ramp(Ramp),
+    Stairs(Stairs),
+    Poisson(Poisson),
     Burst(Burst),
+    Spike(Spike),
+    Diurnal(Diurnal),
 }
 
 /// `70%` or a number.

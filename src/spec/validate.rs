@@ -77,7 +77,7 @@ pub fn scenario(raw: &Raw<RawScenario>) -> Result<Scenario, Vec<Problem>> {
         check_phase(&mut problems, index, phase, &mut seen);
     }
     let load: Vec<LoadPhase> = raw.spec.load.value.iter().map(phase).collect();
-    check_count(&mut problems, &raw.spec.load, &load);
+    check_count(&mut problems, &raw.spec.load, &load, raw.spec.seed);
     let load_ends = load.iter().map(|phase| phase.after.duration() + phase.length.duration()).max().unwrap_or_default();
     let mut seen: Vec<&str> = vec![];
     let mut faults = vec![];
@@ -106,16 +106,8 @@ fn check_phase<'a>(problems: &mut Problems, index: usize, phase: &'a RawPhase, s
     if phase.length.value == Span::ZERO {
         problems.add(&phase.length, path("for"), "a phase lasts longer than 0s");
     }
-    match &phase.arrivals.value {
-        RawArrivals::Constant(_) => {}
-        RawArrivals::Burst(burst) => {
-            if burst.size == 0 {
-                problems.add(&phase.arrivals, path("arrivals.burst.size"), "a burst has at least one arrival");
-            }
-            if burst.every.duration() < Duration::from_millis(1) {
-                problems.add(&phase.arrivals, path("arrivals.burst.every"), "bursts are at least 1ms apart");
-            }
-        }
+    for (field, message) in arrivals(&phase.arrivals.value).problems(phase.length.value.duration()) {
+        problems.add(&phase.arrivals, path(&format!("arrivals.{field}")), message);
     }
     if phase.jobs.value.values().map(|weight| weight.0).sum::<f64>() <= 0.0 {
         problems.add(&phase.jobs, path("jobs"), "no job has a weight above zero");
@@ -127,23 +119,31 @@ fn phase(raw: &RawPhase) -> LoadPhase {
         name: raw.name.value.clone(),
         after: raw.after,
         length: raw.length.value,
-        arrivals: match &raw.arrivals.value {
-            RawArrivals::Constant(shape) => Arrivals::Constant(shape.clone()),
-            RawArrivals::Burst(shape) => Arrivals::Burst(shape.clone()),
-        },
-        jobs: JobMix {
-            jobs: raw.jobs.value.iter().map(|(job, weight)| Weighted { job: job.clone(), weight: weight.0 }).collect(),
-        },
+        arrivals: arrivals(&raw.arrivals.value),
+        jobs: JobMix { jobs: raw.jobs.value.iter().map(|(job, weight)| Weighted::new(job, weight.0)).collect() },
     }
 }
 
-fn check_count(problems: &mut Problems, at: &Spanned<Vec<RawPhase>>, load: &[LoadPhase]) {
+fn arrivals(raw: &RawArrivals) -> Arrivals {
+    match raw {
+        RawArrivals::Constant(shape) => Arrivals::Constant(shape.clone()),
+        RawArrivals::Ramp(shape) => Arrivals::Ramp(shape.clone()),
+        RawArrivals::Stairs(shape) => Arrivals::Stairs(shape.clone()),
+        RawArrivals::Poisson(shape) => Arrivals::Poisson(shape.clone()),
+        RawArrivals::Burst(shape) => Arrivals::Burst(shape.clone()),
+        RawArrivals::Spike(shape) => Arrivals::Spike(shape.clone()),
+        RawArrivals::Diurnal(shape) => Arrivals::Diurnal(shape.clone()),
+    }
+}
+
+fn check_count(problems: &mut Problems, at: &Spanned<Vec<RawPhase>>, load: &[LoadPhase], seed: u64) {
     if !problems.0.is_empty() {
         return;
     }
     let mut left = MOST_ARRIVALS;
-    for phase in load {
-        let count = phase.arrivals.offsets(phase.length.duration()).take(left as usize + 1).count() as u64;
+    for (phase, number) in load.iter().zip(0..) {
+        let offsets = phase.arrivals.offsets(phase.length.duration(), seed, number);
+        let count = offsets.take(left as usize + 1).count() as u64;
         if count > left {
             problems.add(
                 at,
