@@ -60,8 +60,14 @@ fn text(plan: &Plan) -> String {
     let mut out = String::new();
     writeln!(out, "{} {} seed {}, load ends after {:?}", plan.scenario, plan.generation, plan.seed, plan.ends_at)
         .unwrap();
-    for (index, arrival) in plan.arrivals.iter().enumerate() {
-        writeln!(out, "{:>9.3}s  {index:>4}  {}", arrival.offset.as_secs_f64(), plan.job(index as u32)).unwrap();
+    for (index, arrival) in plan.arrivals.from(0).enumerate() {
+        writeln!(
+            out,
+            "{:>9.3}s  {index:>4}  {}",
+            arrival.offset.as_secs_f64(),
+            plan.choices[arrival.choice as usize].job
+        )
+        .unwrap();
     }
     for fault in &plan.faults {
         writeln!(out, "{:>9.3}s  {}  {}", fault.offset.as_secs_f64(), fault.id, fault.fault.describe()).unwrap();

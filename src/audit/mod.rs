@@ -97,7 +97,7 @@ pub fn audit(plan: &Plan, records: &[Record], census: &Census) -> Result<Audit, 
     }
     let mut audit = Audit {
         verdict: Verdict::Unknown,
-        counts: Counts { planned: plan.arrivals.len() as u32, ..Counts::default() },
+        counts: Counts { planned: plan.arrivals.len(), ..Counts::default() },
         findings: vec![],
         gaps: vec![],
         recoveries: vec![],

@@ -104,7 +104,7 @@ fn work_was_done(record: &RunRecord) -> bool {
 
 fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {
     let counts = audit.counts.clone();
-    let missing = plan.arrivals.len() as u32 - counts.attempted.min(plan.arrivals.len() as u32);
+    let missing = plan.arrivals.len().saturating_sub(counts.attempted);
     if counts.acknowledged == 0 {
         audit.gap("NothingAcknowledged", "no launch was acknowledged: there is nothing to prove".to_owned());
     }

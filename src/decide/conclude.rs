@@ -62,7 +62,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
 }
 
 fn everything_is_settled(plan: &Plan, state: &Generation) -> bool {
-    let sent = state.stop.is_some() || state.frontier as usize >= plan.arrivals.len();
+    let sent = state.stop.is_some() || state.frontier >= plan.arrivals.len();
     let healed = state.faults.values().all(|fault| fault.stage != FaultStage::Open);
     sent && state.open.is_empty() && healed && state.faults.len() == plan.faults.len()
 }

@@ -39,7 +39,7 @@ fn look_at_dagster(
     let pace = LOOK_EVERY + Duration::from_secs((runs / RUNS_A_SECOND) as u64);
     let due = next_look(state, &Dependency::Dagster, observation.dagster.as_ref().map(|seen| seen.asked_at), pace, now);
     if due <= now {
-        let jobs = if state.started_at.is_none() { plan.jobs.clone() } else { vec![] };
+        let jobs = if state.started_at.is_none() { plan.jobs() } else { vec![] };
         decision.looks.push(Query::Dagster {
             scenario: plan.scenario.clone(),
             generation: plan.generation.clone(),
@@ -195,7 +195,7 @@ fn adopted(plan: &Plan, dagster: &DagsterView) -> Vec<Event> {
         .runs
         .iter()
         .filter_map(|run| Some((run.key.as_ref()?, run)))
-        .filter(|(key, _)| **key == plan.key(key.index) && (key.index as usize) < plan.arrivals.len())
+        .filter(|(key, _)| **key == plan.key(key.index) && key.index < plan.arrivals.len())
         .collect();
     runs.sort_by_key(|(key, run)| (key.index, run.run_id.clone()));
     runs.dedup_by_key(|(key, _)| key.index);

@@ -8,7 +8,7 @@ use super::{Act, Decision, Purpose};
 use crate::{
     journal::{Event, Found, Generation, Submission, SubmissionStage},
     model::{Effect, Observation, Timestamp},
-    plan::Plan,
+    plan::{Choice, Plan},
 };
 
 /// A launch that was in doubt and absent so often is given up: something swallows it.
@@ -27,14 +27,14 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     if state.stop.is_some() {
         return;
     }
-    for index in state.frontier..plan.arrivals.len() as u32 {
-        let due = started_at.plus(plan.arrivals[index as usize].offset);
+    for (index, arrival) in (state.frontier..).zip(plan.arrivals.from(state.frontier)) {
+        let due = started_at.plus(arrival.offset);
         if due > now {
             decision.wake(due);
             return;
         }
         if !state.submissions.contains_key(&index) {
-            send(plan, started_at, index, 1, decision);
+            send(plan, &plan.choices[arrival.choice as usize], started_at, index, 1, decision);
         }
     }
 }
@@ -70,7 +70,8 @@ fn settle_open(plan: &Plan, state: &Generation, observation: &Observation, now: 
                     let reason = format!("stopped before it could be sent: {reason}");
                     decision.notes.push(Event::SubmitRefused { index: *index, reason, retry: false });
                 } else if again <= now {
-                    send(plan, state.started_at.unwrap_or(now), *index, submission.attempts + 1, decision);
+                    let started_at = state.started_at.unwrap_or(now);
+                    send(plan, plan.choice(*index), started_at, *index, submission.attempts + 1, decision);
                 } else {
                     decision.wake(again);
                 }
@@ -103,13 +104,13 @@ fn resend_or_give_up(plan: &Plan, state: &Generation, index: u32, submission: &S
         decision.notes.push(absent("looked up after every attempt: it was never launched"));
     } else {
         let started_at = state.started_at.expect("only a started generation has submissions");
-        send(plan, started_at, index, submission.attempts + 1, decision);
+        send(plan, plan.choice(index), started_at, index, submission.attempts + 1, decision);
     }
 }
 
-fn send(plan: &Plan, started_at: Timestamp, index: u32, attempt: u32, decision: &mut Decision) {
+fn send(plan: &Plan, choice: &Choice, started_at: Timestamp, index: u32, attempt: u32, decision: &mut Decision) {
     let key = plan.key(index);
-    let tags: IndexMap<String, String> = [
+    let mut tags: IndexMap<String, String> = [
         ("dagstorm/key", key.to_string()),
         ("dagstorm/scenario", plan.scenario.to_string()),
         ("dagstorm/generation", plan.generation.to_string()),
@@ -118,12 +119,11 @@ fn send(plan: &Plan, started_at: Timestamp, index: u32, attempt: u32, decision: 
     .into_iter()
     .map(|(tag, value)| (tag.to_owned(), value))
     .collect();
-    let effect = Effect::LaunchRun {
-        key,
-        job: plan.job(index).to_owned(),
-        tags,
-        run_config: serde_json::Value::Object(serde_json::Map::new()),
-    };
+    for (tag, value) in &choice.tags {
+        // Ours say what the run is; they are not for the manifest to change.
+        tags.entry(tag.clone()).or_insert_with(|| value.clone());
+    }
+    let effect = Effect::LaunchRun { key, job: choice.job.clone(), tags, run_config: choice.run_config.clone() };
     decision.intents.push(Event::SubmitIntended { index, attempt });
     decision.acts.push(Act { purpose: Purpose::Submit { index, attempt }, effect });
 }

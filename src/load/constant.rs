@@ -2,22 +2,44 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Rate;
+use super::{Problem, Rate};
 
-/// Arrivals at an even pace, the first at once.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+/// An even pace: the first arrival at once, then one after every equal gap. Example: `constant: { rate: 6/min }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Constant {
+    /// Arrivals a unit of time, above zero. Example: `6/min` is one every ten seconds.
     pub rate: Rate,
 }
 
 impl Constant {
-    /// Each instant is computed from its index, so that no error adds up.
-    pub fn offsets(&self, length: Duration) -> impl Iterator<Item = Duration> + use<> {
-        let rate = self.rate;
-        (0..).map(move |index| rate.instant(index)).take_while(move |offset| *offset < length)
+    pub(super) fn instants(&self, length: Duration) -> Instants {
+        Instants { rate: self.rate, length_us: super::whole_us(length), index: 0 }
+    }
+
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        super::refuse_zero("rate", self.rate)
+    }
+}
+
+/// Each instant is computed from its index, so that no error adds up.
+#[derive(Debug, Clone)]
+pub(super) struct Instants {
+    rate: Rate,
+    length_us: u64,
+    index: u64,
+}
+
+impl Iterator for Instants {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        let instant = self.rate.instant_us(self.index).filter(|instant| *instant < self.length_us)?;
+        self.index += 1;
+        Some(instant)
     }
 }
 
@@ -25,12 +47,26 @@ impl Constant {
 mod tests {
     use super::*;
 
+    fn instants(rate: &str, length_us: u64) -> Instants {
+        Constant { rate: rate.parse().expect(rate) }.instants(Duration::from_micros(length_us))
+    }
+
     #[test]
     fn an_even_pace_counts_exactly() {
-        let shape = Constant { rate: "6/min".parse().expect("a rate") };
-        let offsets: Vec<u64> = shape.offsets(Duration::from_secs(30)).map(|offset| offset.as_secs()).collect();
-        assert_eq!(offsets, [0, 10, 20], "the end of the phase is no arrival");
-        let fast = Constant { rate: "3/s".parse().expect("a rate") };
-        assert_eq!(fast.offsets(Duration::from_secs(100)).count(), 300);
+        let offsets: Vec<u64> = instants("6/min", 30_000_000).collect();
+        assert_eq!(offsets, [0, 10_000_000, 20_000_000], "the end of the phase is no arrival");
+        for (rate, length_us, count) in [
+            ("3/s", 100_000_000, 300),
+            ("7/s", 3_600_000_000, 25_200),
+            ("0.1/s", 30_000_000, 3),
+            ("0.3/s", 1_000_000_000, 300),
+            ("1/h", 3_600_000_000, 1),
+            ("1/h", 3_600_000_001, 2),
+            ("10000/s", 100_000_000, 1_000_000),
+            ("0/s", 1_000_000, 0),
+            ("1/s", 0, 0),
+        ] {
+            assert_eq!(instants(rate, length_us).count(), count, "{rate} for {length_us}us");
+        }
     }
 }

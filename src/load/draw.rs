@@ -1,5 +1,8 @@
 //! Which job an arrival runs: drawn by weight from a stream of the scenario's seed that nothing else uses.
 
+use std::sync::Arc;
+
+use indexmap::IndexMap;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -10,6 +13,28 @@ use serde::{Deserialize, Serialize};
 pub struct Weighted {
     pub job: String,
     pub weight: f64,
+    /// The run's configuration; an object.
+    #[serde(default = "no_config", skip_serializing_if = "is_no_config")]
+    pub run_config: serde_json::Value,
+    /// Tags of the run beside dagstorm's own.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub tags: IndexMap<String, String>,
+}
+
+impl Weighted {
+    /// A job with this weight, without configuration and tags.
+    pub fn new(job: impl Into<String>, weight: f64) -> Self {
+        Self { job: job.into(), weight, run_config: no_config(), tags: IndexMap::new() }
+    }
+}
+
+/// What a run without configuration is launched with: the empty object.
+pub fn no_config() -> serde_json::Value {
+    serde_json::Value::Object(serde_json::Map::new())
+}
+
+fn is_no_config(config: &serde_json::Value) -> bool {
+    config.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
 /// Jobs with their weights; the sum of the weights is above zero.
@@ -19,25 +44,41 @@ pub struct JobMix {
     pub jobs: Vec<Weighted>,
 }
 
-/// ChaCha streams below this number belong to other choices (targets of faults).
-const FIRST_STREAM: u64 = 1_000;
+/// The ChaCha streams of jobs begin here, one a phase. Those below belong to targets of faults, those from 1,000,000 on
+/// to arrivals.
+const JOBS_STREAM: u64 = 1_000;
 
 impl JobMix {
     /// An endless draw of indices into `jobs`. The shape of the arrivals has no part in it.
-    pub fn draw(&self, seed: u64, phase: u64) -> impl Iterator<Item = usize> + use<'_> {
+    pub fn draw(&self, seed: u64, phase: u64) -> Draw {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(FIRST_STREAM + phase);
-        let total: f64 = self.jobs.iter().map(|choice| choice.weight).sum();
-        std::iter::repeat_with(move || {
-            let mut point = rng.random::<f64>() * total;
-            for (index, choice) in self.jobs.iter().enumerate() {
-                if point < choice.weight {
-                    return index;
-                }
-                point -= choice.weight;
+        rng.set_stream(JOBS_STREAM.wrapping_add(phase));
+        let weights: Arc<[f64]> = self.jobs.iter().map(|choice| choice.weight).collect();
+        Draw { rng, total: weights.iter().sum(), weights }
+    }
+}
+
+/// See [`JobMix::draw`].
+#[derive(Debug, Clone)]
+pub struct Draw {
+    rng: ChaCha8Rng,
+    weights: Arc<[f64]>,
+    total: f64,
+}
+
+impl Iterator for Draw {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let mut point = self.rng.random::<f64>() * self.total;
+        for (index, weight) in self.weights.iter().enumerate() {
+            if point < *weight {
+                return Some(index);
             }
-            self.jobs.iter().rposition(|choice| choice.weight > 0.0).unwrap_or(0)
-        })
+            point -= weight;
+        }
+        // Rounding may leave a little of the last weight.
+        Some(self.weights.iter().rposition(|weight| *weight > 0.0).unwrap_or(0))
     }
 }
 
@@ -46,7 +87,7 @@ mod tests {
     use super::*;
 
     fn mix(weights: &[f64]) -> JobMix {
-        JobMix { jobs: weights.iter().map(|weight| Weighted { job: "a_job".to_owned(), weight: *weight }).collect() }
+        JobMix { jobs: weights.iter().map(|weight| Weighted::new("a_job", *weight)).collect() }
     }
 
     #[test]
@@ -59,5 +100,14 @@ mod tests {
         let first = draw(7, 0).iter().filter(|index| **index == 0).count();
         assert!((6_800..7_200).contains(&first), "{first}");
         assert!(!draw(7, 0).contains(&2), "a weight of zero is never drawn");
+    }
+
+    #[test]
+    fn what_is_not_said_is_not_written() {
+        let plain = serde_json::to_string(&Weighted::new("a_job", 1.0)).expect("it serializes");
+        assert_eq!(plain, r#"{"job":"a_job","weight":1.0}"#, "or the digest of every old scenario changes");
+        let text = r#"{"job":"a_job","weight":1.0,"runConfig":{"ops":{}},"tags":{"team":"data"}}"#;
+        let full: Weighted = serde_json::from_str(text).expect("it reads");
+        assert_eq!(serde_json::to_string(&full).expect("it serializes"), text);
     }
 }

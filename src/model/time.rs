@@ -191,8 +191,8 @@ text_schema!(
 text_schema!(
     Span,
     "Duration",
-    "A duration: numbers with units from d, h, m, s, ms, us.",
-    "^([0-9]+(\\.[0-9]+)?(d|h|m|s|ms|us))+$",
+    "A length of time: numbers with units from d, h, m, s, ms, us; 366d at most.",
+    "^(([0-9]+\\.?[0-9]*|\\.[0-9]+)(d|h|m|s|ms|us))+$",
     ["30s", "5m", "1h30m"]
 );
 as_string!(Timestamp, "an instant such as `2026-11-24T02:00:00Z`");

@@ -1,21 +1,32 @@
 //! L3: a scenario compiled into what will be done and when. A pure function of the accepted spec: same seed, same plan.
 
-use std::time::Duration;
+mod schedule;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use indexmap::IndexMap;
+pub use schedule::{Arrival, Schedule, Walk};
+use serde::Serialize;
 
 use crate::{
     fault::Fault,
+    load::Weighted,
     model::{FaultId, GenerationId, Key, ScenarioName, When},
     spec::{Expect, FaultTrigger, Scenario, ScenarioSpec},
 };
 
 /// Everything that one generation will do, as offsets from its start.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     pub scenario: ScenarioName,
     pub generation: GenerationId,
     pub seed: u64,
-    /// Sorted by offset; an arrival's index in here is the index of its key.
-    pub arrivals: Vec<Arrival>,
+    pub arrivals: Schedule,
+    /// What arrivals launch, each once; they name it by index.
+    pub choices: Vec<Choice>,
     /// Sorted by offset.
     pub faults: Vec<PlannedFault>,
     /// When the last phase of load ends.
@@ -23,14 +34,16 @@ pub struct Plan {
     pub expect: Expect,
     /// How long after the start unfinished runs are waited for at most.
     pub max_duration: Option<Duration>,
-    /// The jobs' names, each once; arrivals name them by index.
-    pub jobs: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arrival {
-    pub offset: Duration,
-    pub job: u32,
+/// A job as a mix asks for it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Choice {
+    pub job: String,
+    pub run_config: serde_json::Value,
+    /// Tags of the run beside dagstorm's own.
+    pub tags: IndexMap<String, String>,
 }
 
 /// One occurrence of a declared fault.
@@ -54,9 +67,22 @@ impl Plan {
         Key { scenario: self.scenario.clone(), generation: self.generation.clone(), index }
     }
 
+    /// What the arrival of this index launches; it is one of the plan's.
+    pub fn choice(&self, index: u32) -> &Choice {
+        let arrival = self.arrivals.get(index).expect("only planned arrivals are asked for");
+        &self.choices[arrival.choice as usize]
+    }
+
     /// The name of the job that the arrival of this index runs.
     pub fn job(&self, index: u32) -> &str {
-        &self.jobs[self.arrivals[index as usize].job as usize]
+        &self.choice(index).job
+    }
+
+    /// The names of all jobs, each once.
+    pub fn jobs(&self) -> Vec<String> {
+        let mut seen = BTreeSet::new();
+        let names = self.choices.iter().map(|choice| choice.job.as_str());
+        names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
     }
 
     pub fn fault(&self, id: &FaultId) -> Option<&PlannedFault> {
@@ -67,49 +93,52 @@ impl Plan {
 /// Compiles a valid scenario. It cannot fail: what could is checked by `spec`.
 pub fn compile(scenario: &Scenario, generation: &GenerationId) -> Plan {
     let spec = &scenario.spec;
-    let (arrivals, jobs) = arrivals(spec);
+    let (arrivals, choices) = arrivals(spec);
     Plan {
         scenario: scenario.name.clone(),
         generation: generation.clone(),
         seed: spec.seed,
         arrivals,
+        choices,
         faults: faults(spec),
         ends_at: spec
             .load
             .iter()
-            .map(|phase| phase.after.duration() + phase.length.duration())
+            .map(|phase| phase.after.duration().saturating_add(phase.length.duration()))
             .max()
             .unwrap_or_default(),
         expect: spec.expect.clone(),
         max_duration: spec.limits.max_duration.map(|span| span.duration()),
-        jobs,
     }
 }
 
-fn arrivals(spec: &ScenarioSpec) -> (Vec<Arrival>, Vec<String>) {
-    let mut jobs: Vec<String> = vec![];
-    let mut arrivals = vec![];
-    for (number, phase) in spec.load.iter().enumerate() {
-        let indices: Vec<u32> = phase.jobs.jobs.iter().map(|choice| intern(&mut jobs, &choice.job)).collect();
-        let draw = phase.jobs.draw(spec.seed, number as u64);
-        let offsets = phase.arrivals.offsets(phase.length.duration());
-        arrivals.extend(
-            offsets
-                .zip(draw)
-                .map(|(offset, drawn)| Arrival { offset: phase.after.duration() + offset, job: indices[drawn] }),
-        );
-    }
-    // Stable: arrivals of one instant keep the order of the phases.
-    arrivals.sort_by_key(|arrival| arrival.offset);
-    (arrivals, jobs)
-}
-
-fn intern(jobs: &mut Vec<String>, job: &str) -> u32 {
-    let index = jobs.iter().position(|known| known == job).unwrap_or_else(|| {
-        jobs.push(job.to_owned());
-        jobs.len() - 1
+fn arrivals(spec: &ScenarioSpec) -> (Schedule, Vec<Choice>) {
+    let mut choices = Choices::default();
+    let phases = (0..).zip(&spec.load).map(|(number, phase)| schedule::Phase {
+        after: phase.after.duration(),
+        offsets: phase.arrivals.offsets(phase.length.duration(), spec.seed, number),
+        draw: phase.jobs.draw(spec.seed, number),
+        choices: phase.jobs.jobs.iter().map(|weighted| choices.intern(weighted)).collect(),
     });
-    index as u32
+    (Schedule::new(phases.collect()), choices.list)
+}
+
+#[derive(Default)]
+struct Choices {
+    list: Vec<Choice>,
+    known: BTreeMap<String, u32>,
+}
+
+impl Choices {
+    fn intern(&mut self, weighted: &Weighted) -> u32 {
+        let Weighted { job, run_config, tags, .. } = weighted.clone();
+        let choice = Choice { job, run_config, tags };
+        let name = serde_json::to_string(&choice).expect("a choice has string keys only, so it always serializes");
+        *self.known.entry(name).or_insert_with(|| {
+            self.list.push(choice);
+            self.list.len() as u32 - 1
+        })
+    }
 }
 
 fn faults(spec: &ScenarioSpec) -> Vec<PlannedFault> {
@@ -162,10 +191,10 @@ mod tests {
     - { name: kill, after: 3s, repeat: { every: 10s, times: 2 }, stopTasks: { service: workers, pick: 30% } }
 ",
         );
-        let offsets: Vec<u64> = plan.arrivals.iter().map(|arrival| arrival.offset.as_secs()).collect();
+        let offsets: Vec<u64> = plan.arrivals.from(0).map(|arrival| arrival.offset.as_secs()).collect();
         assert_eq!(offsets, [0, 5, 5, 5, 10, 10, 10, 10, 20]);
         assert_eq!(plan.ends_at, Duration::from_secs(30));
-        assert_eq!(plan.jobs, ["fast_job", "slow_job"]);
+        assert_eq!(plan.jobs(), ["fast_job", "slow_job"]);
         assert_eq!(plan.key(3).to_string(), format!("a/{}/3", plan.generation));
         let faults: Vec<(String, u64)> =
             plan.faults.iter().map(|fault| (fault.id.to_string(), fault.offset.as_secs())).collect();

@@ -1,10 +1,13 @@
-//! Quantiles of durations.
+//! How long runs took, and quantiles of durations.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::model::Span;
+use crate::{
+    model::{RunView, Span, Timestamp},
+    plan::Plan,
+};
 
 /// Nearest-rank quantiles: each is a value that was really measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,6 +33,15 @@ impl Quantiles {
         };
         Some(Self { samples: sorted.len(), p50: at(50), p95: at(95), p99: at(99), max: at(100) })
     }
+}
+
+/// From the intended instant to the end, of every run that has both.
+pub fn of_runs<'a>(plan: &Plan, started_at: Timestamp, runs: impl Iterator<Item = &'a RunView>) -> Vec<Duration> {
+    let mut ends: Vec<(u32, Timestamp)> =
+        runs.filter_map(|run| Some((run.key.as_ref()?.index, run.ended_at?))).collect();
+    // In the plan's order: one walk through it is enough.
+    ends.sort_unstable();
+    plan.arrivals.pick(ends).map(|(end, arrival)| end.since(started_at.plus(arrival.offset))).collect()
 }
 
 #[cfg(test)]

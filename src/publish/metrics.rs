@@ -1,7 +1,10 @@
 //! What goes to CloudWatch.
 
+use std::time::Duration;
+
 use indexmap::IndexMap;
 
+use super::latency;
 use crate::{
     model::{Datum, DatumUnit, Observation, RunView, ScenarioName, Target, Timestamp},
     plan::Plan,
@@ -39,12 +42,7 @@ pub fn latencies<'a>(
     ended: impl Iterator<Item = &'a RunView>,
     at: Timestamp,
 ) -> Option<Datum> {
-    let values: Vec<f64> = ended
-        .filter_map(|run| {
-            let due = started_at.plus(plan.arrivals.get(run.key.as_ref()?.index as usize)?.offset);
-            Some(run.ended_at?.since(due).as_secs_f64())
-        })
-        .collect();
+    let values: Vec<f64> = latency::of_runs(plan, started_at, ended).iter().map(Duration::as_secs_f64).collect();
     let dimensions: IndexMap<_, _> = [("scenario".to_owned(), scenario.to_string())].into_iter().collect();
     (!values.is_empty()).then_some(Datum { name: "RunLatency", unit: DatumUnit::Seconds, at, values, dimensions })
 }

@@ -1,9 +1,10 @@
 //! The report of one generation: the evidence as data. `report.json` is this, `report.md` is rendered from it.
 
+use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::{
-    latency::Quantiles,
+    latency::{self, Quantiles},
     status::{self, FaultStatus},
 };
 use crate::{
@@ -58,20 +59,8 @@ pub struct FaultReport {
 pub fn report(plan: &Plan, state: &State, generation: &Generation, census: &Census, audit: &Audit) -> Report {
     let status = status::status(plan, state, generation, status::Beside::default()).status;
     let started_at = generation.started_at;
-    let latencies = census.runs.iter().filter_map(|record| {
-        let index = record.run.key.as_ref()?.index;
-        let due = started_at?.plus(plan.arrivals.get(index as usize)?.offset);
-        (record.run.status == RunStatus::Success).then_some(record.run.ended_at?.since(due))
-    });
-    let jobs = plan.jobs.iter().enumerate().map(|(number, job)| JobCount {
-        job: job.clone(),
-        planned: plan.arrivals.iter().filter(|arrival| arrival.job as usize == number).count() as u32,
-        succeeded: census
-            .runs
-            .iter()
-            .filter(|record| record.run.job == *job && record.run.status == RunStatus::Success)
-            .count() as u32,
-    });
+    let succeeded = census.runs.iter().map(|record| &record.run).filter(|run| run.status == RunStatus::Success);
+    let latencies = started_at.map_or(vec![], |started_at| latency::of_runs(plan, started_at, succeeded));
     let faults = status.faults.into_iter().map(|status| FaultReport {
         recovery_time: status
             .recovered_at
@@ -89,10 +78,28 @@ pub fn report(plan: &Plan, state: &State, generation: &Generation, census: &Cens
         started_at,
         census_at: census.taken_at,
         dagster_version: census.dagster_version.clone(),
-        run_latency: Quantiles::of(latencies),
+        run_latency: Quantiles::of(latencies.into_iter()),
         load: status.load.expect("a generation's status has its load"),
-        jobs: jobs.collect(),
+        jobs: jobs(plan, census),
         faults: faults.collect(),
         manifest: generation.scenario.clone(),
     }
+}
+
+fn jobs(plan: &Plan, census: &Census) -> Vec<JobCount> {
+    let mut planned = vec![0; plan.choices.len()];
+    for arrival in plan.arrivals.from(0) {
+        planned[arrival.choice as usize] += 1;
+    }
+    let mut jobs: IndexMap<&str, JobCount> = IndexMap::new();
+    for (choice, planned) in plan.choices.iter().zip(planned) {
+        let count = || JobCount { job: choice.job.clone(), planned: 0, succeeded: 0 };
+        jobs.entry(&choice.job).or_insert_with(count).planned += planned;
+    }
+    for record in census.runs.iter().filter(|record| record.run.status == RunStatus::Success) {
+        if let Some(count) = jobs.get_mut(record.run.job.as_str()) {
+            count.succeeded += 1;
+        }
+    }
+    jobs.into_values().collect()
 }

@@ -1,5 +1,7 @@
 //! `status/<scenario>.yaml`, rendered from the journal's state alone.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::latency::Quantiles;
@@ -15,7 +17,7 @@ use crate::{
 /// How many past generations a status names.
 const HISTORY: usize = 5;
 /// A launch counts as late when it was sent this much after its instant.
-const LATE: std::time::Duration = std::time::Duration::from_secs(1);
+const LATE: Duration = Duration::from_secs(1);
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -145,7 +147,7 @@ pub fn phase(plan: &Plan, generation: &Generation) -> Phase {
             Verdict::Stopped => Phase::Stopped,
         };
     }
-    let sent = generation.stop.is_some() || generation.frontier as usize >= plan.arrivals.len();
+    let sent = generation.stop.is_some() || generation.frontier >= plan.arrivals.len();
     let healed = generation.faults.values().all(|fault| fault.stage != FaultStage::Open);
     let settled = sent && healed && generation.open.is_empty() && generation.faults.len() == plan.faults.len();
     match (generation.started_at, generation.audit_began_at) {
@@ -226,19 +228,18 @@ fn load(plan: &Plan, generation: &Generation) -> Load {
         | SubmissionStage::Rejected(_)
         | SubmissionStage::Absent(_) => submission.first_attempt_at,
     };
-    let lateness = || {
-        let attempted = generation.submissions.iter().filter(|(_, submission)| submission.attempts > 0);
-        attempted
-            .map(|(index, submission)| sent(submission).since(started_at.plus(plan.arrivals[*index as usize].offset)))
-    };
+    let attempted = generation.submissions.iter().filter(|(_, submission)| submission.attempts > 0);
+    let planned = plan.arrivals.pick(attempted.map(|(index, submission)| (*index, submission)));
+    let lateness: Vec<Duration> =
+        planned.map(|(submission, arrival)| sent(submission).since(started_at.plus(arrival.offset))).collect();
     Load {
-        planned: plan.arrivals.len() as u32,
+        planned: plan.arrivals.len(),
         attempted: generation.submissions.len() as u32,
         acknowledged: count(|stage| matches!(stage, SubmissionStage::Acknowledged { .. })),
         rejected: count(|stage| matches!(stage, SubmissionStage::Rejected(_))),
         indeterminate: count(|stage| matches!(stage, SubmissionStage::InDoubt(_) | SubmissionStage::Absent(_))),
-        late: lateness().filter(|late| *late >= LATE).count() as u32,
-        lateness: Quantiles::of(lateness()),
+        late: lateness.iter().filter(|late| **late >= LATE).count() as u32,
+        lateness: Quantiles::of(lateness.into_iter()),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{
     de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use crate::model::schema::text_schema;
+use crate::{load::no_config, model::schema::text_schema};
 
 /// `{ fast_job: 70%, slow_job: { weight: 30%, runConfig: … } }` or `[ { job: fast_job, weight: 70% }, … ]`.
 #[derive(Debug)]
@@ -49,10 +49,6 @@ struct RawOptions {
     #[serde(default)]
     #[schemars(schema_with = "text_map_schema")]
     tags: IndexMap<String, String>,
-}
-
-fn no_config() -> serde_json::Value {
-    serde_json::Value::Object(serde_json::Map::new())
 }
 
 /// `70%` or a number.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     fault::{DenyQueue, DrainInstances, DrainService, Follow, Partition, Pick, Redeliver},
-    load::{Burst, Constant},
+    load::{Burst, Constant, Diurnal, Poisson, Ramp, RawTrace, Spike, Stairs},
     model::{Cron, Span, Timestamp, When},
 };
 
@@ -125,8 +125,20 @@ pub struct RawPhase {
 pub enum RawArrivals {
     /// At an even pace.
     Constant(Constant),
+    /// Faster and faster, or slower and slower.
+    Ramp(Ramp),
+    /// Level by level.
+    Stairs(Stairs),
+    /// At random, as independent users do.
+    Poisson(Poisson),
     /// Many at once, again and again.
     Burst(Burst),
+    /// A base with a peak, once or again and again.
+    Spike(Spike),
+    /// Day and night.
+    Diurnal(Diurnal),
+    /// As it was recorded.
+    Trace(RawTrace),
 }
 
 /// A fault: a name, when it begins, how often, and exactly one of the kinds.

@@ -327,7 +327,7 @@ fn accepted(records: &[Record], generation: &GenerationId) -> Option<Plan> {
 
 fn planned(records: &[Record], generation: &GenerationId) -> BTreeSet<Key> {
     let plan = accepted(records, generation).expect("what was concluded was accepted");
-    (0..plan.arrivals.len() as u32).map(|index| plan.key(index)).collect()
+    (0..plan.arrivals.len()).map(|index| plan.key(index)).collect()
 }
 
 fn acknowledged(records: &[Record], generation: &GenerationId) -> BTreeSet<Key> {

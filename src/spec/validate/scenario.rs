@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Attachments, Path, Problem, Problems};
 use crate::{
     fault::{Fault, Selector, StopTasks},
-    load::{Arrivals, JobMix, Weighted},
+    load::{Arrivals, JobMix, RawTrace, Trace, Weighted},
     model::{Metric, Span, Threshold},
     spec::{
         Expect, FaultSpec, FaultTrigger, Limits, LoadPhase, Scenario, ScenarioSpec, Start, StartTrigger,
@@ -36,7 +36,7 @@ pub fn scenario(raw: Raw<RawScenario>, is_whole: bool, attachments: Attachments<
     let spec = raw.spec;
     let target = problems.name(&at.key("target"), &spec.target);
     let start = spec.start.and_then(|raw_start| start(&mut problems, &at.key("start"), raw_start, &raw.metadata.name));
-    let load = load(&mut problems, &at.key("load"), spec.load, spec.seed, is_whole, attachments);
+    let load = load(&mut problems, &at.key("load"), spec.load, is_whole, attachments);
     let faults = faults(&mut problems, &at.key("faults"), spec.faults);
     let expect = expect(&mut problems, &at.key("expect"), &spec.expect);
     let limits = limits(&mut problems, &at.key("limits"), spec.limits);
@@ -99,7 +99,6 @@ fn load(
     problems: &mut Problems,
     at: &Path,
     phases: Vec<RawPhase>,
-    seed: u64,
     is_whole: bool,
     attachments: Attachments<'_>,
 ) -> Vec<LoadPhase> {
@@ -128,7 +127,6 @@ fn load(
             jobs,
         }));
     }
-    let _ = seed;
     load
 }
 
@@ -139,15 +137,42 @@ fn arrivals(
     length: Span,
     attachments: Attachments<'_>,
 ) -> Option<Arrivals> {
-    let _ = attachments;
     let shape = match raw {
         RawArrivals::Constant(shape) => Arrivals::Constant(shape),
+        RawArrivals::Ramp(shape) => Arrivals::Ramp(shape),
+        RawArrivals::Stairs(shape) => Arrivals::Stairs(shape),
+        RawArrivals::Poisson(shape) => Arrivals::Poisson(shape),
         RawArrivals::Burst(shape) => Arrivals::Burst(shape),
+        RawArrivals::Spike(shape) => Arrivals::Spike(shape),
+        RawArrivals::Diurnal(shape) => Arrivals::Diurnal(shape),
+        RawArrivals::Trace(raw) => Arrivals::Trace(trace(problems, &at.key("trace"), &raw, attachments)?),
     };
-    let _ = length;
-    let _ = at;
-    let _ = problems;
-    Some(shape)
+    let found = shape.problems(length.duration());
+    let is_good = found.is_empty();
+    for (field, message) in found {
+        problems.add(&at.keys(&field), message);
+    }
+    is_good.then_some(shape)
+}
+
+/// Reads the file of a trace, which lies in the manifest's folder or below it.
+fn trace(problems: &mut Problems, at: &Path, raw: &RawTrace, attachments: Attachments<'_>) -> Option<Trace> {
+    let is_below = !raw.file.is_empty()
+        && !raw.file.starts_with(['/', '\\'])
+        && !raw.file.split(['/', '\\']).any(|part| part == ".." || part.contains('\0'));
+    if !is_below {
+        let help = "name a file beside the manifest or below its folder, as in `traces/weekday.csv`";
+        problems.add_with_help(&at.key("file"), format!("`{}` is not allowed", raw.file), help);
+        return None;
+    }
+    match attachments(&raw.file) {
+        Ok(bytes) => match raw.read(&bytes) {
+            Ok(trace) => return Some(trace),
+            Err(error) => problems.add(&at.key("file"), format!("{}:{}: {}", raw.file, error.line, error.message)),
+        },
+        Err(message) => problems.add(&at.key("file"), message),
+    }
+    None
 }
 
 fn jobs(problems: &mut Problems, at: &Path, raw: RawMix) -> JobMix {
@@ -167,7 +192,7 @@ fn jobs(problems: &mut Problems, at: &Path, raw: RawMix) -> JobMix {
         if !job.run_config.is_object() {
             problems.add(at, format!("the runConfig of job `{}` is a map", job.job));
         }
-        Weighted { job: job.job, weight: job.weight.0 }
+        Weighted { job: job.job, weight: job.weight.0, run_config: job.run_config, tags: job.tags }
     });
     JobMix { jobs: jobs.collect() }
 }
@@ -326,12 +351,12 @@ fn limits(problems: &mut Problems, at: &Path, raw: RawLimits) -> Limits {
 }
 
 /// How many arrivals the whole load plans.
-fn check_amount(problems: &mut Problems, at: &Path, load: &[LoadPhase], _seed: u64, limits: &Limits) {
+fn check_amount(problems: &mut Problems, at: &Path, load: &[LoadPhase], seed: u64, limits: &Limits) {
     let limit = limits.max_runs.unwrap_or(MOST_ARRIVALS).min(MOST_ARRIVALS);
     let most = limit as usize + 1;
     let mut count = 0;
-    for phase in load {
-        count += phase.arrivals.offsets(phase.length.duration()).take(most - count).count();
+    for (number, phase) in load.iter().enumerate() {
+        count += phase.arrivals.offsets(phase.length.duration(), seed, number as u64).take(most - count).count();
         if count < most {
             continue;
         }
