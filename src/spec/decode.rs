@@ -15,7 +15,7 @@ use serde::{
 };
 
 use super::{
-    problem::{Path, Problem, Segment, help_for},
+    problem::{Path, Problem, Segment, help_for, meant},
     tree::{Entry, Node, Value},
 };
 
@@ -33,6 +33,8 @@ pub fn decode<T: DeserializeOwned>(root: &Node) -> Decoded<T> {
     let mut root = root.clone();
     let mut problems = root.take_duplicates();
     let mut removed: Vec<Vec<Segment>> = vec![];
+    // Unknown fields: one of them may be what is missing beside it.
+    let mut misspelt: Vec<Vec<Segment>> = vec![];
     loop {
         let mut error = match T::deserialize(&root) {
             Ok(value) => return Decoded { value: Some(value), problems },
@@ -43,7 +45,7 @@ pub fn decode<T: DeserializeOwned>(root: &Node) -> Decoded<T> {
             Kind::Missing(field) => {
                 let mut path = error.path.clone();
                 path.push(Segment::Key((*field).to_owned()));
-                removed.contains(&path)
+                removed.contains(&path) || is_misspelt(field, &error.path, &misspelt)
             }
             Kind::Consequence => true,
             Kind::Unknown { .. } | Kind::Wrong(_) => false,
@@ -51,12 +53,28 @@ pub fn decode<T: DeserializeOwned>(root: &Node) -> Decoded<T> {
         if !is_consequence {
             problems.push(problem(&root, &error));
         }
-        if error.path.is_empty() || problems.len() >= MOST_PROBLEMS || removed.contains(&error.path) {
+        if matches!(error.kind, Kind::Unknown { .. }) {
+            misspelt.push(error.path.clone());
+        }
+        if problems.len() >= MOST_PROBLEMS {
+            let place = problems.last().and_then(|last| last.place).unwrap_or(root.locate(&Path(error.path), true));
+            problems.push(Problem::at(place, format!("too many errors: these are the first {MOST_PROBLEMS}")));
+            return Decoded { value: None, problems };
+        }
+        if error.path.is_empty() || removed.contains(&error.path) {
             return Decoded { value: None, problems };
         }
         root.remove(&error.path);
         removed.push(error.path);
     }
+}
+
+/// Whether an unknown field beside a missing one probably is that one.
+fn is_misspelt(field: &str, around: &[Segment], misspelt: &[Vec<Segment>]) -> bool {
+    misspelt.iter().any(|path| match path.split_last() {
+        Some((Segment::Key(word), rest)) => rest == around && meant(word, [field]).is_some(),
+        Some((Segment::Index(_), _)) | None => false,
+    })
 }
 
 fn problem(root: &Node, error: &Error) -> Problem {
@@ -67,19 +85,12 @@ fn problem(root: &Node, error: &Error) -> Problem {
             Problem::new(path.key(field), "missing").with_place(place)
         }
         Kind::Unknown { what, word, allowed } => {
-            let message = format!("unknown {what} `{}`", short(word));
+            let message = format!("unknown {what} `{word}`");
             Problem::new(path, message).with_help(help_for(word, allowed.iter().copied())).on_key()
         }
         Kind::Wrong(message) => Problem::new(path, message.clone()),
         Kind::Consequence => Problem::new(path, "wrong"),
     }
-}
-
-/// Foreign text in a message: enough of it to be known again.
-fn short(word: &str) -> String {
-    const LONGEST: usize = 60;
-    let shown: String = word.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if word.chars().count() > LONGEST { format!("{shown}…") } else { shown }
 }
 
 /// What serde found wrong. `path` is built from the inside out.
@@ -155,7 +166,7 @@ fn words(found: &Unexpected<'_>) -> String {
         Unexpected::Unsigned(number) => format!("the number `{number}`"),
         Unexpected::Signed(number) => format!("the number `{number}`"),
         Unexpected::Float(number) => format!("the number `{number}`"),
-        Unexpected::Str(text) => format!("the text `{}`", short(text)),
+        Unexpected::Str(text) => format!("the text `{text}`"),
         Unexpected::Unit | Unexpected::Option => "nothing (leave the field out, or give it a value)".to_owned(),
         Unexpected::Seq => "a list".to_owned(),
         Unexpected::Map => "a map".to_owned(),

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::{
     Scenario,
     decode::decode,
-    problem::{ManifestError, Path, Place, Problem, help_for},
+    problem::{ManifestError, Path, Place, Problem, help_for, tame},
     raw::{API_VERSION, Raw, RawScenario, RawTarget},
     tree::{self, Node},
     validate::{self, Attachments},
@@ -109,9 +109,9 @@ impl Part<'_> {
         ManifestError {
             file: file.to_owned(),
             place: place.within(self.line, self.column),
-            path: problem.path.to_string(),
-            message: problem.message,
-            help: problem.help,
+            path: tame(&problem.path.to_string()),
+            message: tame(&problem.message),
+            help: problem.help.map(|help| tame(&help)),
         }
     }
 }

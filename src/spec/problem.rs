@@ -124,6 +124,27 @@ impl Problem {
     }
 }
 
+/// Foreign text in a message: what stands between backquotes is cut when it is long, and nothing of it can move a
+/// terminal's cursor or turn the direction of writing.
+pub fn tame(message: &str) -> String {
+    const LONGEST: usize = 60;
+    let is_wild = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let parts = message.split('`').enumerate().map(|(number, part)| {
+        let is_quote = number % 2 == 1;
+        let count = part.chars().count();
+        let kept = if is_quote && count > LONGEST { LONGEST } else { count };
+        let mut text = String::new();
+        for c in part.chars().take(kept) {
+            if is_wild(c) { text.extend(c.escape_unicode()) } else { text.push(c) }
+        }
+        if kept < count {
+            text.push('…');
+        }
+        text
+    });
+    parts.collect::<Vec<_>>().join("`")
+}
+
 /// What is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ManifestError {

@@ -71,12 +71,16 @@ pub fn parse(text: &str) -> Result<Node, Problem> {
 /// The library's words for those who program with it are none for those who write a manifest.
 fn plain(message: &str) -> String {
     let lower = message.to_lowercase();
-    if lower.contains("budget") || lower.contains("alias") || lower.contains("recursion") || lower.contains("depth") {
-        return format!(
-            "too much for a manifest ({message}); a document has at most {DEEPEST} levels, {MOST_NODES} values and {MOST_ALIASES} anchors and aliases"
-        );
+    let has = |word: &str| lower.contains(word);
+    match lower.as_str() {
+        _ if has("depth") || has("recursion") => format!("nested too deeply: a document has at most {DEEPEST} levels"),
+        _ if has("nodes") => format!("too many values: a document has at most {MOST_NODES}"),
+        _ if has("budget") && (has("alias") || has("anchor")) => {
+            format!("too many anchors and aliases: a document has at most {MOST_ALIASES} of each")
+        }
+        _ if has("budget") => format!("too much for a manifest: {message}"),
+        _ => format!("not valid YAML: {message}"),
     }
-    format!("not valid YAML: {message}")
 }
 
 impl Node {
