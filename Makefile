@@ -38,6 +38,10 @@ test: setup ## all tests: Rust, the local stack's, and end to end on a real stac
 	cd $(LOCAL) && ../../$(BIN)/python -m pytest -q
 	$(BIN)/python -m pytest -q tests/e2e
 
+.PHONY: fuzz
+fuzz: ## broken manifests at random for a minute (FUZZ_SECONDS=60): nothing may fall or hang
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) cargo test --locked --test fuzz -- --nocapture
+
 .PHONY: check
 check: $(STAMP) $(DENIED) ## formats, lints, types, documentation, licences and advisories
 	cargo fmt --check
