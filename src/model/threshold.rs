@@ -6,26 +6,17 @@ use serde::{Deserialize, Serialize, de};
 
 use super::{Span, schema::text_schema, time::as_string};
 
-/// What is measured.
+/// What is measured; `meaning` says what each is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
-    /// From the intended instant of an arrival to the end of its run: no coordinated omission.
     RunLatency,
-    /// From the intended instant of an arrival to the start of its run.
     StartLatency,
-    /// How long after its instant a launch was sent.
     Lateness,
-    /// From a fault's injection to the first look that showed the baseline again.
     RecoveryTime,
-    /// The age of the oldest message (CloudWatch).
     QueueAge,
-    /// Messages that wait in the queue; approximate, as SQS counts them.
     QueueDepth,
-    /// Running tasks of the service with the role `workers`.
     Workers,
-    /// Launches that were rejected or never arrived.
     SubmissionErrors,
-    /// Completed runs over the time from the start to the last completion.
     Throughput,
 }
 
@@ -63,6 +54,23 @@ impl Metric {
             Self::Workers => "workers",
             Self::SubmissionErrors => "submissionErrors",
             Self::Throughput => "throughput",
+        }
+    }
+
+    /// What it is, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::RunLatency => {
+                "From the intended instant of an arrival to the end of its run: no coordinated omission."
+            }
+            Self::StartLatency => "From the intended instant of an arrival to the start of its run.",
+            Self::Lateness => "How long after its intended instant a launch was sent.",
+            Self::RecoveryTime => "From a fault's injection to the first look that showed the baseline again.",
+            Self::QueueAge => "The age of the oldest message in the queue.",
+            Self::QueueDepth => "Messages that wait in the queue; approximate, as SQS counts them.",
+            Self::Workers => "Running tasks of the service with the role `workers`.",
+            Self::SubmissionErrors => "Arrivals that were rejected, never arrived, or were dropped.",
+            Self::Throughput => "Completed runs over the time from the start to the last completion.",
         }
     }
 

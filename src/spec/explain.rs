@@ -212,7 +212,12 @@ fn render(kind: Kind, segments: &[&str], found: &Found<'_>, root: &Value) -> Str
 /// Default, pattern and examples.
 fn facts(out: &mut String, schema: &Value, root: &Value) {
     let resolved = resolve(schema, root);
-    let fact = |key: &str| schema.get(key).or_else(|| resolved.get(key));
+    let only = resolved["anyOf"].as_array().map(Vec::as_slice);
+    let inner = match only {
+        Some([value, null] | [null, value]) if null["type"] == "null" => resolve(value, root),
+        _ => resolved,
+    };
+    let fact = |key: &str| schema.get(key).or_else(|| resolved.get(key)).or_else(|| inner.get(key));
     if let Some(default) = fact("default").filter(|default| !is_plain(default)) {
         let _ = writeln!(out, "\nDEFAULT:\n{INDENT}{}", show(default));
     }

@@ -181,6 +181,7 @@ pub struct RawStopTasks {
     /// Tasks of this task definition's family, whoever started them.
     pub family: Option<String>,
     /// Tasks that carry all of these tags.
+    #[serde(default)]
     #[schemars(schema_with = "text_map_schema")]
     pub tag: Option<IndexMap<String, String>>,
     /// Tasks that were started with this `startedBy`.

@@ -89,18 +89,21 @@ fn either(parts: Vec<(Kind, Value)>, definitions: &mut Map<String, Value>) -> Ma
 
 /// Thresholds by metric.
 pub fn thresholds(_: &mut SchemaGenerator) -> Schema {
-    let list = json!({
-        "type": "array",
-        "minItems": 1,
-        "items": {
-            "type": "string",
-            "description": "An aggregate (`p95` or any percentile, `max`, `min`, `mean`, `count`, `rate`, `last`), a comparison, a value in the metric's unit.",
-            "pattern": "^\\s*(p[0-9.]+|max|min|mean|count|rate|last)\\s*(<=|>=|<|>)\\s*\\S+\\s*$",
-            "examples": ["p95 < 90s", "max < 500"],
-        },
-    });
+    let list = |metric: Metric| {
+        json!({
+            "type": "array",
+            "description": metric.meaning(),
+            "minItems": 1,
+            "items": {
+                "type": "string",
+                "description": "An aggregate (`p95` or any percentile, `max`, `min`, `mean`, `count`, `rate`, `last`), a comparison, a value in the metric's unit.",
+                "pattern": "^\\s*(p[0-9.]+|max|min|mean|count|rate|last)\\s*(<=|>=|<|>)\\s*\\S+\\s*$",
+                "examples": ["p95 < 90s", "max < 500"],
+            },
+        })
+    };
     let properties: Map<String, Value> =
-        Metric::ALL.map(|metric| (metric.word().to_owned(), list.clone())).into_iter().collect();
+        Metric::ALL.map(|metric| (metric.word().to_owned(), list(metric))).into_iter().collect();
     json_schema!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
