@@ -157,3 +157,6 @@ fn refuse_zero(field: &'static str, rate: Rate) -> Vec<Problem> {
     }
     vec![]
 }
+
+#[cfg(test)]
+mod tests;
