@@ -8,7 +8,7 @@ use super::{Act, Decision, Purpose};
 use crate::{
     journal::{Event, Found, Generation, Submission, SubmissionStage},
     model::{Effect, Observation, Timestamp},
-    plan::{Choice, Plan},
+    plan::{Arrival, Plan, Walk},
 };
 
 /// A launch that was in doubt and absent so often is given up: something swallows it.
@@ -34,7 +34,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
             return;
         }
         if !state.submissions.contains_key(&index) {
-            send(plan, &plan.choices[arrival.choice as usize], started_at, index, 1, decision);
+            send(plan, arrival, started_at, index, 1, decision);
         }
     }
 }
@@ -48,6 +48,7 @@ fn settle_open(plan: &Plan, state: &Generation, observation: &Observation, now: 
         .filter(|(key, _)| **key == plan.key(key.index))
         .map(|(key, run_id)| (key.index, run_id))
         .collect();
+    let mut arrivals = plan.arrivals.from(state.open.first().copied().unwrap_or_default());
     for index in &state.open {
         let submission = &state.submissions[index];
         if let Some(run_id) = found.get(index).filter(|_| waits_for_a_look(state, submission, now)) {
@@ -59,7 +60,7 @@ fn settle_open(plan: &Plan, state: &Generation, observation: &Observation, now: 
             SubmissionStage::Intended | SubmissionStage::InDoubt(_) => {
                 let window = submission.last_attempt_at.plus(state.target.dagster.settle.duration());
                 if looked.is_some_and(|(asked_at, _)| asked_at >= window) {
-                    resend_or_give_up(plan, state, *index, submission, decision);
+                    resend_or_give_up(plan, &mut arrivals, state, *index, decision);
                 } else {
                     decision.wake(window);
                 }
@@ -70,8 +71,7 @@ fn settle_open(plan: &Plan, state: &Generation, observation: &Observation, now: 
                     let reason = format!("stopped before it could be sent: {reason}");
                     decision.notes.push(Event::SubmitRefused { index: *index, reason, retry: false });
                 } else if again <= now {
-                    let started_at = state.started_at.unwrap_or(now);
-                    send(plan, plan.choice(*index), started_at, *index, submission.attempts + 1, decision);
+                    send_again(plan, &mut arrivals, state, *index, decision);
                 } else {
                     decision.wake(again);
                 }
@@ -96,19 +96,26 @@ fn waits_for_a_look(state: &Generation, submission: &Submission, now: Timestamp)
     }
 }
 
-fn resend_or_give_up(plan: &Plan, state: &Generation, index: u32, submission: &Submission, decision: &mut Decision) {
+fn resend_or_give_up(plan: &Plan, arrivals: &mut Walk<'_>, state: &Generation, index: u32, decision: &mut Decision) {
     let absent = |reason: &str| Event::SubmitAbsent { index, reason: reason.to_owned() };
     if state.stop.is_some() {
         decision.notes.push(absent("looked up after the stop: it was never launched"));
-    } else if submission.attempts >= MOST_ATTEMPTS_IN_DOUBT {
+    } else if state.submissions[&index].attempts >= MOST_ATTEMPTS_IN_DOUBT {
         decision.notes.push(absent("looked up after every attempt: it was never launched"));
     } else {
-        let started_at = state.started_at.expect("only a started generation has submissions");
-        send(plan, plan.choice(index), started_at, index, submission.attempts + 1, decision);
+        send_again(plan, arrivals, state, index, decision);
     }
 }
 
-fn send(plan: &Plan, choice: &Choice, started_at: Timestamp, index: u32, attempt: u32, decision: &mut Decision) {
+fn send_again(plan: &Plan, arrivals: &mut Walk<'_>, state: &Generation, index: u32, decision: &mut Decision) {
+    let started_at = state.started_at.expect("only a started generation has submissions");
+    let arrival = arrivals.at(index).expect("only planned arrivals are submitted");
+    let attempt = state.submissions[&index].attempts + 1;
+    send(plan, arrival, started_at, index, attempt, decision);
+}
+
+fn send(plan: &Plan, arrival: Arrival, started_at: Timestamp, index: u32, attempt: u32, decision: &mut Decision) {
+    let choice = &plan.choices[arrival.choice as usize];
     let key = plan.key(index);
     let mut tags: IndexMap<String, String> = [
         ("dagstorm/key", key.to_string()),

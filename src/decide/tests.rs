@@ -49,7 +49,10 @@ struct Case {
 
 impl Case {
     fn new(faults: bool) -> Self {
-        let scenario = scenario(faults);
+        Self::of(scenario(faults))
+    }
+
+    fn of(scenario: Scenario) -> Self {
         let generation = GenerationId { digest: scenario.digest(), repeat: 1 };
         let plan = plan::compile(&scenario, &generation);
         let target = Box::new(serde_json::from_str(TARGET).unwrap());
@@ -188,6 +191,24 @@ fn arrivals_are_sent_at_their_instants_only() {
         "submitIntended 1, submitIntended 2, launch 1 attempt 1, launch 2 attempt 1, look dagster",
         "an unanswered launch delays no other"
     );
+}
+
+#[test]
+fn a_launch_carries_what_the_mix_asks_for() {
+    let mut scenario = scenario(false);
+    let choice = &mut scenario.spec.load[0].jobs.jobs[0];
+    choice.run_config = serde_json::json!({ "ops": { "work": { "config": { "seconds": 3 } } } });
+    choice.tags = [("team", "data"), ("dagstorm/key", "stolen")].map(|(tag, value)| (tag.into(), value.into())).into();
+    let mut case = Case::of(scenario.clone());
+    case.event(0.0, Event::Started { at: at(0.0), dagster_version: "1".to_owned() });
+    let decision = decide(&case.plan, case.state.current.as_ref().unwrap(), &case.observation, at(0.0));
+    let [Act { effect: Effect::LaunchRun { key, tags, run_config, .. }, .. }] = &decision.acts[..] else {
+        panic!("{:?}", decision.acts)
+    };
+    assert_eq!(*run_config, scenario.spec.load[0].jobs.jobs[0].run_config);
+    let names: Vec<&str> = tags.keys().map(String::as_str).collect();
+    assert_eq!(names, ["dagstorm/key", "dagstorm/scenario", "dagstorm/generation", "dagstorm/started", "team"]);
+    assert_eq!((tags["team"].as_str(), &tags["dagstorm/key"]), ("data", &key.to_string()), "ours win");
 }
 
 #[test]

@@ -177,3 +177,52 @@ impl Iterator for Instants {
         Some(instant)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn diurnal(low: &str, high: &str, period: u64, peak: Option<u64>) -> Diurnal {
+        let (low, high) = (low.parse().expect(low), high.parse().expect(high));
+        Diurnal { low, high, period: Span::from_secs(period), peak: peak.map(Span::from_secs) }
+    }
+
+    fn instants(shape: &Diurnal, seconds: u64) -> Vec<u64> {
+        shape.instants(Duration::from_secs(seconds)).collect()
+    }
+
+    #[test]
+    fn a_day_counts_exactly() {
+        for (low, high, period, seconds, count) in [
+            ("0/s", "2/s", 100, 100, 100),
+            ("0/s", "2/s", 100, 50, 50),
+            ("0/s", "2/s", 100, 1_000, 1_000),
+            ("1/min", "3/min", 3_600, 36_000, 1_200),
+            ("0/s", "200/s", 86_400, 8_640, 55_738),
+            ("2/s", "2/s", 100, 30, 60),
+            ("0/s", "0/s", 100, 100, 0),
+        ] {
+            assert_eq!(instants(&diurnal(low, high, period, None), seconds).len(), count, "{low} to {high}");
+        }
+    }
+
+    #[test]
+    fn most_comes_at_the_peak() {
+        let count = |shape: &Diurnal, second: u64| {
+            let range = second * 1_000_000..(second + 10) * 1_000_000;
+            instants(shape, 100).into_iter().filter(|instant| range.contains(instant)).count()
+        };
+        for (peak, at) in [(None, 45), (Some(30), 25), (Some(130), 25)] {
+            let shape = diurnal("1/s", "101/s", 100, peak);
+            let most = (0..91).map(|second| count(&shape, second)).max();
+            assert_eq!(Some(count(&shape, at)), most, "{peak:?}");
+            assert!((990..=1_010).contains(&count(&shape, at)), "{peak:?}: {}", count(&shape, at));
+        }
+    }
+
+    #[test]
+    fn equal_rates_are_an_even_pace() {
+        let expected: Vec<u64> = (0..60).map(|index| index * 500_000).collect();
+        assert_eq!(instants(&diurnal("2/s", "2/s", 7, None), 30), expected);
+    }
+}

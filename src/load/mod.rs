@@ -156,3 +156,6 @@ fn refuse_zero(field: &'static str, rate: Rate) -> Vec<Problem> {
     }
     vec![]
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,3 +54,17 @@ impl Iterator for Instants {
         Some(self.elapsed_ns.saturating_add(500) / 1_000).filter(|instant| *instant < self.length_us)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_rate_no_arrival() {
+        let none = Poisson { rate: "0/s".parse().expect("a rate") };
+        assert_eq!(none.instants(Duration::from_secs(1_000), 7, 0).next(), None);
+        assert_eq!(none.problems().len(), 1);
+        let some = Poisson { rate: "1/s".parse().expect("a rate") };
+        assert!(some.instants(Duration::from_secs(1_000), 7, 0).next().is_some_and(|first| first > 0));
+    }
+}

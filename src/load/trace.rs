@@ -92,47 +92,40 @@ impl RawTrace {
         let mut column = None;
         let mut row = csv::StringRecord::new();
         loop {
-            let line = reader.position().line();
             let more = reader.read_record(&mut row).map_err(|error| {
-                let line = error.position().map_or(line, csv::Position::line);
+                let line = line(bytes, error.position());
                 wrong(line, "the line cannot be read: it is not UTF-8".to_owned())
             })?;
             if !more {
                 return Ok(());
             }
-            let line = row.position().map_or(line, csv::Position::line);
-            let Some(index) = column else {
-                let (index, is_header) = self.header(&row, line)?;
-                column = Some(index);
-                if !is_header {
-                    times.add(line, row.get(index).unwrap_or_default())?;
-                }
+            let wrong = |message| wrong(line(bytes, row.position()), message);
+            let (index, is_header) = match column {
+                Some(index) => (index, false),
+                None => self.header(&row).map_err(wrong)?,
+            };
+            column = Some(index);
+            if is_header {
                 continue;
-            };
-            let Some(cell) = row.get(index) else {
-                let text = format!("the row has {} columns, and the time is in column {}", row.len(), index + 1);
-                return Err(wrong(line, text));
-            };
-            times.add(line, cell)?;
+            }
+            let few = || format!("the row has {} columns, and the time is in column {}", row.len(), index + 1);
+            let added = row.get(index).ok_or_else(few).and_then(|cell| times.add(cell));
+            added.map_err(wrong)?;
         }
     }
 
     /// Which column holds the times, and whether the first row is a header.
-    fn header(&self, row: &csv::StringRecord, line: u64) -> Result<(usize, bool), TraceError> {
+    fn header(&self, row: &csv::StringRecord) -> Result<(usize, bool), String> {
         let Some(name) = &self.column else {
             // A word, and not a number with a slip in it.
             let cell = row.get(0).unwrap_or_default();
             let is_word = cell.starts_with(|c: char| c.is_alphabetic() || c == '_');
             return Ok((0, is_word && Time::read(cell).is_none()));
         };
-        match row.iter().position(|cell| cell == name) {
-            Some(index) => Ok((index, true)),
-            None => {
-                let columns: Vec<String> = row.iter().take(20).map(|cell| format!("`{}`", clip(cell))).collect();
-                let text = format!("there is no column `{name}`; the header has {}", columns.join(", "));
-                Err(wrong(line, text))
-            }
-        }
+        row.iter().position(|cell| cell == name).map(|index| (index, true)).ok_or_else(|| {
+            let columns: Vec<String> = row.iter().take(20).map(|cell| format!("`{}`", clip(cell))).collect();
+            format!("there is no column `{name}`; the header has {}", columns.join(", "))
+        })
     }
 
     fn read_lines(&self, bytes: &[u8], times: &mut Times) -> Result<(), TraceError> {
@@ -153,18 +146,18 @@ impl RawTrace {
                 }
                 None => &value,
             };
-            match value {
-                serde_json::Value::String(text) => times.add(line, text)?,
+            let added = match value {
+                serde_json::Value::String(text) => times.add(text),
                 // As text again, so that a number is read by one rule.
-                serde_json::Value::Number(number) => times.add(line, &number.to_string())?,
+                serde_json::Value::Number(number) => times.add(&number.to_string()),
                 serde_json::Value::Null
                 | serde_json::Value::Bool(_)
                 | serde_json::Value::Array(_)
                 | serde_json::Value::Object(_) => {
-                    let text = format!("a line has a number, a string or an object with `{field}`; {ALLOWED}");
-                    return Err(wrong(line, text));
+                    Err(format!("a line has a number, a string or an object with `{field}`; {ALLOWED}"))
                 }
-            }
+            };
+            added.map_err(|message| wrong(line, message))?;
         }
         Ok(())
     }
@@ -234,22 +227,19 @@ impl Time {
 }
 
 impl Times {
-    fn add(&mut self, line: u64, text: &str) -> Result<(), TraceError> {
+    fn add(&mut self, text: &str) -> Result<(), String> {
         if self.seconds_us.len() + self.instants.len() >= MOST_ROWS {
-            return Err(wrong(line, format!("a trace has {MOST_ROWS} rows at most")));
+            return Err(format!("a trace has {MOST_ROWS} rows at most"));
         }
         match Time::read(text) {
             Some(Time::Seconds(seconds)) if seconds.is_finite() && seconds >= 0.0 => {
                 self.seconds_us.push((seconds * SECOND_US).round() as u64);
             }
             Some(Time::Instant(instant)) => self.instants.push(instant),
-            Some(Time::Seconds(_)) | None => {
-                return Err(wrong(line, format!("`{}` is not a time: {ALLOWED}", clip(text))));
-            }
+            Some(Time::Seconds(_)) | None => return Err(format!("`{}` is not a time: {ALLOWED}", clip(text))),
         }
         if !self.seconds_us.is_empty() && !self.instants.is_empty() {
-            let text = "seconds and RFC 3339 instants do not mix: all rows of a trace are of one kind";
-            return Err(wrong(line, text.to_owned()));
+            return Err("seconds and RFC 3339 instants do not mix: all rows of a trace are of one kind".to_owned());
         }
         Ok(())
     }
@@ -272,6 +262,14 @@ fn wrong(line: u64, message: String) -> TraceError {
     TraceError { line, message }
 }
 
+/// The line of a row. The reader's own count stands before the blank lines that it passed over.
+fn line(bytes: &[u8], position: Option<&csv::Position>) -> u64 {
+    let start = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(bytes.len());
+    let (before, behind) = bytes.split_at(start.min(bytes.len()));
+    let blank = behind.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    before.iter().chain(blank).filter(|byte| **byte == b'\n').count() as u64 + 1
+}
+
 /// So much of a wrong text as a message needs.
 fn clip(text: &str) -> String {
     text.chars().take(40).collect()
@@ -289,5 +287,84 @@ mod shared {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Vec<u64>>, D::Error> {
         Vec::deserialize(deserializer).map(Arc::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(file: &str, column: Option<&str>) -> RawTrace {
+        RawTrace { file: file.to_owned(), column: column.map(str::to_owned), speed: 1.0 }
+    }
+
+    #[test]
+    fn traces_read() {
+        for (file, column, text, expected) in [
+            ("a.csv", None, "1.5\n0\n2\n", vec![0, 1_500_000, 2_000_000]),
+            ("a.csv", None, "\u{feff}time,job\r\n0.25,a\r\n\r\n1,b\r\n", vec![250_000, 1_000_000]),
+            ("a.CSV", Some("at"), "job, at\na, 3\nb, 1e-6\n", vec![1, 3_000_000]),
+            ("a.txt", None, "2026-11-24T12:00:01Z\n2026-11-24T13:00:00.5+01:00\n", vec![0, 500_000]),
+            ("a.tsv", Some("t"), "x\tt\n,\t1\n", vec![1_000_000]),
+            ("a.csv", Some("when it was"), "\"when it was\"\n\"7\"\n", vec![7_000_000]),
+            ("a.jsonl", None, "1\n\"2\"\n\n{\"time\": 0.5}\n", vec![500_000, 1_000_000, 2_000_000]),
+            ("a.ndjson", Some("at"), "{\"at\":\"2026-11-24T12:00:00Z\",\"time\":9}", vec![0]),
+        ] {
+            let trace = raw(file, column).read(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+            assert_eq!(*trace.offsets_us, expected, "{text}");
+            assert!(trace.problems(Duration::from_secs(10)).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_bad_trace_names_its_line() {
+        let many = "0\n".repeat(MOST_ROWS + 1);
+        for (file, column, text, line, words) in [
+            ("a.parquet", None, "1", 0, "ends in"),
+            ("a", None, "1", 0, "ends in"),
+            ("a.csv", None, "", 0, "no row"),
+            ("a.csv", None, "time\n", 0, "no row"),
+            ("a.csv", None, "1\ntwo\n", 2, "`two` is not a time: a time is"),
+            ("a.csv", None, "1O.5\n2\n", 1, "`1O.5` is not a time"),
+            ("a.csv", None, "1\n\n-2\n", 3, "`-2`"),
+            ("a.csv", None, "1\nNaN\n", 2, "`NaN`"),
+            ("a.csv", None, "inf\n", 1, "`inf`"),
+            ("a.csv", None, "1\n2026-11-24T12:00:00Z\n", 2, "do not mix"),
+            ("a.csv", Some("at"), "time,job\n1,a\n", 1, "no column `at`; the header has `time`, `job`"),
+            ("a.csv", Some("at"), "job,at\na\n", 2, "has 1 columns, and the time is in column 2"),
+            ("a.csv", None, &many, MOST_ROWS as u64 + 1, "1000000 rows"),
+            ("a.jsonl", None, "1\n{\"at\": 1}", 2, "no field `time`"),
+            ("a.jsonl", None, "{\"time\": null}", 1, "a number, a string or an object"),
+            ("a.json", None, "[1, 2]", 1, "a number, a string or an object"),
+            ("a.jsonl", None, "1\n{", 2, "no JSON"),
+        ] {
+            let error = raw(file, column).read(text.as_bytes()).expect_err(words);
+            assert!(error.line == line && error.message.contains(words), "{error:?} instead of {line}: {words}");
+        }
+        let error = raw("a.csv", None).read(b"1\n\xff\xfe\n").expect_err("it is not UTF-8");
+        assert_eq!((error.line, error.message.contains("UTF-8")), (2, true), "{error:?}");
+    }
+
+    #[test]
+    fn a_trace_plays_faster_and_ends_with_its_phase() {
+        let mut trace = raw("a.csv", None).read(b"0\n3\n10\n20").expect("it reads");
+        let count = |trace: &Trace, seconds| trace.instants(Duration::from_secs(seconds)).count();
+        assert_eq!((count(&trace, 10), count(&trace, 11)), (2, 3));
+        trace.speed = 2.0;
+        assert_eq!(trace.instants(Duration::from_secs(9)).collect::<Vec<_>>(), [0, 1_500_000, 5_000_000]);
+        for speed in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            trace.speed = speed;
+            assert_eq!(trace.problems(Duration::from_secs(9))[0].0, "speed");
+        }
+        let late = raw("a.csv", None).read(b"10\n").expect("it reads");
+        assert_eq!(late.problems(Duration::from_secs(10))[0].0, "file", "no row is inside the phase");
+    }
+
+    #[test]
+    fn a_trace_survives_the_journal() {
+        let trace = raw("a.csv", None).read(b"0\n3").expect("it reads");
+        let text = serde_json::to_string(&trace).expect("it serializes");
+        assert_eq!(text, r#"{"file":"a.csv","speed":1.0,"offsetsUs":[0,3000000]}"#);
+        assert_eq!(serde_json::from_str::<Trace>(&text).expect("it reads"), trace);
     }
 }

@@ -63,39 +63,16 @@ impl Schedule {
         self.len == 0
     }
 
-    /// The arrival of this index. It walks from a checkpoint: for many, see [`Self::from`] and [`Self::pick`].
+    /// The arrival of this index. It walks from a checkpoint: for many of them, see [`Walk::at`].
     pub fn get(&self, index: u32) -> Option<Arrival> {
         self.from(index).next()
     }
 
     /// The arrivals from this index on.
     pub fn from(&self, index: u32) -> Walk<'_> {
-        let mut walk = Walk { phases: &self.phases, cursor: self.checkpoint(index).clone() };
+        let mut walk = Walk { schedule: self, cursor: self.checkpoint(index).clone() };
         walk.skip_to(index);
         walk
-    }
-
-    /// The arrivals of ascending indices, each with what came with its index; what is not planned is left out. One walk
-    /// finds them all.
-    pub fn pick<T>(&self, ascending: impl IntoIterator<Item = (u32, T)>) -> impl Iterator<Item = (T, Arrival)> {
-        let mut walk = self.from(0);
-        let mut last: Option<(u32, Arrival)> = None;
-        ascending.into_iter().filter_map(move |(index, beside)| {
-            let repeated = last.filter(|(known, _)| *known == index).map(|(_, arrival)| arrival);
-            let arrival = repeated.or_else(|| self.go(&mut walk, index))?;
-            last = Some((index, arrival));
-            Some((beside, arrival))
-        })
-    }
-
-    /// Moves a walk forward, over a checkpoint where there is one in between.
-    fn go(&self, walk: &mut Walk<'_>, index: u32) -> Option<Arrival> {
-        let checkpoint = self.checkpoint(index);
-        if index < walk.cursor.index || checkpoint.index > walk.cursor.index {
-            walk.cursor = checkpoint.clone();
-        }
-        walk.skip_to(index);
-        walk.next()
     }
 
     /// The last checkpoint that is not behind this index.
@@ -112,13 +89,23 @@ impl fmt::Debug for Schedule {
 }
 
 /// See [`Schedule::from`].
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Walk<'a> {
-    phases: &'a [Phase],
+    schedule: &'a Schedule,
     cursor: Cursor,
 }
 
 impl Walk<'_> {
+    /// The arrival of this index; the walk goes on behind it. One walk finds any number of ascending indices.
+    pub fn at(&mut self, index: u32) -> Option<Arrival> {
+        let checkpoint = self.schedule.checkpoint(index);
+        if index < self.cursor.index || checkpoint.index > self.cursor.index {
+            self.cursor = checkpoint.clone();
+        }
+        self.skip_to(index);
+        self.next()
+    }
+
     fn skip_to(&mut self, index: u32) {
         while self.cursor.index < index && self.next().is_some() {}
     }
@@ -128,7 +115,7 @@ impl Iterator for Walk<'_> {
     type Item = Arrival;
 
     fn next(&mut self) -> Option<Arrival> {
-        self.cursor.next(self.phases)
+        self.cursor.next(&self.schedule.phases)
     }
 }
 
@@ -210,5 +197,109 @@ impl Cursor {
             .into_iter()
             .map(|Reverse((offset, number, at))| Reverse((offset, number, if at == moved { place } else { at })))
             .collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::load::{Arrivals, JobMix, Weighted};
+
+    /// A phase's begin and length in milliseconds, and its shape.
+    type Planned = (u64, u64, Arrivals);
+
+    fn mix() -> JobMix {
+        JobMix {
+            jobs: vec![Weighted::new("fast_job", 3.0), Weighted::new("slow_job", 1.0), Weighted::new("odd_job", 0.5)],
+        }
+    }
+
+    fn shape(kind: usize, rate: u32) -> Arrivals {
+        let text = match kind {
+            0 => format!(r#"{{"constant":{{"rate":"{rate}/s"}}}}"#),
+            1 => format!(r#"{{"ramp":{{"from":"0/s","to":"{rate}/s"}}}}"#),
+            2 => format!(r#"{{"stairs":{{"from":"{rate}/s","to":"0/s","steps":5}}}}"#),
+            3 => format!(r#"{{"poisson":{{"rate":"{rate}/s"}}}}"#),
+            4 => format!(r#"{{"burst":{{"size":{rate},"every":"1s"}}}}"#),
+            5 => format!(r#"{{"spike":{{"base":"0/s","peak":"{rate}/s","after":"1s","for":"1s","every":"3s"}}}}"#),
+            6 => format!(r#"{{"diurnal":{{"low":"0/s","high":"{rate}/s","period":"7s"}}}}"#),
+            _ => format!(r#"{{"trace":{{"file":"a.csv","speed":{rate},"offsetsUs":[0,1000000,1000000,9000000]}}}}"#),
+        };
+        serde_json::from_str(&text).expect(&text)
+    }
+
+    fn phases(planned: &[Planned], seed: u64) -> Vec<Phase> {
+        (0..)
+            .zip(planned)
+            .map(|(number, (after, length, arrivals))| Phase {
+                after: Duration::from_millis(*after),
+                offsets: arrivals.offsets(Duration::from_millis(*length), seed, number),
+                draw: mix().draw(seed, number),
+                choices: vec![0, 1, 2],
+            })
+            .collect()
+    }
+
+    /// All arrivals, made one phase after another and sorted.
+    fn plain(planned: &[Planned], seed: u64) -> Vec<Arrival> {
+        let mut all = vec![];
+        for (number, phase) in (0..).zip(phases(planned, seed)) {
+            let drawn = phase.offsets.zip(phase.draw).map(|(offset, drawn)| Arrival {
+                offset: phase.after + offset,
+                choice: phase.choices[drawn],
+                phase: number,
+            });
+            all.extend(drawn);
+        }
+        all.sort_by_key(|arrival| arrival.offset);
+        all
+    }
+
+    fn any_phases() -> impl Strategy<Value = Vec<Planned>> {
+        let phase = (0u64..8, 0u64..20_000, 0usize..8, 1u32..150);
+        let phase = phase.prop_map(|(after, length, kind, rate)| (after * 1_000, length, shape(kind, rate)));
+        prop::collection::vec(phase, 0..6)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_schedule_is_what_a_plain_one_is(planned in any_phases(), seed: u64, picked in prop::collection::vec(0u32..5_000, 0..40)) {
+            let plain = plain(&planned, seed);
+            let schedule = Schedule::new(phases(&planned, seed));
+            prop_assert_eq!(schedule.len() as usize, plain.len());
+            prop_assert_eq!(schedule.is_empty(), plain.is_empty());
+            prop_assert!(schedule.from(0).eq(plain.iter().copied()));
+            let mut walk = schedule.from(0);
+            for index in picked {
+                let expected = plain.get(index as usize).copied();
+                prop_assert_eq!(schedule.get(index), expected, "get {}", index);
+                prop_assert_eq!(walk.at(index), expected, "at {}", index);
+                let rest = plain.get(index as usize..).unwrap_or_default();
+                prop_assert!(schedule.from(index).take(300).eq(rest.iter().take(300).copied()), "from {}", index);
+            }
+        }
+
+        #[test]
+        fn a_shape_has_no_part_in_the_draw(one in 0usize..8, other in 0usize..8, rate in 1u32..150, seed: u64) {
+            let jobs = |kind| {
+                let schedule = Schedule::new(phases(&[(0, 20_000, shape(kind, rate))], seed));
+                schedule.from(0).map(|arrival| arrival.choice).collect::<Vec<_>>()
+            };
+            let (one, other) = (jobs(one), jobs(other));
+            let both = one.len().min(other.len());
+            prop_assert_eq!(&one[..both], &other[..both]);
+        }
+    }
+
+    #[test]
+    fn many_phases_one_after_another_stay_cheap() {
+        let planned: Vec<Planned> = (0..3_000).map(|number| (number * 1_000, 1_000, shape(0, 10))).collect();
+        let schedule = Schedule::new(phases(&planned, 7));
+        assert_eq!(schedule.len(), 30_000);
+        assert_eq!(schedule.get(29_999).map(|arrival| arrival.phase), Some(2_999));
     }
 }

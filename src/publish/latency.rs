@@ -41,7 +41,8 @@ pub fn of_runs<'a>(plan: &Plan, started_at: Timestamp, runs: impl Iterator<Item 
         runs.filter_map(|run| Some((run.key.as_ref()?.index, run.ended_at?))).collect();
     // In the plan's order: one walk through it is enough.
     ends.sort_unstable();
-    plan.arrivals.pick(ends).map(|(end, arrival)| end.since(started_at.plus(arrival.offset))).collect()
+    let mut arrivals = plan.arrivals.from(0);
+    ends.into_iter().filter_map(|(index, end)| Some(end.since(started_at.plus(arrivals.at(index)?.offset)))).collect()
 }
 
 #[cfg(test)]

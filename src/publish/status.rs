@@ -229,9 +229,13 @@ fn load(plan: &Plan, generation: &Generation) -> Load {
         | SubmissionStage::Absent(_) => submission.first_attempt_at,
     };
     let attempted = generation.submissions.iter().filter(|(_, submission)| submission.attempts > 0);
-    let planned = plan.arrivals.pick(attempted.map(|(index, submission)| (*index, submission)));
-    let lateness: Vec<Duration> =
-        planned.map(|(submission, arrival)| sent(submission).since(started_at.plus(arrival.offset))).collect();
+    let mut arrivals = plan.arrivals.from(0);
+    let lateness: Vec<Duration> = attempted
+        .filter_map(|(index, submission)| {
+            let due = started_at.plus(arrivals.at(*index)?.offset);
+            Some(sent(submission).since(due))
+        })
+        .collect();
     Load {
         planned: plan.arrivals.len(),
         attempted: generation.submissions.len() as u32,
