@@ -193,8 +193,11 @@ impl FromStr for Pick {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is no pick: write `one`, `all`, a number such as `2`, or a share such as `30%`");
+        let wrong = || {
+            format!(
+                "`{text}` is no number of things: write `one`, `all`, a number such as `2`, or a share such as `30%`"
+            )
+        };
         match text {
             "one" => return Ok(Self::One),
             "all" => return Ok(Self::All),
@@ -203,8 +206,8 @@ impl FromStr for Pick {
         let (digits, percent) = text.strip_suffix('%').map_or((text, false), |digits| (digits, true));
         let number: u32 = digits.parse().map_err(|_| wrong())?;
         match (number, percent) {
-            (0, _) => Err(format!("`{text}`: a pick of nothing is no fault")),
-            (101.., true) => Err(format!("`{text}`: a share is 100% at most")),
+            (0, _) => Err(format!("`{text}` is nothing: it is at least 1, or 1%")),
+            (101.., true) => Err(format!("`{text}` is more than all: a share is 100% at most")),
             (share, true) => Ok(Self::Some(Amount::Percent(share))),
             (count, false) => Ok(Self::Some(Amount::Count(count))),
         }

@@ -233,27 +233,3 @@ fn instants_are_the_same_everywhere() {
     ];
     assert_eq!(found, expected);
 }
-
-#[test]
-fn the_schema_says_what_a_manifest_may_say() {
-    let schema = serde_json::to_value(schemars::schema_for!(Arrivals)).expect("a schema is JSON");
-    let names: Vec<String> = schema["oneOf"]
-        .as_array()
-        .expect("one of the shapes")
-        .iter()
-        .map(|shape| shape["required"][0].as_str().expect("a name").to_owned())
-        .collect();
-    assert_eq!(names, ["constant", "ramp", "stairs", "poisson", "burst", "spike", "diurnal", "trace"]);
-    for (name, shape) in schema["$defs"].as_object().expect("definitions") {
-        assert_eq!(shape["additionalProperties"], false, "{name}");
-        assert!(shape["description"].as_str().is_some_and(|text| text.contains("Example")), "{name}");
-        for (field, property) in shape["properties"].as_object().expect("fields") {
-            let text = property["description"].as_str().unwrap_or_default();
-            assert!(text.contains("Example"), "{name}.{field}: {property}");
-        }
-    }
-    let defs = &schema["$defs"];
-    assert_eq!(defs["Diurnal"]["properties"]["period"]["default"], "1d");
-    assert_eq!(defs["Diurnal"]["required"], serde_json::json!(["low", "high"]));
-    assert!(defs["RawTrace"]["properties"].get("offsetsUs").is_none(), "a manifest names a file");
-}

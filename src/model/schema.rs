@@ -2,13 +2,16 @@
 
 /// Gives a type the schema of a text: description, pattern, examples.
 ///
-/// With `or integer`, a bare number is allowed as well.
+/// With `or integer` or `or number`, a bare number is allowed as well.
 macro_rules! text_schema {
     ($type:ty, $name:literal, $description:literal, $pattern:literal, [$($example:literal),+]) => {
         crate::model::schema::text_schema!(@ $type, $name, $description, "string", $pattern, [$($example),+]);
     };
     ($type:ty, $name:literal, $description:literal, $pattern:literal or integer, [$($example:literal),+]) => {
         crate::model::schema::text_schema!(@ $type, $name, $description, ["string", "integer"], $pattern, [$($example),+]);
+    };
+    ($type:ty, $name:literal, $description:literal, $pattern:literal or number, [$($example:literal),+]) => {
+        crate::model::schema::text_schema!(@ $type, $name, $description, ["string", "number"], $pattern, [$($example),+]);
     };
     (@ $type:ty, $name:literal, $description:literal, $kind:tt, $pattern:literal, [$($example:literal),+]) => {
         impl schemars::JsonSchema for $type {

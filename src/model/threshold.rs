@@ -343,11 +343,10 @@ impl FromStr for When {
                 "`{text}` is not a trigger: write a metric, one of < <= > >=, and a value, as in `queueDepth > 100`"
             )
         })?;
-        let metric: Metric = metric.parse()?;
+        const GAUGES: &str = "a trigger watches `queueDepth`, `queueAge` or `workers`";
+        let metric: Metric = metric.parse().map_err(|_| format!("`{metric}` is no gauge; {GAUGES}"))?;
         if !metric.is_gauge() {
-            return Err(format!(
-                "`{metric}` is not known while a scenario runs; a trigger watches `queueDepth`, `queueAge` or `workers`"
-            ));
+            return Err(format!("`{metric}` is not known while a scenario runs; {GAUGES}"));
         }
         Ok(Self { metric, comparison, value: metric.read(value)? })
     }
@@ -408,7 +407,7 @@ mod tests {
         }
         for (text, gist) in [
             ("queueDepth", "not a trigger"),
-            ("queueDept > 1", "is not a metric"),
+            ("queueDept > 1", "is no gauge"),
             ("runLatency > 1s", "not known while"),
             ("queueAge > 100", "a duration"),
         ] {

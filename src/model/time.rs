@@ -52,9 +52,9 @@ impl FromStr for Timestamp {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<jiff::Timestamp>()
-            .map(|instant| Self(instant.as_microsecond()))
-            .map_err(|error| format!("`{text}` is not an RFC 3339 instant: {error}"))
+        text.parse::<jiff::Timestamp>().map(|instant| Self(instant.as_microsecond())).map_err(|_| {
+            format!("`{text}` is not an instant: write RFC 3339 with a zone, as in `2026-12-01T02:00:00Z`")
+        })
     }
 }
 

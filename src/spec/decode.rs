@@ -86,7 +86,8 @@ fn problem(root: &Node, error: &Error) -> Problem {
         }
         Kind::Unknown { what, word, allowed } => {
             let message = format!("unknown {what} `{word}`");
-            Problem::new(path, message).with_help(help_for(word, allowed.iter().copied())).on_key()
+            let problem = Problem::new(path, message).with_help(help_for(word, allowed.iter().copied()));
+            Problem { on_key: error.on_key, ..problem }
         }
         Kind::Wrong(message) => Problem::new(path, message.clone()),
         Kind::Consequence => Problem::new(path, "wrong"),
@@ -98,6 +99,8 @@ fn problem(root: &Node, error: &Error) -> Problem {
 pub struct Error {
     path: Vec<Segment>,
     kind: Kind,
+    /// The last key of the path is meant, not its value.
+    on_key: bool,
 }
 
 #[derive(Debug)]
@@ -115,12 +118,17 @@ enum Kind {
 
 impl Error {
     fn new(kind: Kind) -> Self {
-        Self { path: vec![], kind }
+        Self { path: vec![], kind, on_key: false }
     }
 
     fn below(mut self, segment: Segment) -> Self {
         self.path.push(segment);
         self
+    }
+
+    /// An error of the key itself.
+    fn of_key(self, key: &str) -> Self {
+        Self { on_key: true, ..self.below(Segment::Key(key.to_owned())) }
     }
 }
 
@@ -202,6 +210,9 @@ impl<'de> Deserializer<'de> for &'de Node {
                 (Err(_), Ok(number)) => visitor.visit_i64(number),
                 (Err(_), Err(_)) => visitor.visit_f64(*number as f64),
             },
+            Value::Float(number) if !number.is_finite() => {
+                Err(Error::new(Kind::Wrong(format!("`{number}` is no finite number"))))
+            }
             Value::Float(number) => visitor.visit_f64(*number),
             Value::Text(text) => visitor.visit_borrowed_str(text),
             Value::List(items) => visitor.visit_seq(Items { items: items.iter().enumerate() }),
@@ -294,7 +305,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         self.current = self.entries.find(|entry| !matches!(entry.node.value, Value::Removed));
         let Some(entry) = self.current else { return Ok(None) };
         let key: de::value::StrDeserializer<'de, Error> = entry.key.as_str().into_deserializer();
-        seed.deserialize(key).map(Some).map_err(|error| error.below(Segment::Key(entry.key.clone())))
+        seed.deserialize(key).map(Some).map_err(|error| error.of_key(&entry.key))
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
@@ -316,7 +327,10 @@ impl<'de> EnumAccess<'de> for Choice<'de> {
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Error> {
         let word = self.entry.map_or_else(|| self.node.text().unwrap_or_default(), |entry| entry.key.as_str());
         let word: de::value::StrDeserializer<'de, Error> = word.into_deserializer();
-        let variant = seed.deserialize(word).map_err(|error| self.place(error))?;
+        let variant = seed.deserialize(word).map_err(|error| match self.entry {
+            Some(entry) => error.of_key(&entry.key),
+            None => error,
+        })?;
         Ok((variant, self))
     }
 }

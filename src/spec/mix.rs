@@ -13,7 +13,11 @@ use crate::{load::no_config, model::schema::text_schema};
 
 /// `{ fast_job: 70%, slow_job: { weight: 30%, runConfig: … } }` or `[ { job: fast_job, weight: 70% }, … ]`.
 #[derive(Debug)]
-pub struct RawMix(pub Vec<RawJob>);
+pub struct RawMix {
+    pub jobs: Vec<RawJob>,
+    /// It was written as a list: jobs are found by number, not by name.
+    pub is_list: bool,
+}
 
 /// One choice of a mix.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -65,7 +69,7 @@ text_schema!(
     RawWeight,
     "Weight",
     "A weight: a number from zero up, or a percentage. Only the proportions count.",
-    "^[0-9]+(\\.[0-9]+)?%?$" or integer,
+    "^[0-9]+(\\.[0-9]+)?%?$" or number,
     [3, "70%"]
 );
 
@@ -136,7 +140,7 @@ impl<'de> Visitor<'de> for MixReader {
             let RawShare(options) = access.next_value()?;
             jobs.push(RawJob { job, weight: options.weight, run_config: options.run_config, tags: options.tags });
         }
-        Ok(RawMix(jobs))
+        Ok(RawMix { jobs, is_list: false })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<RawMix, A::Error> {
@@ -144,7 +148,7 @@ impl<'de> Visitor<'de> for MixReader {
         while let Some(job) = access.next_element()? {
             jobs.push(job);
         }
-        Ok(RawMix(jobs))
+        Ok(RawMix { jobs, is_list: true })
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, SeqAccess, Visitor},
 };
-use serde_saphyr::{DuplicateKeyPolicy, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
 use super::problem::{Path, Place, Problem, Segment};
 
@@ -51,6 +51,8 @@ pub fn parse(text: &str) -> Result<Node, Problem> {
         strict_booleans: true,
         with_snippet: false,
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::Error,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         budget: serde_saphyr::budget! {
             max_depth: DEEPEST,
             max_nodes: MOST_NODES,
@@ -79,7 +81,23 @@ fn plain(message: &str) -> String {
             format!("too many anchors and aliases: a document has at most {MOST_ALIASES} of each")
         }
         _ if has("budget") => format!("too much for a manifest: {message}"),
-        _ => format!("not valid YAML: {message}"),
+        _ => format!("not valid YAML: {message}{}", way_out(&lower)),
+    }
+}
+
+/// What usually is behind a syntax error.
+fn way_out(message: &str) -> &'static str {
+    match message {
+        _ if message.contains("found a tab") => "; indent with spaces",
+        _ if message.contains("mapping values are not allowed") => {
+            "; in this line or the one above, a colon or the space after it is missing, or a text with a colon needs quotes"
+        }
+        _ if message.contains("expected string scalar") => {
+            "; a key is a text, not a list or a map (a template that was not rendered?)"
+        }
+        _ if message.contains("unexpected character") => "; a text that begins with it needs quotes",
+        _ if message.contains("did not find expected") => "; does this line begin in the column of those beside it?",
+        _ => "",
     }
 }
 

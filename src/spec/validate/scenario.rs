@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Attachments, Path, Problem, Problems};
 use crate::{
     fault::{Fault, Selector, StopTasks},
-    load::{Arrivals, JobMix, RawTrace, Trace, Weighted},
+    load::{Arrivals, JobMix, RawTrace, Trace, TraceError, Weighted},
     model::{Metric, Span, Threshold},
     spec::{
         Expect, FaultSpec, FaultTrigger, Limits, LoadPhase, Scenario, ScenarioSpec, Start, StartTrigger,
@@ -168,6 +168,7 @@ fn trace(problems: &mut Problems, at: &Path, raw: &RawTrace, attachments: Attach
     match attachments(&raw.file) {
         Ok(bytes) => match raw.read(&bytes) {
             Ok(trace) => return Some(trace),
+            Err(TraceError { line: 0, message }) => problems.add(&at.key("file"), message),
             Err(error) => problems.add(&at.key("file"), format!("{}:{}: {}", raw.file, error.line, error.message)),
         },
         Err(message) => problems.add(&at.key("file"), message),
@@ -176,21 +177,23 @@ fn trace(problems: &mut Problems, at: &Path, raw: &RawTrace, attachments: Attach
 }
 
 fn jobs(problems: &mut Problems, at: &Path, raw: RawMix) -> JobMix {
-    if raw.0.is_empty() {
+    if raw.jobs.is_empty() {
         problems.add(at, "no job: name at least one, as in `{ fast_job: 1 }`");
-    } else if raw.0.iter().all(|job| job.weight.0 <= 0.0) {
+    } else if raw.jobs.iter().all(|job| job.weight.0 <= 0.0) {
         problems.add(at, "no job has a weight above zero");
     }
-    let jobs = raw.0.into_iter().map(|job| {
-        problems.not_empty(at, &job.job);
-        if let Some(tag) = job.tags.keys().find(|tag| tag.starts_with(OWN_TAGS)) {
-            problems.add(
-                at,
-                format!("tag `{tag}` of job `{}`: tags that begin with `{OWN_TAGS}` are dagstorm's own", job.job),
-            );
+    let is_list = raw.is_list;
+    let jobs = raw.jobs.into_iter().enumerate().map(|(index, job)| {
+        let here = if is_list { at.index(index) } else { at.key(&job.job) };
+        if job.job.trim().is_empty() {
+            problems.add(&if is_list { here.key("job") } else { here.clone() }, "the job's name is empty");
+        }
+        for tag in job.tags.keys().filter(|tag| tag.starts_with(OWN_TAGS)) {
+            let message = format!("tags that begin with `{OWN_TAGS}` are dagstorm's own");
+            problems.0.push(Problem::new(here.key("tags").key(tag), message).on_key());
         }
         if !job.run_config.is_object() {
-            problems.add(at, format!("the runConfig of job `{}` is a map", job.job));
+            problems.add(&here.key("runConfig"), "a run config is a map, as Dagster's launchpad takes it");
         }
         Weighted { job: job.job, weight: job.weight.0, run_config: job.run_config, tags: job.tags }
     });

@@ -80,8 +80,15 @@ fn dagster(problems: &mut Problems, at: &Path, raw: RawDagster) -> DagsterTarget
         );
         problems.add_with_help(&at.key("settle"), message, "35s more than requestTimeout fits a stock Dagster");
     }
+    let mut headers: Vec<String> = vec![];
     for (header, variable) in &raw.headers_from_env {
         let here = at.key("headersFromEnv").key(header);
+        let lower = header.to_ascii_lowercase();
+        if headers.contains(&lower) {
+            let message = format!("a second header `{header}`: upper and lower case make no difference");
+            problems.0.push(Problem::new(here.clone(), message).on_key());
+        }
+        headers.push(lower);
         let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         if header.is_empty() || !header.chars().all(is_token) {
             problems.0.push(Problem::new(here.clone(), format!("`{header}` cannot be the name of a header")).on_key());
@@ -109,7 +116,7 @@ fn check_url(url: &str) -> Result<(), String> {
             }
         }
         Ok(_) => Err(format!("`{url}` is not an http or https address")),
-        Err(error) => Err(format!("`{url}` is not an address: {error}")),
+        Err(_) => Err(format!("`{url}` is not an address: write it as in `http://127.0.0.1:3000/graphql`")),
     }
 }
 
