@@ -65,7 +65,7 @@ fn read(paths: &[PathBuf]) -> anyhow::Result<Result<Vec<ScannedFile>, Vec<String
     for path in paths {
         let content = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
         match content {
-            Ok(content) => files.push(ScannedFile { name: path.display().to_string(), content: Ok(content) }),
+            Ok(content) => files.push(ScannedFile { name: path.display().to_string(), content: Ok(content.into()) }),
             Err(error) => return Ok(Err(vec![format!("{error:#}")])),
         }
     }

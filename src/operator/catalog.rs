@@ -17,7 +17,7 @@ pub struct ScannedFile {
     /// Relative to the watched folder.
     pub name: String,
     /// The content, or why it could not be read.
-    pub content: Result<Vec<u8>, String>,
+    pub content: Result<Arc<[u8]>, String>,
 }
 
 /// What is known of the folder: the last good version of everything, and what is wrong now.
@@ -35,7 +35,7 @@ type Place<'a> = (&'a str, Result<&'a Scenario, &'a [ManifestError]>);
 
 #[derive(Debug)]
 struct KnownFile {
-    content: Result<Vec<u8>, String>,
+    content: Result<Arc<[u8]>, String>,
     documents: Vec<spec::Document>,
 }
 
@@ -315,7 +315,7 @@ spec:
     fn scan(files: &[(&str, &str)]) -> Vec<ScannedFile> {
         files
             .iter()
-            .map(|(name, text)| ScannedFile { name: (*name).to_owned(), content: Ok(text.as_bytes().to_vec()) })
+            .map(|(name, text)| ScannedFile { name: (*name).to_owned(), content: Ok(text.as_bytes().into()) })
             .collect()
     }
 

@@ -4,7 +4,7 @@ mod load;
 mod raw;
 mod validate;
 
-pub use load::{Document, Manifest, ManifestError, load};
+pub use load::{Document, LARGEST_FILE, Manifest, ManifestError, load};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
