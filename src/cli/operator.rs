@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum, builder::FalseyValueParser};
 
 use super::{Exit, logging, progress, shutdown};
 use crate::{
@@ -30,6 +30,9 @@ pub struct Arguments {
     /// Read the folder this often in any case (EFS and NFS give no notifications); 100ms to 10m.
     #[arg(long, value_name = "DURATION", env = "DAGSTORM_POLL_INTERVAL", default_value = "2s", value_parser = interval)]
     poll_interval: Span,
+    /// Delete all scenarios when the folder is there but holds no manifest any more; without, that changes nothing.
+    #[arg(long, env = "DAGSTORM_PRUNE_EMPTY", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    prune_empty: bool,
     /// Show the scenarios' progress on stdout; log lines go to `operator.log` in the data folder then.
     #[arg(long)]
     progress: bool,
@@ -63,6 +66,7 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
             Watching::Poll => Watch::Poll,
         },
         poll_interval: arguments.poll_interval.duration(),
+        prune_empty: arguments.prune_empty,
     };
     let options = Options { source: Source::Folder(following), data: arguments.data };
     let mut display = None;

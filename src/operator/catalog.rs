@@ -27,7 +27,32 @@ pub struct Catalog {
     targets: BTreeMap<ScenarioName, Target>,
     scenarios: BTreeMap<ScenarioName, KnownScenario>,
     again: bool,
+    prune_empty: bool,
     is_complete: bool,
+    /// Whether a scan was ever taken over.
+    is_read: bool,
+    lack: Option<Lack>,
+}
+
+/// Why the last scan deletes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// It found no manifest at all.
+    Empty,
+    /// Not everything could be read, or there is no folder.
+    Incomplete,
+}
+
+impl Lack {
+    /// As `intake.yaml` has it.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Empty => "the folder holds no manifest; nothing is pruned (--prune-empty would)",
+            Self::Incomplete => {
+                "the folder is missing or cannot be read completely; nothing is deleted while that lasts"
+            }
+        }
+    }
 }
 
 /// A file and what it says of a scenario.
@@ -65,16 +90,31 @@ impl Catalog {
         Self { again: true, ..Self::default() }
     }
 
+    /// A catalog in which a folder that holds no manifest deletes all scenarios.
+    pub fn pruning_empty(self) -> Self {
+        Self { prune_empty: true, ..self }
+    }
+
     /// Takes over what a scan found. Returns whether anything changed.
     ///
-    /// `is_complete`: every folder and file could be read. An empty scan changes nothing: a folder that is missing or empty prunes nothing.
+    /// `is_complete`: the folder is there, and every folder in it could be listed. A scan without any manifest changes
+    /// nothing, since a folder that is not mounted yet looks like that, unless this catalog prunes; then it must be complete.
     pub fn update(&mut self, scan: Vec<ScannedFile>, is_complete: bool, now: Timestamp) -> bool {
         self.is_complete = is_complete;
         let same = scan.len() == self.files.len()
             && scan.iter().all(|file| self.files.get(&file.name).is_some_and(|known| known.content == file.content));
-        if scan.is_empty() || same {
-            return false;
+        // Blank files are none. The first file that says anything ends this.
+        let is_empty = scan.iter().all(|file| read(file).is_empty());
+        let lack = match (is_complete, is_empty && !self.prune_empty) {
+            (false, _) => Some(Lack::Incomplete),
+            (true, true) => Some(Lack::Empty),
+            (true, false) => None,
+        };
+        let lacks_something_else = std::mem::replace(&mut self.lack, lack) != lack;
+        if is_empty && lack.is_some() || same && self.is_read {
+            return lacks_something_else;
         }
+        self.is_read = true;
         let mut before = std::mem::take(&mut self.files);
         for file in scan {
             let known = match before.remove(&file.name) {
@@ -114,9 +154,14 @@ impl Catalog {
         self.is_complete && self.files.values().flat_map(|known| &known.documents).all(named)
     }
 
-    /// Whether any scan has ever found a file.
+    /// Whether any scan was ever taken over.
     pub fn is_read(&self) -> bool {
-        !self.files.is_empty()
+        self.is_read
+    }
+
+    /// Why the last scan deletes nothing, if it does not.
+    pub fn lack(&self) -> Option<Lack> {
+        self.lack
     }
 
     /// Every file with what it holds or what is wrong with it.
@@ -364,14 +409,42 @@ spec:
     #[test]
     fn an_empty_folder_prunes_nothing_and_a_deleted_file_prunes_its_own() {
         let mut catalog = Catalog::default();
-        let a = scenario("a", "1/s");
-        assert!(!catalog.update(vec![], true, at(1)));
+        let all = [("t.yaml", TARGET), ("a.yaml", &scenario("a", "1/s"))];
+        assert!(catalog.update(vec![], true, at(1)));
         assert!(!catalog.is_read());
-        catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a)]), true, at(1));
-        assert!(!catalog.update(vec![], true, at(2)));
-        assert_eq!(catalog.desired().len(), 1);
+        assert!(catalog.update(scan(&all), true, at(1)));
+        for (nothing, is_complete, lack) in [
+            (scan(&[]), true, Lack::Empty),
+            (scan(&[("t.yaml", "# nothing\n---\n"), ("a.yaml", "")]), true, Lack::Empty),
+            (scan(&[]), false, Lack::Incomplete),
+        ] {
+            assert!(catalog.update(nothing.clone(), is_complete, at(2)));
+            assert_eq!((catalog.desired().len(), catalog.report().len(), catalog.lack()), (1, 2, Some(lack)));
+            assert!(!catalog.update(nothing, is_complete, at(2)), "it is said once");
+            assert!(catalog.update(scan(&all), true, at(3)), "what was said is over");
+            assert_eq!((catalog.desired().len(), catalog.lack()), (1, None));
+        }
         assert!(catalog.update(scan(&[("t.yaml", TARGET)]), true, at(3)));
-        assert_eq!(catalog.desired().len(), 0);
+        assert_eq!((catalog.desired().len(), catalog.lack()), (0, None));
+    }
+
+    #[test]
+    fn an_empty_folder_prunes_everything_if_it_shall_and_if_it_is_there() {
+        let all = [("t.yaml", TARGET), ("a.yaml", &scenario("a", "1/s"))];
+        for nothing in [scan(&[]), scan(&[("a.yaml", "# nothing")])] {
+            let mut catalog = Catalog::default().pruning_empty();
+            assert!(catalog.update(scan(&[]), false, at(1)));
+            assert!(!catalog.is_read(), "a missing folder says nothing of what the journals hold");
+            catalog.update(scan(&all), true, at(1));
+            catalog.update(nothing.clone(), false, at(2));
+            assert_eq!((catalog.desired().len(), catalog.is_complete()), (1, false));
+            assert!(catalog.update(nothing, true, at(3)));
+            assert_eq!((catalog.desired().len(), catalog.is_complete(), catalog.lack()), (0, true, None));
+        }
+        let mut catalog = Catalog::default().pruning_empty();
+        assert!(catalog.update(scan(&[]), true, at(1)));
+        assert!(catalog.is_read(), "empty from the start: what the journals hold is deleted");
+        assert!(!catalog.update(scan(&[]), true, at(2)));
     }
 
     #[test]

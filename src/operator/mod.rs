@@ -11,7 +11,7 @@ mod serve;
 
 use std::sync::Arc;
 
-pub use catalog::{Catalog, FileReport, ScannedFile};
+pub use catalog::{Catalog, FileReport, Lack, ScannedFile};
 pub use fleet::{ABSENT_FOR, Fleet};
 pub use intake::{Attachment, Following, Intake, LARGEST_ATTACHMENT, Scan, Version, Watch};
 pub use lease::{Lease, LeaseError};

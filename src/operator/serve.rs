@@ -6,7 +6,7 @@ use futures::Future;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{Catalog, FileReport, Fleet, Following, Intake, Lease, LeaseError, ScannedFile, Shared, gauges};
+use super::{Catalog, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError, ScannedFile, Shared, gauges};
 use crate::{
     journal::{FileStore, Store},
     model::Phase,
@@ -42,6 +42,8 @@ pub enum ServeError {
 
 #[derive(Serialize)]
 struct IntakeFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
     files: Vec<FileReport>,
 }
 
@@ -70,7 +72,9 @@ pub async fn serve<W: World>(
             fleet.take_up().await.map_err(failed)?;
             let manifests = following.root.display();
             tracing::info!(%manifests, data = %data.display(), epoch = lease.epoch, "watching");
-            follow(&shared, &mut fleet, Intake::new(&following), shutdown).await;
+            let catalog = Catalog::default();
+            let catalog = if following.prune_empty { catalog.pruning_empty() } else { catalog };
+            follow(&shared, &mut fleet, Intake::new(&following), catalog, shutdown).await;
         }
         Source::Files(files) => {
             let mut catalog = Catalog::again();
@@ -109,9 +113,9 @@ async fn follow<W: World, S: Store, C: Clock>(
     shared: &Arc<Shared<W, S, C>>,
     fleet: &mut Fleet<W, S, C>,
     mut intake: Intake,
+    mut catalog: Catalog,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let mut catalog = Catalog::default();
     let mut gauges: Gauges = Box::pin(async {});
     loop {
         let next = intake.next();
@@ -189,7 +193,11 @@ fn report<W, S, C>(shared: &Arc<Shared<W, S, C>>, catalog: &Catalog) {
             tracing::warn!(file = file.file, "{error}");
         }
     }
-    if let Err(error) = shared.folder.write_intake(&IntakeFile { files }) {
+    let note = catalog.lack().map(Lack::message);
+    if let (Some(note), Some(Lack::Empty), true) = (note, catalog.lack(), catalog.is_read()) {
+        tracing::warn!("{note}");
+    }
+    if let Err(error) = shared.folder.write_intake(&IntakeFile { note, files }) {
         tracing::error!(%error, "intake.yaml cannot be written");
     }
 }

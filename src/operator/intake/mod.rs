@@ -40,6 +40,8 @@ pub struct Following {
     pub watch: Watch,
     /// It is read this often without any notification: there is none on EFS and NFS.
     pub poll_interval: Duration,
+    /// Whether a folder without any manifest deletes all scenarios.
+    pub prune_empty: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

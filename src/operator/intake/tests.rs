@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const NEVER: Duration = Duration::from_secs(600);
 
 fn intake(root: &Path, watch: Watch, poll_interval: Duration) -> Intake {
-    let following = Following { root: root.to_owned(), watch, poll_interval };
+    let following = Following { root: root.to_owned(), watch, poll_interval, prune_empty: false };
     Intake { again: Duration::from_millis(30), ..Intake::new(&following) }
 }
 
