@@ -101,10 +101,11 @@ impl Catalog {
     /// nothing, since a folder that is not mounted yet looks like that, unless this catalog prunes; then it must be complete.
     pub fn update(&mut self, scan: Vec<ScannedFile>, is_complete: bool, now: Timestamp) -> bool {
         self.is_complete = is_complete;
-        let same = scan.len() == self.files.len()
-            && scan.iter().all(|file| self.files.get(&file.name).is_some_and(|known| known.content == file.content));
-        // Blank files are none. The first file that says anything ends this.
-        let is_empty = scan.iter().all(|file| read(file).is_empty());
+        let known = |file: &ScannedFile| self.files.get(&file.name).filter(|known| known.content == file.content);
+        let same = scan.len() == self.files.len() && scan.iter().all(|file| known(file).is_some());
+        // Blank files hold no manifest. The first file that says anything ends this.
+        let is_blank = |file| known(file).map_or_else(|| read(file).is_empty(), |known| known.documents.is_empty());
+        let is_empty = scan.iter().all(is_blank);
         let lack = match (is_complete, is_empty && !self.prune_empty) {
             (false, _) => Some(Lack::Incomplete),
             (true, true) => Some(Lack::Empty),
