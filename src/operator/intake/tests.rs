@@ -218,8 +218,8 @@ async fn flipped_links_are_followed_and_the_new_tree_is_watched() {
         for number in 2..5 {
             put(tree(number), &number.to_string());
             relink(&at(link), &format!("../trees/{number}"));
-            fs::remove_dir_all(at(&format!("trees/{}", number - 1))).expect("removed");
             until(&mut intake, "the new tree", |scan| is(scan, &[(&name, &number.to_string())])).await;
+            fs::remove_dir_all(at(&format!("trees/{}", number - 1))).expect("removed");
             calm(&mut intake).await;
             put(tree(number), "edited");
             until(&mut intake, "an edit in the new tree", |scan| is(scan, &[(&name, "edited")])).await;
@@ -301,6 +301,31 @@ async fn a_folder_that_goes_and_comes_back_is_followed_again() {
             }
         }
         until(&mut intake, "a folder that goes", |scan| is(scan, &[]) && !scan.is_complete).await;
+        calm(&mut intake).await;
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_is_away_for_an_instant_is_still_followed() {
+    let folder = TempDir::new().expect("a folder");
+    let (root, away) = (folder.path().join("root"), folder.path().join("away"));
+    let file = root.join("sub/deep/a.yaml");
+    put(&file, "1");
+    let mut intake = notified(&root);
+    calm(&mut intake).await;
+    for moved in [root.clone(), root.join("sub"), root.join("sub/deep")] {
+        for text in ["2", "3"] {
+            // No reading sees it gone, yet the system's watches on it and below it are.
+            rename(&moved, &away);
+            rename(&away, &moved);
+            calm(&mut intake).await;
+            put(&file, text);
+            until(&mut intake, "an edit after that", |scan| is(scan, &[("sub/deep/a.yaml", text)])).await;
+            calm(&mut intake).await;
+        }
+        fs::remove_dir_all(&moved).expect("removed");
+        put(&file, "anew");
+        until(&mut intake, "a new folder", |scan| is(scan, &[("sub/deep/a.yaml", "anew")])).await;
         calm(&mut intake).await;
     }
 }
