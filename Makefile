@@ -53,10 +53,11 @@ check: $(STAMP) $(DENIED) ## formats, lints, types, documentation, licences and 
 	MYPYPATH=$(LOCAL) $(BIN)/mypy --config-file $(LOCAL)/pyproject.toml $(PYTHON_TESTS)
 
 .PHONY: bench
-bench: $(STAMP) ## plans of a million arrivals; launches a second and lateness of a burst of 60 on a real stack (an optimized build, minutes the first time)
+bench: $(STAMP) ## plans of a million arrivals; launches a second and lateness on a real stack; from drop to launch (an optimized build, minutes the first time)
 	cargo bench --locked --profile release-lite --bench plan_million
 	cargo build --locked --profile release-lite
 	$(BIN)/python benches/launch_rate.py --program $(TARGET_DIR)/release-lite/dagstorm
+	$(BIN)/python benches/drop_to_launch.py --program $(TARGET_DIR)/release-lite/dagstorm
 
 .PHONY: lock
 lock: $(STAMP) ## new exact versions in deploy/local/requirements.lock, from requirements.in

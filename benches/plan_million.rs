@@ -8,7 +8,7 @@ use dagstorm::{
     load::{Arrivals, RawTrace},
     model::GenerationId,
     plan,
-    spec::{Manifest, Scenario, load},
+    spec::{Manifest, Scenario, load, no_attachments},
 };
 
 const SHAPES: &[(&str, &[&str])] = &[
@@ -69,7 +69,7 @@ fn scenario(phases: &[&str]) -> Scenario {
         let jobs = "{ fast_job: 70%, slow_job: 30% }";
         writeln!(text, "    - {{ name: p{number}, for: 10000s, arrivals: {shape}, jobs: {jobs} }}").unwrap();
     }
-    match load("bench.yaml", text.as_bytes()).remove(0).content {
+    match load("bench.yaml", text.as_bytes(), &no_attachments).remove(0).content {
         Ok(Manifest::Scenario(scenario)) => *scenario,
         other => panic!("not a scenario: {other:?}"),
     }

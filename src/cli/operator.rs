@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{ArgAction, Args, ValueEnum, builder::FalseyValueParser};
 
 use super::{Exit, logging, progress, shutdown};
 use crate::{
-    operator::{Options, Source, serve},
+    model::Span,
+    operator::{Following, Options, Source, Watch, serve},
     world::LiveWorld,
 };
 
@@ -23,9 +24,30 @@ pub struct Arguments {
     /// Where status, reports and the journal are kept; never inside the folder of manifests.
     #[arg(long, value_name = "DIR", env = "DAGSTORM_DATA")]
     data: PathBuf,
+    /// How changes are noticed: by the system's notifications and by polling, or by polling alone.
+    #[arg(long, value_name = "HOW", env = "DAGSTORM_WATCH", default_value = "auto")]
+    watch: Watching,
+    /// Read the folder this often in any case (EFS and NFS give no notifications); 100ms to 10m.
+    #[arg(long, value_name = "DURATION", env = "DAGSTORM_POLL_INTERVAL", default_value = "2s", value_parser = interval)]
+    poll_interval: Span,
+    /// Delete all scenarios when the folder is there but holds no manifest any more; without, that changes nothing.
+    #[arg(long, env = "DAGSTORM_PRUNE_EMPTY", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    prune_empty: bool,
     /// Show the scenarios' progress on stdout; log lines go to `operator.log` in the data folder then.
     #[arg(long)]
     progress: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Watching {
+    Auto,
+    Poll,
+}
+
+fn interval(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse()?;
+    let (least, most) = (Span::from_millis(100), Span::from_secs(600));
+    if (least..=most).contains(&span) { Ok(span) } else { Err(format!("it must be from {least} to {most}")) }
 }
 
 pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
@@ -37,7 +59,16 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
         logging::to_stderr();
     }
     let shutdown = shutdown()?;
-    let options = Options { source: Source::Folder(arguments.manifests), data: arguments.data };
+    let following = Following {
+        root: arguments.manifests,
+        watch: match arguments.watch {
+            Watching::Auto => Watch::Auto,
+            Watching::Poll => Watch::Poll,
+        },
+        poll_interval: arguments.poll_interval.duration(),
+        prune_empty: arguments.prune_empty,
+    };
+    let options = Options { source: Source::Folder(following), data: arguments.data };
     let mut display = None;
     let served = serve(LiveWorld::default(), options, shutdown, |folder| {
         display = arguments.progress.then(|| progress::start(folder));

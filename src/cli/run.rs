@@ -9,9 +9,8 @@ use tokio::sync::watch;
 use super::{Exit, logging, progress, shutdown};
 use crate::{
     model::{Phase, Span, Timestamp, Verdict},
-    operator::{Catalog, Options, ScannedFile, Source, serve},
+    operator::{Catalog, Options, ScannedFile, Source, on_disk, serve},
     publish::{Folder, Status},
-    spec::no_attachments,
     world::{Clock, LiveWorld, SystemClock},
 };
 
@@ -66,12 +65,12 @@ fn read(paths: &[PathBuf]) -> anyhow::Result<Result<Vec<ScannedFile>, Vec<String
     for path in paths {
         let content = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
         match content {
-            Ok(content) => files.push(ScannedFile { name: path.display().to_string(), content: Ok(content) }),
+            Ok(content) => files.push(ScannedFile { name: path.display().to_string(), content: Ok(content.into()) }),
             Err(error) => return Ok(Err(vec![format!("{error:#}")])),
         }
     }
     let mut catalog = Catalog::default();
-    catalog.update(files.clone(), &no_attachments, true, SystemClock.now());
+    catalog.update(files.clone(), &on_disk, true, SystemClock.now());
     let mut errors: Vec<String> = catalog.report().into_iter().flat_map(|file| file.errors).collect();
     if errors.is_empty() {
         let rejections = catalog.desired();

@@ -7,11 +7,11 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Desired, Wanted};
+use super::{Attachment, Desired, Version, Wanted};
 use crate::{
     model::{ScenarioName, Target, Timestamp},
     publish::Rejection,
-    spec::{self, Attachments, Manifest, ManifestError, Scenario},
+    spec::{self, Manifest, ManifestError, Scenario},
 };
 
 /// One file as it was found.
@@ -20,8 +20,11 @@ pub struct ScannedFile {
     /// Relative to the watched folder.
     pub name: String,
     /// The content, or why it could not be read.
-    pub content: Result<Vec<u8>, String>,
+    pub content: Result<Arc<[u8]>, String>,
 }
+
+/// Finds a file by its path from the watched folder.
+pub type Finder<'a> = &'a dyn Fn(&str) -> Option<Attachment>;
 
 /// What is known of the folder: the last good version of everything, and what is wrong now.
 #[derive(Debug, Default)]
@@ -30,7 +33,32 @@ pub struct Catalog {
     targets: BTreeMap<ScenarioName, Target>,
     scenarios: BTreeMap<ScenarioName, KnownScenario>,
     again: bool,
+    prune_empty: bool,
     is_complete: bool,
+    /// Whether a scan was ever taken over.
+    is_read: bool,
+    lack: Option<Lack>,
+}
+
+/// Why the last scan deletes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// It found no manifest at all.
+    Empty,
+    /// Not everything could be read, or there is no folder.
+    Incomplete,
+}
+
+impl Lack {
+    /// As `intake.yaml` has it.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Empty => "the folder holds no manifest; nothing is pruned (--prune-empty would)",
+            Self::Incomplete => {
+                "the folder is missing or cannot be read completely; nothing is deleted while that lasts"
+            }
+        }
+    }
 }
 
 /// A file and one of its documents, which is about the scenario in question.
@@ -38,10 +66,10 @@ type Place<'a> = (&'a str, &'a spec::Document);
 
 #[derive(Debug)]
 struct KnownFile {
-    content: Result<Vec<u8>, String>,
+    content: Result<Arc<[u8]>, String>,
     documents: Vec<spec::Document>,
-    /// What the other files held that its manifests name, by their path from the watched folder.
-    attachments: BTreeMap<String, Result<Vec<u8>, String>>,
+    /// The versions of the other files that its manifests name, by their path from the watched folder.
+    attachments: BTreeMap<String, Option<Version>>,
 }
 
 #[derive(Debug)]
@@ -70,33 +98,48 @@ impl Catalog {
         Self { again: true, ..Self::default() }
     }
 
+    /// A catalog in which a folder that holds no manifest deletes all scenarios.
+    pub fn pruning_empty(self) -> Self {
+        Self { prune_empty: true, ..self }
+    }
+
     /// Takes over what a scan found. Returns whether anything changed.
     ///
-    /// `is_complete`: every folder and file could be read. An empty scan changes nothing: a folder that is missing or empty prunes nothing.
+    /// `is_complete`: the folder is there, and every folder in it could be listed. A scan without any manifest changes
+    /// nothing, since a folder that is not mounted yet looks like that, unless this catalog prunes; then it must be complete.
     ///
-    /// `attachments` reads another file by its path from the watched folder.
-    pub fn update(
-        &mut self,
-        scan: Vec<ScannedFile>,
-        attachments: Attachments<'_>,
-        is_complete: bool,
-        now: Timestamp,
-    ) -> bool {
+    /// `find` finds another file, which a manifest names, by its path from the watched folder.
+    pub fn update(&mut self, scan: Vec<ScannedFile>, find: Finder<'_>, is_complete: bool, now: Timestamp) -> bool {
         self.is_complete = is_complete;
         let is_known = |file: &ScannedFile| {
             let known = self.files.get(&file.name).filter(|known| known.content == file.content);
-            known.is_some_and(|known| known.attachments.iter().all(|(path, content)| attachments(path) == *content))
+            known
+                .is_some_and(|known| known.attachments.iter().all(|(path, version)| version_of(find(path)) == *version))
         };
-        let changed: Vec<bool> = scan.iter().map(|file| !is_known(file)).collect();
-        let same = scan.len() == self.files.len() && !changed.contains(&true);
-        if scan.is_empty() || same {
-            return false;
+        let scan: Vec<(ScannedFile, bool)> =
+            scan.into_iter().map(|file| (is_known(&file), file)).map(|(known, file)| (file, known)).collect();
+        let same = scan.len() == self.files.len() && scan.iter().all(|(_, is_known)| *is_known);
+        // Blank files hold no manifest. The first file that says anything ends this.
+        let is_blank = |(file, is_known): &(ScannedFile, bool)| match self.files.get(&file.name) {
+            Some(known) if *is_known => known.documents.is_empty(),
+            _ => read(file, find).documents.is_empty(),
+        };
+        let is_empty = scan.iter().all(is_blank);
+        let lack = match (is_complete, is_empty && !self.prune_empty) {
+            (false, _) => Some(Lack::Incomplete),
+            (true, true) => Some(Lack::Empty),
+            (true, false) => None,
+        };
+        let lacks_something_else = std::mem::replace(&mut self.lack, lack) != lack;
+        if is_empty && lack.is_some() || same && self.is_read {
+            return lacks_something_else;
         }
+        self.is_read = true;
         let mut before = std::mem::take(&mut self.files);
-        for (file, is_changed) in scan.into_iter().zip(changed) {
+        for (file, is_known) in scan {
             let known = match before.remove(&file.name) {
-                Some(known) if !is_changed => known,
-                _ => read(&file, attachments),
+                Some(known) if is_known => known,
+                _ => read(&file, find),
             };
             self.files.insert(file.name, known);
         }
@@ -131,9 +174,14 @@ impl Catalog {
         self.is_complete && self.files.values().flat_map(|known| &known.documents).all(named)
     }
 
-    /// Whether any scan has ever found a file.
+    /// Whether any scan was ever taken over.
     pub fn is_read(&self) -> bool {
-        !self.files.is_empty()
+        self.is_read
+    }
+
+    /// Why the last scan deletes nothing, if it does not.
+    pub fn lack(&self) -> Option<Lack> {
+        self.lack
     }
 
     /// Every file with what it holds or what is wrong with it.
@@ -322,12 +370,16 @@ fn files<T>(places: &[(&str, T)]) -> String {
     places.iter().map(|(file, _)| *file).collect::<Vec<_>>().join(", ")
 }
 
-fn read(file: &ScannedFile, attachments: Attachments<'_>) -> KnownFile {
+fn read(file: &ScannedFile, find: Finder<'_>) -> KnownFile {
     let used = Mutex::new(BTreeMap::new());
     let read = |name: &str| {
         let path = beside(&file.name, name);
-        let content = attachments(&path);
-        used.lock().expect("no holder of this lock panics").insert(path, content.clone());
+        let found = find(&path);
+        let content = match &found {
+            Some(attachment) => attachment.read().map_err(|error| format!("`{name}` cannot be read: {error}")),
+            None => Err(format!("there is no file `{name}` beside the manifest")),
+        };
+        used.lock().expect("no holder of this lock panics").insert(path, version_of(found));
         content
     };
     let documents = match &file.content {
@@ -340,6 +392,10 @@ fn read(file: &ScannedFile, attachments: Attachments<'_>) -> KnownFile {
     KnownFile { documents, content: file.content.clone(), attachments: used.into_inner().unwrap_or_default() }
 }
 
+fn version_of(attachment: Option<Attachment>) -> Option<Version> {
+    attachment.map(|attachment| attachment.version)
+}
+
 /// The path of a file that a manifest names, from where the manifest's own path is counted.
 pub fn beside(manifest: &str, name: &str) -> String {
     match manifest.rsplit_once('/') {
@@ -349,127 +405,4 @@ pub fn beside(manifest: &str, name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::spec::no_attachments;
-
-    const TARGET: &str = "apiVersion: dagstorm.dev/v1alpha1
-kind: Target
-metadata: { name: local }
-spec: { dagster: { url: 'http://127.0.0.1:3000/graphql', location: demo } }
-";
-
-    fn scenario(name: &str, rate: &str) -> String {
-        format!(
-            "apiVersion: dagstorm.dev/v1alpha1
-kind: Scenario
-metadata: {{ name: {name} }}
-spec:
-  target: local
-  load:
-    - {{ name: base, for: 10s, arrivals: {{ constant: {{ rate: {rate} }} }}, jobs: {{ fast_job: 1 }} }}
-"
-        )
-    }
-
-    fn scan(files: &[(&str, &str)]) -> Vec<ScannedFile> {
-        files
-            .iter()
-            .map(|(name, text)| ScannedFile { name: (*name).to_owned(), content: Ok(text.as_bytes().to_vec()) })
-            .collect()
-    }
-
-    fn seen(catalog: &Catalog, name: &str) -> (bool, Option<&'static str>, String) {
-        match catalog.desired().get(&name.parse().expect("a name")) {
-            Some(Desired::Present { wanted, rejection }) => (
-                wanted.is_some(),
-                rejection.as_ref().map(|rejection| rejection.reason),
-                rejection.as_ref().map(|rejection| rejection.message.clone()).unwrap_or_default(),
-            ),
-            other => panic!("{name} is {other:?}"),
-        }
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_micros(second * 1_000_000)
-    }
-
-    #[test]
-    fn a_bad_edit_keeps_the_last_good_version_and_the_others_go_on() {
-        let mut catalog = Catalog::default();
-        let (a, b) = (scenario("a", "1/s"), scenario("b", "1/s"));
-        assert!(catalog.update(
-            scan(&[("t.yaml", TARGET), ("a.yaml", &a), ("b.yaml", &b)]),
-            &no_attachments,
-            true,
-            at(1)
-        ));
-        assert!(
-            !catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a), ("b.yaml", &b)]), &no_attachments, true, at(2)),
-            "nothing changed"
-        );
-        for broken in
-            [scenario("a", "fast"), scenario("a", "1/s").replace("target", "targett"), "{ not yaml: [".to_owned()]
-        {
-            assert!(catalog.update(
-                scan(&[("t.yaml", TARGET), ("a.yaml", &broken), ("b.yaml", &b)]),
-                &no_attachments,
-                true,
-                at(3)
-            ));
-            let (wanted, reason, message) = seen(&catalog, "a");
-            assert_eq!((wanted, reason), (true, Some("Invalid")), "{broken}");
-            assert!(message.starts_with("a.yaml:"), "{message}");
-            assert!(!catalog.report()[0].accepted);
-            assert_eq!(catalog.is_complete(), !broken.contains("not yaml"), "a nameless document may be any scenario");
-            if broken.contains("not yaml") {
-                continue;
-            }
-            assert_eq!(seen(&catalog, "b"), (true, None, String::new()));
-        }
-        catalog.update(
-            scan(&[("t.yaml", TARGET), ("a.yaml", &scenario("a", "2/s")), ("b.yaml", &b)]),
-            &no_attachments,
-            true,
-            at(4),
-        );
-        assert_eq!(seen(&catalog, "a"), (true, None, String::new()));
-    }
-
-    #[test]
-    fn an_empty_folder_prunes_nothing_and_a_deleted_file_prunes_its_own() {
-        let mut catalog = Catalog::default();
-        let a = scenario("a", "1/s");
-        assert!(!catalog.update(vec![], &no_attachments, true, at(1)));
-        assert!(!catalog.is_read());
-        catalog.update(scan(&[("t.yaml", TARGET), ("a.yaml", &a)]), &no_attachments, true, at(1));
-        assert!(!catalog.update(vec![], &no_attachments, true, at(2)));
-        assert_eq!(catalog.desired().len(), 1);
-        assert!(catalog.update(scan(&[("t.yaml", TARGET)]), &no_attachments, true, at(3)));
-        assert_eq!(catalog.desired().len(), 0);
-    }
-
-    #[test]
-    fn one_name_in_two_files_is_applied_from_neither() {
-        let mut catalog = Catalog::default();
-        let (one, two) = (scenario("a", "1/s"), scenario("a", "2/s"));
-        catalog.update(
-            scan(&[("t.yaml", TARGET), ("one.yaml", &one), ("two.yaml", &two)]),
-            &no_attachments,
-            true,
-            at(1),
-        );
-        let (wanted, reason, message) = seen(&catalog, "a");
-        assert_eq!((wanted, reason), (false, Some("DuplicateName")));
-        assert!(message.contains("one.yaml, two.yaml"), "{message}");
-    }
-
-    #[test]
-    fn a_missing_target_is_named() {
-        let mut catalog = Catalog::default();
-        catalog.update(scan(&[("a.yaml", &scenario("a", "1/s"))]), &no_attachments, true, at(1));
-        let (wanted, reason, message) = seen(&catalog, "a");
-        assert_eq!((wanted, reason), (false, Some("TargetNotFound")));
-        assert!(message.contains("`local`"), "{message}");
-    }
-}
+mod tests;

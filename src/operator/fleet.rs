@@ -1,11 +1,6 @@
 //! All reconcilers of this process.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::watch;
@@ -13,23 +8,26 @@ use tokio::sync::watch;
 use super::{Desired, Handle, Reconciler};
 use crate::{
     journal::Store,
-    model::ScenarioName,
+    model::{ScenarioName, Timestamp},
     world::{Clock, World},
 };
+
+/// A scenario is deleted when every reading for so long has missed it: long enough for an editor that renames a file away and
+/// writes it anew, or empties it first.
+pub const ABSENT_FOR: Duration = Duration::from_secs(1);
 
 /// One reconciler a scenario; each is told what is desired of it and goes on by itself.
 pub struct Fleet<W, S, C> {
     shared: Handle<W, S, C>,
     shutdown: watch::Receiver<bool>,
     members: BTreeMap<ScenarioName, watch::Sender<Desired>>,
-    /// What the last reading of the manifests did not name.
-    gone: BTreeSet<ScenarioName>,
+    absent: Absent,
     running: FuturesUnordered<Pin<Box<dyn Future<Output = ScenarioName> + Send>>>,
 }
 
 impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
     pub fn new(shared: Handle<W, S, C>, shutdown: watch::Receiver<bool>) -> Self {
-        Self { shared, shutdown, members: BTreeMap::new(), gone: BTreeSet::new(), running: FuturesUnordered::new() }
+        Self { shared, shutdown, members: BTreeMap::new(), absent: Absent::default(), running: FuturesUnordered::new() }
     }
 
     /// Takes up every scenario that has a journal, before any manifest is read: what is open is healed in any case.
@@ -45,15 +43,12 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
 
     /// Tells every reconciler what is desired of it.
     ///
-    /// A scenario that no manifest names is deleted, if all manifests could be read, and twice in a row: an editor that
-    /// renames a file away and writes it anew must not stop anything.
-    pub fn want(&mut self, desired: &BTreeMap<ScenarioName, Desired>, is_complete: bool) {
-        let gone: BTreeSet<ScenarioName> =
-            self.members.keys().filter(|name| is_complete && !desired.contains_key(name)).cloned().collect();
-        for name in gone.intersection(&self.gone).cloned().collect::<Vec<_>>() {
+    /// A scenario that no manifest names is deleted, if all manifests could be read, and again `ABSENT_FOR` later.
+    pub fn want(&mut self, desired: &BTreeMap<ScenarioName, Desired>, is_complete: bool, read_at: Timestamp) {
+        let unnamed = self.members.keys().filter(|name| is_complete && !desired.contains_key(*name));
+        for name in self.absent.read(unnamed, read_at) {
             self.tell(&name, Desired::Deleted);
         }
-        self.gone = gone;
         for (name, desired) in desired {
             self.tell(name, desired.clone());
         }
@@ -87,5 +82,45 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
     /// Drives all reconcilers to their end, after a shutdown was requested.
     pub async fn finish(&mut self) {
         while self.running.next().await.is_some() {}
+    }
+}
+
+/// What the last readings of the manifests did not name, and since when.
+#[derive(Debug, Default)]
+struct Absent(BTreeMap<ScenarioName, Timestamp>);
+
+impl Absent {
+    /// Takes what a reading did not name. Returns what has been absent for long enough.
+    fn read<'a>(&mut self, unnamed: impl Iterator<Item = &'a ScenarioName>, at: Timestamp) -> Vec<ScenarioName> {
+        let since = |name: &ScenarioName| self.0.get(name).copied().unwrap_or(at);
+        self.0 = unnamed.map(|name| (name.clone(), since(name))).collect();
+        self.0.iter().filter(|(_, since)| at >= since.plus(ABSENT_FOR)).map(|(name, _)| name.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_away_for_a_moment_is_not_deleted() {
+        let (name, at) =
+            ("a".parse::<ScenarioName>().expect("a name"), |millis: i64| Timestamp::from_micros(millis * 1_000));
+        let mut absent = Absent::default();
+        for (millis, is_named, is_deleted) in [
+            (0, true, false),
+            (10, false, false),
+            (40, false, false),
+            (999, false, false),
+            (1_005, true, false),
+            (1_010, false, false),
+            (2_009, false, false),
+            (2_010, false, true),
+            (4_000, false, true),
+            (4_010, true, false),
+        ] {
+            let deleted = absent.read([&name].into_iter().filter(|_| !is_named), at(millis));
+            assert_eq!(!deleted.is_empty(), is_deleted, "at {millis} ms");
+        }
     }
 }

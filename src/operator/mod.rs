@@ -11,12 +11,12 @@ mod serve;
 
 use std::sync::Arc;
 
-pub use catalog::{Catalog, FileReport, ScannedFile};
-pub use fleet::Fleet;
-pub use intake::{Intake, Scan};
+pub use catalog::{Catalog, FileReport, Finder, Lack, ScannedFile, beside};
+pub use fleet::{ABSENT_FOR, Fleet};
+pub use intake::{Attachment, Following, Intake, LARGEST_ATTACHMENT, Scan, Version, Watch};
 pub use lease::{Lease, LeaseError};
 pub use reconcile::Reconciler;
-pub use serve::{Options, Source, serve};
+pub use serve::{Options, Source, on_disk, serve};
 
 use crate::{
     model::Target,

@@ -6,12 +6,14 @@ use futures::Future;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{Catalog, FileReport, Fleet, Intake, Lease, LeaseError, Scan, ScannedFile, Shared, gauges};
+use super::{
+    Attachment, Catalog, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError, Scan, ScannedFile, Shared,
+    gauges,
+};
 use crate::{
     journal::{FileStore, Store},
     model::Phase,
     publish::{Folder, Status},
-    spec::no_attachments,
     world::{Clock, SystemClock, World},
 };
 
@@ -26,7 +28,7 @@ pub struct Options {
 #[derive(Debug, Clone)]
 pub enum Source {
     /// A watched folder; it is followed until a shutdown.
-    Folder(PathBuf),
+    Folder(Following),
     /// Some files, read once; it ends when all their scenarios have ended. Concluded specs run once more.
     Files(Vec<ScannedFile>),
 }
@@ -43,6 +45,8 @@ pub enum ServeError {
 
 #[derive(Serialize)]
 struct IntakeFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
     files: Vec<FileReport>,
 }
 
@@ -67,15 +71,19 @@ pub async fn serve<W: World>(
     let mut fleet = Fleet::new(Arc::clone(&shared), shutdown.clone());
     started(folder.clone());
     match options.source {
-        Source::Folder(root) => {
+        Source::Folder(following) => {
             fleet.take_up().await.map_err(failed)?;
-            tracing::info!(manifests = %root.display(), data = %data.display(), epoch = lease.epoch, "watching");
-            follow(&shared, &mut fleet, Intake::new(&root), shutdown).await;
+            let manifests = following.root.display();
+            tracing::info!(%manifests, data = %data.display(), epoch = lease.epoch, "watching");
+            let catalog = Catalog::default();
+            let catalog = if following.prune_empty { catalog.pruning_empty() } else { catalog };
+            follow(&shared, &mut fleet, Intake::new(&following), catalog, shutdown).await;
         }
         Source::Files(files) => {
             let mut catalog = Catalog::again();
-            catalog.update(files, &no_attachments, true, shared.clock.now());
-            fleet.want(&catalog.desired(), false);
+            let now = shared.clock.now();
+            catalog.update(files, &on_disk, true, now);
+            fleet.want(&catalog.desired(), false, now);
             until_all_ended(&shared, &mut fleet, &catalog, shutdown).await;
         }
     }
@@ -93,7 +101,7 @@ async fn newest_epoch(store: &FileStore) -> io::Result<u64> {
 }
 
 fn check_nesting(options: &Options) -> Result<(), ServeError> {
-    let Source::Folder(manifests) = &options.source else { return Ok(()) };
+    let Source::Folder(Following { root: manifests, .. }) = &options.source else { return Ok(()) };
     let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
     let (manifests, data) = (whole(manifests), whole(&options.data));
     if manifests.starts_with(&data) || data.starts_with(&manifests) {
@@ -108,41 +116,43 @@ async fn follow<W: World, S: Store, C: Clock>(
     shared: &Arc<Shared<W, S, C>>,
     fleet: &mut Fleet<W, S, C>,
     mut intake: Intake,
+    mut catalog: Catalog,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let mut catalog = Catalog::default();
     let mut gauges: Gauges = Box::pin(async {});
-    // The journals are healed from the first moment; the first scan does not wait for a change.
-    let mut is_first = true;
     loop {
-        let is_next = !std::mem::take(&mut is_first);
-        let next = async {
-            if is_next {
-                intake.changed().await;
-            }
-            intake.scan().await
-        };
+        let next = intake.next();
         tokio::pin!(next);
         // Whatever else ends meanwhile does not start the wait for a change anew.
-        let files = loop {
+        let scan = loop {
             tokio::select! {
                 biased;
                 changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { break None },
                 name = fleet.step() => tracing::error!(scenario = %name, "this scenario is not reconciled any more"),
-                files = &mut next => break Some(files),
+                scan = &mut next => break Some(scan),
                 () = &mut gauges => gauges = next_gauges(shared, &catalog),
             }
         };
-        let Some(Scan { files, is_complete }) = files else { break };
-        if catalog.update(files, &no_attachments, is_complete, shared.clock.now()) {
+        let Some(scan) = scan else { break };
+        let now = shared.clock.now();
+        if catalog.update(scan.files.clone(), &|path| found(&scan, path), scan.is_complete, now) {
             report(shared, &catalog);
         }
         if catalog.is_read() {
-            fleet.want(&catalog.desired(), catalog.is_complete());
+            fleet.want(&catalog.desired(), catalog.is_complete(), now);
         }
     }
     tracing::info!("stopping: no new launches, waiting for the answers of those in flight");
     fleet.finish().await;
+}
+
+fn found(scan: &Scan, path: &str) -> Option<Attachment> {
+    scan.attachments.iter().find(|attachment| attachment.name == path).cloned()
+}
+
+/// Finds what files name that were given by their paths.
+pub fn on_disk(path: &str) -> Option<Attachment> {
+    Attachment::look(path.to_owned(), PathBuf::from(path)).ok()
 }
 
 async fn until_all_ended<W: World, S: Store, C: Clock>(
@@ -195,7 +205,11 @@ fn report<W, S, C>(shared: &Arc<Shared<W, S, C>>, catalog: &Catalog) {
             tracing::warn!(file = file.file, "{error}");
         }
     }
-    if let Err(error) = shared.folder.write_intake(&IntakeFile { files }) {
+    let note = catalog.lack().map(Lack::message);
+    if let (Some(note), Some(Lack::Empty), true) = (note, catalog.lack(), catalog.is_read()) {
+        tracing::warn!("{note}");
+    }
+    if let Err(error) = shared.folder.write_intake(&IntakeFile { note, files }) {
         tracing::error!(%error, "intake.yaml cannot be written");
     }
 }

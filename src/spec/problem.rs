@@ -77,7 +77,7 @@ impl fmt::Display for Path {
             match segment {
                 Segment::Index(index) => write!(f, "[{index}]")?,
                 Segment::Key(key) if key.is_empty() || key.contains(['.', '[', ']', ' ', '"']) => {
-                    write!(f, "[{key:?}]")?
+                    write!(f, "[{key:?}]")?;
                 }
                 Segment::Key(key) if number == 0 => f.write_str(key)?,
                 Segment::Key(key) => write!(f, ".{key}")?,

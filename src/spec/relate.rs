@@ -41,7 +41,7 @@ fn relate_fault(at: &Path, spec: &FaultSpec, target: &Target) -> Vec<Problem> {
             problems.extend(cluster_problem(&at.key("stopTasks"), target));
         }
         Fault::DrainService(drain) => {
-            problems.extend(role_problem(&at.keys("drainService.service"), &drain.service, target))
+            problems.extend(role_problem(&at.keys("drainService.service"), &drain.service, target));
         }
         Fault::DrainInstances(_) => problems.extend(cluster_problem(&at.key("drainInstances"), target)),
         Fault::Partition(partition) => {

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rig import PROGRAM, Stack, burst, popen, run, wait_for, write
+import pytest
+import yaml
+from rig import API, PROGRAM, Stack, burst, popen, run, wait_for, write
 
 FAST = {"fast_job": 1}
 
@@ -16,10 +19,64 @@ def test_help() -> None:
         (["--help"], "operator"),
         (["run", "--help"], "--start-timeout"),
         (["operator", "--help"], "--manifests"),
+        (["operator", "--help"], "DAGSTORM_POLL_INTERVAL"),
     ):
         done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=True, timeout=5)
         assert words in done.stdout
         assert done.stderr == ""
+
+
+def test_how_the_folder_is_followed_is_checked(tmp_path: Path) -> None:
+    command = [str(PROGRAM), "operator", "--manifests", str(tmp_path / "manifests"), "--data", str(tmp_path / "data")]
+    for arguments, environment, words in (
+        (["--watch", "inotify"], {}, "auto, poll"),
+        (["--poll-interval", "99ms"], {}, "from 100ms to 10m"),
+        (["--poll-interval", "11m"], {}, "from 100ms to 10m"),
+        (["--poll-interval", "2"], {}, "is not a duration"),
+        ([], {"DAGSTORM_WATCH": "never"}, "auto, poll"),
+        ([], {"DAGSTORM_POLL_INTERVAL": "0s"}, "from 100ms to 10m"),
+    ):
+        done = subprocess.run(
+            [*command, *arguments],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+        assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("environment", "prunes"), [({}, False), ({"DAGSTORM_PRUNE_EMPTY": "1"}, True)])
+def test_a_folder_that_turns_up_empty(tmp_path: Path, environment: dict[str, str], prunes: bool) -> None:
+    manifests, data = tmp_path / "manifests", tmp_path / "data"
+    manifests.mkdir()
+    dagster = {"url": "http://127.0.0.1:9/graphql", "location": "demo"}
+    target = {"apiVersion": API, "kind": "Target", "metadata": {"name": "local"}, "spec": {"dagster": dagster}}
+    write(manifests / "all.yaml", target, burst("kept", 1, FAST))
+    command = [str(PROGRAM), "operator", "--manifests", str(manifests), "--data", str(data), "--watch", "poll"]
+    environment = os.environ | {"DAGSTORM_POLL_INTERVAL": "100ms"} | environment
+    status, intake = data / "status" / "kept.yaml", data / "intake.yaml"
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as process:
+        try:
+            wait_for(lambda: status.exists() and "Waiting" in status.read_text(), "the scenario", 10)
+            manifests.rename(tmp_path / "away")
+            wait_for(lambda: "the folder is missing" in intake.read_text(), "a note on the missing folder", 10)
+            manifests.mkdir()
+            if prunes:
+                wait_for(lambda: "Stopped" in status.read_text(), "the deletion", 10)
+                assert yaml.safe_load(intake.read_text()) == {"files": []}
+            else:
+                wait_for(lambda: "nothing is pruned" in intake.read_text(), "a note on the empty folder", 10)
+                assert [file["file"] for file in yaml.safe_load(intake.read_text())["files"]] == ["all.yaml"]
+                (tmp_path / "away" / "all.yaml").rename(manifests / "all.yaml")
+                wait_for(lambda: "note" not in yaml.safe_load(intake.read_text()), "the note to be over", 10)
+                assert "Waiting" in status.read_text()
+        finally:
+            process.terminate()
+    lines = [line for line in (tmp_path / "log").read_text().splitlines() if "nothing is pruned" in line]
+    assert len(lines) == (0 if prunes else 1), "said once, at most"
 
 
 def test_a_bad_manifest_is_refused_before_anything_is_sent(stack: Stack, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ use std::{
 use dagstorm::{
     journal::{Event, Found, Record, State, SubmissionStage},
     model::{GenerationId, Key, ScenarioName, Timestamp, Verdict},
-    operator::{Desired, Fleet, Shared as Operator},
+    operator::{ABSENT_FOR, Desired, Fleet, Shared as Operator},
     plan::{self, Plan},
     publish::{self, Beside, Folder, Status},
     world::Clock,
@@ -144,9 +144,9 @@ fn operate(
         let mut versions = script.into_iter().peekable();
         loop {
             while let Some((_, desired)) = versions.next_if(|(offset, _)| began.plus(*offset) <= clock.now()) {
-                // Twice: a deletion needs two readings.
-                fleet.want(&desired, true);
-                fleet.want(&desired, true);
+                // Twice: a deletion needs two readings, some time apart.
+                fleet.want(&desired, true, clock.now().minus(ABSENT_FOR));
+                fleet.want(&desired, true, clock.now());
             }
             let next = versions.peek().map(|(offset, _)| began.plus(*offset));
             let change = async {

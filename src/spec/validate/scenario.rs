@@ -186,7 +186,8 @@ fn jobs(problems: &mut Problems, at: &Path, raw: RawMix) -> JobMix {
     let jobs = raw.jobs.into_iter().enumerate().map(|(index, job)| {
         let here = if is_list { at.index(index) } else { at.key(&job.job) };
         if job.job.trim().is_empty() {
-            problems.add(&if is_list { here.key("job") } else { here.clone() }, "the job's name is empty");
+            let name = if is_list { &here.key("job") } else { &here };
+            problems.add(name, "the job's name is empty");
         }
         for tag in job.tags.keys().filter(|tag| tag.starts_with(OWN_TAGS)) {
             let message = format!("tags that begin with `{OWN_TAGS}` are dagstorm's own");
@@ -236,19 +237,15 @@ fn fault(problems: &mut Problems, at: &Path, raw: RawFault) -> Option<FaultSpec>
     if !problems.exactly_one(at, &given) {
         return None;
     }
-    let fault = raw
-        .stop_tasks
-        .map(|raw| stop_tasks(problems, &at.key("stopTasks"), raw).map(Fault::StopTasks))
-        .unwrap_or_else(|| {
-            let others = [
-                raw.drain_service.map(Fault::DrainService),
-                raw.drain_instances.map(Fault::DrainInstances),
-                raw.partition.map(Fault::Partition),
-                raw.deny_queue.map(Fault::DenyQueue),
-                raw.redeliver.map(Fault::Redeliver),
-            ];
-            others.into_iter().flatten().next()
-        })?;
+    let choices = [
+        raw.stop_tasks.and_then(|raw| stop_tasks(problems, &at.key("stopTasks"), raw)).map(Fault::StopTasks),
+        raw.drain_service.map(Fault::DrainService),
+        raw.drain_instances.map(Fault::DrainInstances),
+        raw.partition.map(Fault::Partition),
+        raw.deny_queue.map(Fault::DenyQueue),
+        raw.redeliver.map(Fault::Redeliver),
+    ];
+    let fault = choices.into_iter().flatten().next()?;
     check_length(problems, at, &fault, raw.length, raw.repeat.as_ref().map(|repeat| repeat.every));
     if let Fault::Partition(partition) = &fault
         && partition.between != "workers"
@@ -274,7 +271,7 @@ fn check_length(problems: &mut Problems, at: &Path, fault: &Fault, length: Optio
     let here = at.key("for");
     match (fault.lasts(), length) {
         (true, None) => {
-            problems.add(at, format!("`{}` stays until it is undone: say how long, as in `for: 45s`", fault.word()))
+            problems.add(at, format!("`{}` stays until it is undone: say how long, as in `for: 45s`", fault.word()));
         }
         (true, Some(length)) if length.duration() < LEAST_REPEAT => problems.add(&here, "is at least 1s"),
         (true, Some(length)) if every.is_some_and(|every| every <= length) => {
