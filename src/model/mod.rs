@@ -3,6 +3,7 @@
 pub mod condition;
 pub mod effect;
 pub mod ids;
+pub mod network;
 pub mod observation;
 pub mod target;
 pub mod time;
@@ -11,6 +12,7 @@ pub mod verdict;
 pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
 pub use effect::{Effect, Outcome, Receipt, Undo};
 pub use ids::{FaultId, GenerationId, Key, ScenarioName, TaskArn};
+pub use network::{NetworkAcl, NetworkInterface, Protocol, RulePeer, SecurityGroup, SecurityGroupRule, Subnet};
 pub use observation::{
     Census, CensusQuery, DagsterView, Datum, DatumUnit, Observation, Query, QueueView, RunRecord, RunStatus, RunView,
     Seen, ServiceView, StepEvent, StepEventKind, TaskView, Timed, Why, WhyKind,
