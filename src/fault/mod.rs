@@ -1,5 +1,6 @@
 //! L1: the faults. Each file says what to look at, what to do, how to undo it and when it is healed. Pure.
 
+pub mod partition;
 mod stop_tasks;
 
 use rand::SeedableRng;
