@@ -1,6 +1,7 @@
 //! L1: the faults. Each file says what to look at, what to do, how to undo it and when it is healed. Pure.
 
 mod declared;
+pub mod partition;
 mod stop_tasks;
 
 pub use declared::{Cut, DenyQueue, DrainInstances, DrainService, Partition, Redeliver};

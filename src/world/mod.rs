@@ -4,6 +4,7 @@ mod aws;
 mod clock;
 mod cloudwatch;
 mod dagster;
+pub mod ec2;
 mod ecs;
 mod graphql;
 mod live;
