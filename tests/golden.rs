@@ -4,7 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
 
-use std::{fmt::Write, fs, path::Path};
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use dagstorm::{
     audit,
@@ -17,6 +21,7 @@ use dagstorm::{
     publish::{self, Beside},
     spec::{Manifest, Scenario, load, no_attachments},
 };
+use sha2::{Digest, Sha256};
 
 const TARGET: &str = "apiVersion: dagstorm.dev/v1alpha1
 kind: Target
@@ -26,22 +31,35 @@ spec:
   ecs: { cluster: demo, services: { workers: taskiq-worker } }
 ";
 
+/// Every manifest below `manifests/`, by its path there.
 fn shipped() -> Vec<(String, Scenario)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests");
-    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, found);
+            } else if path.extension().is_some_and(|ending| ending == "yaml") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests");
+    let mut paths = vec![];
+    collect(&root, &mut paths);
     paths.sort();
     let mut scenarios = vec![];
-    for path in paths.iter().filter(|path| path.extension().is_some_and(|ending| ending == "yaml")) {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        for document in load(name, &fs::read(path).unwrap(), &no_attachments) {
+    for path in paths {
+        let name = path.strip_prefix(&root).unwrap().display().to_string();
+        let read = |name: &str| fs::read(path.parent().unwrap().join(name)).map_err(|error| error.to_string());
+        for document in load(&name, &fs::read(&path).unwrap(), &read) {
             match document.content {
-                Ok(Manifest::Scenario(scenario)) => scenarios.push((name.to_owned(), *scenario)),
+                Ok(Manifest::Scenario(scenario)) => scenarios.push((name.clone(), *scenario)),
                 Ok(Manifest::Target(_)) => {}
                 Err(errors) => panic!("{errors:?}"),
             }
         }
     }
-    assert!(!scenarios.is_empty());
+    assert!(scenarios.len() > 10);
     scenarios
 }
 
@@ -56,21 +74,36 @@ fn compiled(scenario: &Scenario) -> Plan {
     plan::compile(scenario, &GenerationId { digest: scenario.digest(), repeat: 1 })
 }
 
+/// Arrivals that are written out: of a long plan the first ones, and a digest of all.
+const WRITTEN: u32 = 60;
+
 fn text(plan: &Plan) -> String {
     let mut out = String::new();
-    writeln!(out, "{} {} seed {}, load ends after {:?}", plan.scenario, plan.generation, plan.seed, plan.ends_at)
+    let (scenario, generation, count) = (&plan.scenario, &plan.generation, plan.arrivals.len());
+    writeln!(out, "{scenario} {generation} seed {}, {count} arrivals, load ends after {:?}", plan.seed, plan.ends_at)
         .unwrap();
+    for (number, choice) in plan.choices.iter().enumerate() {
+        let share = plan.arrivals.from(0).filter(|arrival| arrival.choice as usize == number).count();
+        writeln!(out, "{share:>6}  {} {} {:?}", choice.job, choice.run_config, choice.tags).unwrap();
+    }
+    let mut digest = Sha256::new();
     for (index, arrival) in plan.arrivals.from(0).enumerate() {
-        writeln!(
-            out,
-            "{:>9.3}s  {index:>4}  {}",
+        let line = format!(
+            "{:>12.6}s  {index:>5}  {}",
             arrival.offset.as_secs_f64(),
             plan.choices[arrival.choice as usize].job
-        )
-        .unwrap();
+        );
+        digest.update(&line);
+        if count <= 2 * WRITTEN || (index as u32) < WRITTEN {
+            writeln!(out, "{line}").unwrap();
+        }
+    }
+    if count > 2 * WRITTEN {
+        let all: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(out, "… {} more; SHA-256 of all lines: {all}", count - WRITTEN).unwrap();
     }
     for fault in &plan.faults {
-        writeln!(out, "{:>9.3}s  {}  {}", fault.offset.as_secs_f64(), fault.id, fault.fault.describe()).unwrap();
+        writeln!(out, "{:>12.6}s  {}  {}", fault.offset.as_secs_f64(), fault.id, fault.fault.describe()).unwrap();
     }
     out
 }
@@ -78,13 +111,13 @@ fn text(plan: &Plan) -> String {
 #[test]
 fn plans_of_the_shipped_manifests() {
     for (file, scenario) in shipped() {
-        insta::assert_snapshot!(format!("plan-{file}"), text(&compiled(&scenario)));
+        insta::assert_snapshot!(format!("plan-{}", file.replace('/', "-")), text(&compiled(&scenario)));
     }
 }
 
 /// The worker-failure scenario after its first kill, two arrivals in.
 fn story() -> (Plan, Vec<Record>, State) {
-    let (_, scenario) = shipped().into_iter().find(|(file, _)| file == "worker-failure.yaml").unwrap();
+    let (_, scenario) = shipped().into_iter().find(|(file, _)| file == "demo/worker-failure.yaml").unwrap();
     let plan = compiled(&scenario);
     let kill = FaultId { name: "kill".to_owned(), occurrence: 1 };
     let task = TaskArn("arn:aws:ecs:us-east-1:000000000000:task/demo/0123".to_owned());

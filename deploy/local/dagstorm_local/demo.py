@@ -25,7 +25,9 @@ import yaml
 from dagstorm_local.stack import files, lifecycle
 from dagstorm_local.stack.paths import Paths
 
-SCENARIOS = ("steady-load", "worker-failure")
+# Files of manifests/demo, whose scenarios are called `demo-` and the same.
+FILES = ("steady-load", "worker-failure")
+SCENARIOS = tuple(f"demo-{name}" for name in FILES)
 CODES = {"Passed": 0, "Failed": 1}
 UNKNOWN, ENVIRONMENT = 3, 4
 WORST = (0, UNKNOWN, ENVIRONMENT, 1)  # from good to bad
@@ -151,7 +153,7 @@ def show(demo: Demo) -> int:
         f"  {demo.program} operator --progress \\\n"
         f"    --manifests {demo.manifests} \\\n"
         f"    --data {demo.data}\n"
-        f"\n[3/4] Into that folder: {SCENARIOS[0]}.yaml now, and {SCENARIOS[1]}.yaml as\n"
+        f"\n[3/4] Into that folder: {FILES[0]}.yaml now, and {FILES[1]}.yaml as\n"
         "  soon as the first has its verdict. Two and a half minutes; Ctrl-C ends it.\n"
         + ("" if demo.seed is None else "  They get a new seed: Dagster has the runs of an earlier demonstration.\n")
     )
@@ -169,8 +171,8 @@ def show(demo: Demo) -> int:
     operator = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, process_group=0)
     try:
         drop(demo.stack.target_file, demo)
-        for name in SCENARIOS:
-            drop(Path("manifests") / f"{name}.yaml", demo)
+        for file, name in zip(FILES, SCENARIOS, strict=True):
+            drop(Path("manifests") / "demo" / f"{file}.yaml", demo)
             wait_for_verdict(demo, name, operator)
     finally:
         end(operator)
