@@ -1,6 +1,6 @@
 //! The process: takes the data folder, takes up the journals, then follows the manifests until it is told to stop.
 
-use std::{io, path::PathBuf, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, io, path::PathBuf, pin::Pin, sync::Arc};
 
 use futures::Future;
 use serde::Serialize;
@@ -27,8 +27,9 @@ pub struct Options {
 pub enum Source {
     /// A watched folder; it is followed until a shutdown.
     Folder(PathBuf),
-    /// Some files, read once; it ends when all their scenarios have ended. Concluded specs run once more.
-    Files(Vec<ScannedFile>),
+    /// Some files, read once, with what their manifests name by path; it ends when all their scenarios have ended.
+    /// Concluded specs run once more.
+    Files { manifests: Vec<ScannedFile>, attachments: BTreeMap<String, Result<Vec<u8>, String>> },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,9 +73,10 @@ pub async fn serve<W: World>(
             tracing::info!(manifests = %root.display(), data = %data.display(), epoch = lease.epoch, "watching");
             follow(&shared, &mut fleet, Intake::new(&root), shutdown).await;
         }
-        Source::Files(files) => {
+        Source::Files { manifests, attachments } => {
             let mut catalog = Catalog::again();
-            catalog.update(files, &no_attachments, true, shared.clock.now());
+            let attached = |name: &str| attachments.get(name).cloned().unwrap_or_else(|| no_attachments(name));
+            catalog.update(manifests, &attached, true, shared.clock.now());
             fleet.want(&catalog.desired(), false);
             until_all_ended(&shared, &mut fleet, &catalog, shutdown).await;
         }
