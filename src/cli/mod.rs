@@ -1,13 +1,21 @@
 //! L8: the commands, one file each. Exit codes: 0 passed, 1 failed, 2 usage or bad manifest, 3 unknown, 4 environment.
 
+mod check;
+mod explain;
+mod files;
 mod logging;
 mod operator;
 mod progress;
 mod run;
+mod schema;
+mod validate;
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use tokio::sync::watch;
 
 /// Load, faults and proof for Dagster on ECS.
@@ -22,6 +30,18 @@ struct Cli {
 enum Command {
     Operator(operator::Arguments),
     Run(run::Arguments),
+    Validate(validate::Arguments),
+    Explain(explain::Arguments),
+    Schema(schema::Arguments),
+}
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// How a command ended.
@@ -59,6 +79,9 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Operator(arguments) => operator::execute(arguments).await,
             Command::Run(arguments) => run::execute(arguments).await,
+            Command::Validate(arguments) => validate::execute(&arguments),
+            Command::Explain(arguments) => explain::execute(&arguments),
+            Command::Schema(arguments) => schema::execute(&arguments),
         }
     });
     // A look that hangs in a blocking call must not hold up the end.
@@ -70,8 +93,29 @@ pub fn main() -> ExitCode {
 }
 
 fn complain(error: &anyhow::Error) -> ExitCode {
-    let _ = writeln!(anstream::stderr(), "dagstorm: {error:#}");
+    say(&format!("{error:#}"));
     Exit::Environment.into()
+}
+
+/// Says something on stderr. If nobody listens there, nothing can be done about it.
+fn say(message: &str) {
+    let _ = writeln!(anstream::stderr(), "dagstorm: {message}");
+}
+
+/// Writes a result to stdout. A reader that has gone (`| head`) has had enough: that is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("stdout cannot be written"))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether colors belong on this stream: on a terminal, unless the environment says otherwise (NO_COLOR …).
+fn is_colored(stream: &(impl anstream::stream::RawStream + IsTerminal)) -> bool {
+    anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never
 }
 
 /// Becomes true at the first SIGTERM or SIGINT; the second ends the process at once (the journal is made for it).

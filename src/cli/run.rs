@@ -6,10 +6,16 @@ use anyhow::Context;
 use clap::Args;
 use tokio::sync::watch;
 
-use super::{Exit, logging, progress, shutdown};
+use super::{
+    Exit,
+    check::{Severity, check, scenarios},
+    files::Given,
+    is_colored, logging, progress, say, shutdown,
+    validate::findings,
+};
 use crate::{
     model::{Phase, Span, Timestamp, Verdict},
-    operator::{Catalog, Options, ScannedFile, Source, on_disk, serve},
+    operator::{Options, serve},
     publish::{Folder, Status},
     world::{Clock, LiveWorld, SystemClock},
 };
@@ -32,22 +38,17 @@ pub struct Arguments {
 }
 
 pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
-    let files = match read(&arguments.files)? {
-        Ok(files) => files,
-        Err(errors) => {
-            for error in errors {
-                let _ = writeln!(anstream::stderr(), "{error}");
-            }
-            return Ok(Exit::Usage);
-        }
-    };
+    let given = Given::read(&arguments.files);
+    if refuse(&given) {
+        return Ok(Exit::Usage);
+    }
     std::fs::create_dir_all(&arguments.data)
         .and_then(|()| logging::to_file(&arguments.data.join("run.log")))
         .with_context(|| format!("the data folder {} cannot be used", arguments.data.display()))?;
     let began = SystemClock.now();
     let (stop, stopped) = watch::channel(false);
     forward(shutdown()?, stop.clone());
-    let options = Options { source: Source::Files(files), data: arguments.data };
+    let options = Options { source: given.into_source(), data: arguments.data };
     let mut started = None;
     let statuses = serve(LiveWorld::default(), options, stopped, |folder| {
         give_up(folder.clone(), arguments.start_timeout.duration(), stop);
@@ -59,31 +60,17 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     summarize(&folder, &statuses, began)
 }
 
-/// Reads the files and checks them all before anything is sent. The inner error holds what is wrong with them.
-fn read(paths: &[PathBuf]) -> anyhow::Result<Result<Vec<ScannedFile>, Vec<String>>> {
-    let mut files = vec![];
-    for path in paths {
-        let content = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
-        match content {
-            Ok(content) => files.push(ScannedFile { name: path.display().to_string(), content: Ok(content.into()) }),
-            Err(error) => return Ok(Err(vec![format!("{error:#}")])),
-        }
+/// Checks everything before anything is sent; says what is wrong.
+fn refuse(given: &Given) -> bool {
+    let checked = check(given);
+    let wrong = findings(&checked, Severity::Blocker, is_colored(&std::io::stderr()));
+    let _ = write!(anstream::stderr(), "{wrong}");
+    let is_good = checked.iter().flat_map(|file| &file.documents).all(|document| document.is_good(Severity::Blocker));
+    if is_good && scenarios(given).is_empty() {
+        say("no Scenario is in these files: there is nothing to run");
+        return true;
     }
-    let mut catalog = Catalog::default();
-    catalog.update(files.clone(), &on_disk, true, SystemClock.now());
-    let mut errors: Vec<String> = catalog.report().into_iter().flat_map(|file| file.errors).collect();
-    if errors.is_empty() {
-        let rejections = catalog.desired();
-        errors.extend(
-            rejections
-                .iter()
-                .filter_map(|(name, desired)| Some(format!("Scenario `{name}`: {}", desired.rejection()?.message))),
-        );
-    }
-    if errors.is_empty() && catalog.wanted().is_empty() {
-        errors.push("no Scenario is in these files: there is nothing to run".to_owned());
-    }
-    Ok(if errors.is_empty() { Ok(files) } else { Err(errors) })
+    !is_good
 }
 
 fn forward(mut from: watch::Receiver<bool>, to: watch::Sender<bool>) {

@@ -374,13 +374,8 @@ fn read(file: &ScannedFile, find: Finder<'_>) -> KnownFile {
     let used = Mutex::new(BTreeMap::new());
     let read = |name: &str| {
         let path = beside(&file.name, name);
-        let found = find(&path);
-        let content = match &found {
-            Some(attachment) => attachment.read().map_err(|error| format!("`{name}` cannot be read: {error}")),
-            None => Err(format!("there is no file `{name}` beside the manifest")),
-        };
-        used.lock().expect("no holder of this lock panics").insert(path, version_of(found));
-        content
+        used.lock().expect("no holder of this lock panics").insert(path.clone(), version_of(find(&path)));
+        read_attachment(&file.name, name, find)
     };
     let documents = match &file.content {
         Ok(content) => spec::load(&file.name, content, &read),
@@ -392,12 +387,23 @@ fn read(file: &ScannedFile, find: Finder<'_>) -> KnownFile {
     KnownFile { documents, content: file.content.clone(), attachments: used.into_inner().unwrap_or_default() }
 }
 
+/// Reads a file that a manifest names.
+///
+/// # Errors
+/// A sentence for people.
+pub fn read_attachment(manifest: &str, name: &str, find: Finder<'_>) -> Result<Vec<u8>, String> {
+    match find(&beside(manifest, name)) {
+        Some(attachment) => attachment.read().map_err(|error| format!("`{name}` cannot be read: {error}")),
+        None => Err(format!("there is no file `{name}` beside the manifest")),
+    }
+}
+
 fn version_of(attachment: Option<Attachment>) -> Option<Version> {
     attachment.map(|attachment| attachment.version)
 }
 
 /// The path of a file that a manifest names, from where the manifest's own path is counted.
-pub fn beside(manifest: &str, name: &str) -> String {
+fn beside(manifest: &str, name: &str) -> String {
     match manifest.rsplit_once('/') {
         Some((folder, _)) => format!("{folder}/{name}"),
         None => name.to_owned(),

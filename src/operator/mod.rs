@@ -11,7 +11,7 @@ mod serve;
 
 use std::sync::Arc;
 
-pub use catalog::{Catalog, FileReport, Finder, Lack, ScannedFile, beside};
+pub use catalog::{Catalog, FileReport, Finder, Lack, ScannedFile, read_attachment};
 pub use fleet::{ABSENT_FOR, Fleet};
 pub use intake::{Attachment, Following, Intake, LARGEST_ATTACHMENT, Scan, Version, Watch};
 pub use lease::{Lease, LeaseError};

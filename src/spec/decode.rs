@@ -89,7 +89,7 @@ fn problem(root: &Node, error: &Error) -> Problem {
             let problem = Problem::new(path, message).with_help(help_for(word, allowed.iter().copied()));
             Problem { on_key: error.on_key, ..problem }
         }
-        Kind::Wrong(message) => Problem::new(path, message.clone()),
+        Kind::Wrong(message) => Problem { on_key: error.on_key, ..Problem::new(path, message.clone()) },
         Kind::Consequence => Problem::new(path, "wrong"),
     }
 }
@@ -252,7 +252,7 @@ impl<'de> Deserializer<'de> for &'de Node {
                     (Some(entry), None) => visitor.visit_enum(Choice { node: self, entry: Some(entry) }),
                     (Some(_), Some(second)) => {
                         let message = format!("only one of {} may be given", choices());
-                        Err(Error::new(Kind::Wrong(message)).below(Segment::Key(second.key.clone())))
+                        Err(Error::new(Kind::Wrong(message)).of_key(&second.key))
                     }
                     (None, _) if entries.is_empty() => {
                         Err(Error::new(Kind::Wrong(format!("empty: give one of {}", choices()))))

@@ -51,7 +51,7 @@ pub fn load(file: &str, bytes: &[u8], attachments: Attachments<'_>) -> Vec<Docum
     if file.ends_with(".json")
         && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text)
     {
-        let place = Place::new(error.line() as u64, error.column() as u64, 1);
+        let place = Place::new(error.line().max(1) as u64, error.column().max(1) as u64, 1);
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or(&message);
         return whole(ManifestError { place, ..ManifestError::of_file(file, format!("not valid JSON: {message}")) });

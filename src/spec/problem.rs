@@ -166,18 +166,27 @@ impl ManifestError {
 
     /// The error with its line of `source` and the place marked, for a terminal or plain.
     pub fn render(&self, source: &str, color: bool) -> String {
+        self.render_as(&Level::ERROR, source, color)
+    }
+
+    /// The same for what is no error yet.
+    pub fn render_warning(&self, source: &str, color: bool) -> String {
+        self.render_as(&Level::WARNING, source, color)
+    }
+
+    fn render_as(&self, level: &Level<'static>, source: &str, color: bool) -> String {
         let title =
             if self.path.is_empty() { self.message.clone() } else { format!("{}: {}", self.path, self.message) };
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let renderer = renderer.decor_style(DecorStyle::Ascii);
         let mut group = match self.range(source) {
-            Some((first_line, text, range)) => Level::ERROR.primary_title(title).element(
+            Some((first_line, text, range)) => level.clone().primary_title(title).element(
                 Snippet::source(text)
                     .line_start(first_line)
                     .path(self.file.as_str())
                     .annotation(AnnotationKind::Primary.span(range)),
             ),
-            None => Level::ERROR.primary_title(title).element(annotate_snippets::Origin::path(self.file.as_str())),
+            None => level.clone().primary_title(title).element(annotate_snippets::Origin::path(self.file.as_str())),
         };
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));

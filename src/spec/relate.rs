@@ -156,8 +156,8 @@ pub fn circles<'a>(scenarios: impl Iterator<Item = &'a Scenario>) -> BTreeMap<Sc
     let mut circles = BTreeMap::new();
     for start in after.keys() {
         if let Some(way) = way_back(start, &after) {
-            let names: Vec<String> = way.iter().map(|name| format!("`{name}`")).collect();
-            circles.insert((*start).clone(), names.join(" waits for "));
+            let others: Vec<String> = way.iter().skip(1).map(|name| format!("`{name}`")).collect();
+            circles.insert((*start).clone(), format!("`{start}` waits for {}", others.join(", which waits for ")));
         }
     }
     circles

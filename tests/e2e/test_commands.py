@@ -86,7 +86,7 @@ def test_a_bad_manifest_is_refused_before_anything_is_sent(stack: Stack, tmp_pat
     line = bad.read_text().splitlines().index("  seeed: 3") + 1
     done = run(stack, tmp_path / "data", bad, target, within_s=10)
     assert done.returncode == 2
-    assert f"{bad}:{line}:3: " in done.stderr
+    assert f"{bad}:{line}:3\n" in done.stderr
     assert "seeed" in done.stderr
     assert not (tmp_path / "data").exists()
     assert run(stack, tmp_path / "data", tmp_path / "absent.yaml", within_s=10).returncode == 2

@@ -1,0 +1,195 @@
+//! What is wrong with the given manifests, each on its own and all of them together. No I/O: the files were read.
+
+use std::collections::BTreeMap;
+
+use super::files::{Given, GivenFile};
+use crate::{
+    model::{ScenarioName, Target},
+    spec::{self, Document, Manifest, ManifestError, Path, Problem, Scenario, StartTrigger, help_for},
+};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The manifest is good; what it means may surprise.
+    Warning,
+    /// The manifest is good, and cannot be run with what was given.
+    Blocker,
+    /// The manifest is bad.
+    Error,
+}
+
+/// One thing that is wrong, with its place.
+#[derive(Debug)]
+pub struct Finding {
+    pub severity: Severity,
+    pub error: ManifestError,
+}
+
+/// A file with what was found in it, document by document.
+#[derive(Debug)]
+pub struct CheckedFile<'a> {
+    pub file: &'a GivenFile,
+    pub documents: Vec<CheckedDocument<'a>>,
+}
+
+#[derive(Debug)]
+pub struct CheckedDocument<'a> {
+    pub document: &'a Document,
+    /// In the order of their places.
+    pub findings: Vec<Finding>,
+}
+
+impl CheckedDocument<'_> {
+    /// Whether it has no finding of this severity or a worse one.
+    pub fn is_good(&self, severity: Severity) -> bool {
+        self.findings.iter().all(|finding| finding.severity < severity)
+    }
+}
+
+/// Judges everything that was given.
+pub fn check(given: &Given) -> Vec<CheckedFile<'_>> {
+    let known = Known::new(given);
+    let document = |file: &GivenFile, document: &'_ Document| known.findings(file, document);
+    given
+        .files
+        .iter()
+        .map(|file| CheckedFile {
+            file,
+            documents: file
+                .documents
+                .iter()
+                .map(|each| CheckedDocument { document: each, findings: document(file, each) })
+                .collect(),
+        })
+        .collect()
+}
+
+/// The scenarios, each with its target if exactly one manifest is that.
+pub fn scenarios(given: &Given) -> Vec<(&Scenario, Option<&Target>)> {
+    let known = Known::new(given);
+    let scenarios = given.documents().filter_map(|(_, document)| scenario_of(document));
+    scenarios.map(|scenario| (scenario, known.target(&scenario.spec.target))).collect()
+}
+
+/// What the documents say together.
+struct Known<'a> {
+    /// By kind and name, the files that hold one.
+    places: BTreeMap<(&'a str, &'a str), Vec<&'a str>>,
+    targets: BTreeMap<&'a ScenarioName, &'a Target>,
+    circles: BTreeMap<ScenarioName, String>,
+}
+
+const TARGET: &str = "Target";
+const SCENARIO: &str = "Scenario";
+
+impl<'a> Known<'a> {
+    fn new(given: &'a Given) -> Self {
+        let mut places: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+        let mut targets = BTreeMap::new();
+        for (file, document) in given.documents() {
+            if let (Some(kind), Some(name)) = (&document.kind, &document.name) {
+                places.entry((kind.as_str(), name.as_str())).or_default().push(file.name.as_str());
+            }
+            if let Ok(Manifest::Target(target)) = &document.content {
+                targets.insert(&target.name, &**target);
+            }
+        }
+        let circles = spec::circles(given.documents().filter_map(|(_, document)| scenario_of(document)));
+        Self { places, targets, circles }
+    }
+
+    fn target(&self, name: &ScenarioName) -> Option<&'a Target> {
+        let is_alone = self.places.get(&(TARGET, name.as_str())).is_some_and(|places| places.len() == 1);
+        self.targets.get(name).copied().filter(|_| is_alone)
+    }
+
+    fn findings(&self, file: &GivenFile, document: &Document) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = vec![];
+        let own = document.content.as_ref().err().into_iter().flatten();
+        findings.extend(own.map(|error| Finding { severity: Severity::Error, error: error.clone() }));
+        let mut related: Vec<(Severity, Problem)> = vec![];
+        related.extend(self.doubled(document).map(|problem| (Severity::Error, problem)));
+        if let Some(scenario) = scenario_of(document) {
+            related.extend(self.scenario(scenario));
+        }
+        for (severity, problem) in related {
+            let bytes = file.content.as_deref().unwrap_or_default();
+            let located = spec::locate(&file.name, bytes, document.number, vec![problem]);
+            findings.extend(located.into_iter().map(|error| Finding { severity, error }));
+        }
+        findings.sort_by_key(|finding| (finding.error.place.line, finding.error.place.column));
+        findings
+    }
+
+    fn doubled(&self, document: &Document) -> Option<Problem> {
+        let (kind, name) = (document.kind.as_deref()?, document.name.as_deref()?);
+        let places = self.places.get(&(kind, name)).filter(|places| places.len() > 1)?;
+        let mut files = places.clone();
+        files.dedup();
+        let message = match files[..] {
+            [file] => format!("{kind} `{name}` is {} times in {file}", places.len()),
+            _ => format!("{kind} `{name}` is in several files: {}", files.join(", ")),
+        };
+        Some(Problem::new(Path::root("metadata").key("name"), message).with_help("names are unique among a kind"))
+    }
+
+    fn scenario(&self, scenario: &Scenario) -> Vec<(Severity, Problem)> {
+        let at = Path::root("spec");
+        let mut found = vec![];
+        let target = &scenario.spec.target;
+        match self.target(target) {
+            Some(target) => {
+                let related = spec::relate(scenario, target);
+                let is_related = related.is_empty();
+                found.extend(related.into_iter().map(|problem| (Severity::Error, problem)));
+                if is_related {
+                    let refused = spec::unsupported(scenario, target).into_iter();
+                    found.extend(refused.map(|problem| (Severity::Blocker, problem)));
+                }
+            }
+            // A target that is bad or doubled has findings of its own.
+            None if self.places.contains_key(&(TARGET, target.as_str())) => {}
+            None => {
+                let message = format!("no manifest that was given is the Target `{target}`");
+                found.push((
+                    Severity::Blocker,
+                    Problem::new(at.key("target"), message).with_help(self.given(TARGET, target)),
+                ));
+            }
+        }
+        if let Some(circle) = self.circles.get(&scenario.name) {
+            let message = format!("a circle, so none of them ever starts: {circle}");
+            found.push((Severity::Error, Problem::new(at.keys("start.after"), message)));
+        }
+        let after = match scenario.spec.start.as_ref().map(|start| &start.trigger) {
+            Some(StartTrigger::After(names)) => names.as_slice(),
+            Some(StartTrigger::At(_) | StartTrigger::Every(_) | StartTrigger::Cron(_)) | None => &[],
+        };
+        for (index, name) in after.iter().enumerate() {
+            if !self.places.contains_key(&(SCENARIO, name.as_str())) {
+                let message = format!("no manifest that was given is the Scenario `{name}`");
+                let problem = Problem::new(at.keys("start.after").index(index), message);
+                found.push((Severity::Warning, problem.with_help(self.given(SCENARIO, name))));
+            }
+        }
+        found
+    }
+
+    /// What of this kind was given, for a name that was not.
+    fn given(&self, kind: &str, name: &ScenarioName) -> String {
+        let names: Vec<&str> = self.places.keys().filter(|(own, _)| *own == kind).map(|(_, name)| *name).collect();
+        if names.is_empty() {
+            format!("give its file as well: no {kind} was given")
+        } else {
+            help_for(name.as_str(), names)
+        }
+    }
+}
+
+fn scenario_of(document: &Document) -> Option<&Scenario> {
+    match &document.content {
+        Ok(Manifest::Scenario(scenario)) => Some(scenario),
+        Ok(Manifest::Target(_)) | Err(_) => None,
+    }
+}

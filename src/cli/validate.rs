@@ -1,0 +1,132 @@
+//! `dagstorm validate`: everything that is wrong with some manifests, without touching anything.
+
+use std::{fmt::Write, path::PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    Exit, Output,
+    check::{CheckedFile, Finding, Severity, check},
+    files::Given,
+    is_colored, print,
+};
+
+/// Check manifests: syntax, fields, values, and how they fit together. Nothing is contacted.
+///
+/// Every error of every file is shown with its place. What is good and may still surprise is a warning and does not
+/// change the exit code: 0 when all are good, 2 when one is bad or none was found.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dagstorm validate manifests/
+  dagstorm validate scenario.yaml target.yaml
+  dagstorm run burst-load --print | dagstorm validate -
+  dagstorm validate -o json manifests/ | jq '.files[].errors'")]
+pub struct Arguments {
+    /// Files, folders (searched as the operator does), or `-` for standard input.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// How the result is written.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
+}
+
+pub fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let given = Given::read(&arguments.paths);
+    let checked = check(&given);
+    let tally = Tally::of(&checked);
+    match arguments.output {
+        Output::Text => {
+            let findings = findings(&checked, Severity::Error, is_colored(&std::io::stdout()));
+            print(&format!("{findings}{tally}\n"))?;
+        }
+        Output::Json => print(&format!("{:#}\n", value(&checked, &tally)))?,
+    }
+    Ok(if tally.is_good() { Exit::Passed } else { Exit::Usage })
+}
+
+/// All findings with their lines. Those of `as_errors` and worse are shown as errors, the others as warnings.
+pub fn findings(checked: &[CheckedFile<'_>], as_errors: Severity, color: bool) -> String {
+    let mut out = String::new();
+    for (file, finding) in each(checked) {
+        let text = if finding.severity >= as_errors {
+            finding.error.render(file.file.text(), color)
+        } else {
+            finding.error.render_warning(file.file.text(), color)
+        };
+        let _ = writeln!(out, "{text}\n");
+    }
+    out
+}
+
+fn each<'a>(checked: &'a [CheckedFile<'a>]) -> impl Iterator<Item = (&'a CheckedFile<'a>, &'a Finding)> {
+    checked.iter().flat_map(|file| {
+        let findings = file.documents.iter().flat_map(|document| &document.findings);
+        findings.map(move |finding| (file, finding))
+    })
+}
+
+/// How many were good.
+struct Tally {
+    files: usize,
+    good: usize,
+    bad: usize,
+    warnings: usize,
+}
+
+impl Tally {
+    fn of(checked: &[CheckedFile<'_>]) -> Self {
+        let documents = || checked.iter().flat_map(|file| &file.documents);
+        let good = documents().filter(|document| document.is_good(Severity::Error)).count();
+        let warnings = each(checked).filter(|(_, finding)| finding.severity < Severity::Error).count();
+        Self { files: checked.len(), good, bad: documents().count() - good, warnings }
+    }
+
+    fn is_good(&self) -> bool {
+        self.bad == 0 && self.good > 0
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counted = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        let (files, manifests) = (counted(self.files, "file"), counted(self.good + self.bad, "manifest"));
+        match (self.good + self.bad, self.warnings) {
+            (0, _) => write!(f, "{files}: no manifest in there"),
+            (_, 0) => write!(f, "{files}, {manifests}: {} good, {} bad", self.good, self.bad),
+            (_, warnings) => {
+                let warnings = counted(warnings, "warning");
+                write!(f, "{files}, {manifests}: {} good, {} bad, {warnings}", self.good, self.bad)
+            }
+        }
+    }
+}
+
+fn value(checked: &[CheckedFile<'_>], tally: &Tally) -> Value {
+    let files: Vec<Value> = checked.iter().map(file_value).collect();
+    json!({ "files": files, "good": tally.good, "bad": tally.bad })
+}
+
+fn file_value(checked: &CheckedFile<'_>) -> Value {
+    let select = |is_error: bool| -> Vec<Value> {
+        let findings = checked.documents.iter().flat_map(|document| &document.findings);
+        findings.filter(|finding| (finding.severity == Severity::Error) == is_error).map(finding_value).collect()
+    };
+    // What could not be read at all is no manifest of the file.
+    let documents = checked.documents.iter().filter(|_| checked.file.content.is_ok());
+    let manifests: Vec<Value> =
+        documents.map(|each| json!({ "kind": each.document.kind, "name": each.document.name })).collect();
+    json!({ "file": checked.file.name, "manifests": manifests, "errors": select(true), "warnings": select(false) })
+}
+
+fn finding_value(finding: &Finding) -> Value {
+    let error = &finding.error;
+    json!({
+        "line": error.place.line,
+        "column": error.place.column,
+        "length": error.place.length,
+        "path": error.path,
+        "message": error.message,
+        "help": error.help,
+    })
+}

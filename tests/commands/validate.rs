@@ -1,0 +1,126 @@
+//! `dagstorm validate`, and what `run` refuses in the same words.
+
+use super::rig::{HEAD, Rig, repository, scenario, target};
+
+const URL: &str = "http://127.0.0.1:9/graphql";
+
+/// One of each: good, bad in several ways, together wrong, and good with a surprise.
+fn mixture() -> Rig {
+    let rig = Rig::new();
+    rig.write("target.yaml", &target(URL));
+    rig.write("good.yaml", &scenario("good", ""));
+    rig.write("sub/bad.yaml", &scenario("bad", "  sed: 7\n").replace("rate: 1/s", "rate: fast"));
+    rig.write("sub/twice.yaml", &scenario("good", ""));
+    rig.write(
+        "faults.yaml",
+        &scenario("faults", "  faults: [{ name: kill, after: 1s, stopTasks: { service: workers } }]\n"),
+    );
+    rig.write(
+        "trace.yaml",
+        &format!(
+            "{}spec: {{ target: elsewhere, start: {{ after: [goot] }}, load: [{{ name: a, for: 10s, arrivals: {{ trace: {{ file: times.csv }} }}, jobs: {{ b: 1 }} }}] }}\n",
+            HEAD.to_owned() + "metadata: { name: trace }\n"
+        ),
+    );
+    rig.write("times.csv", "time\n1\n2\n");
+    rig.write(
+        "circle.yaml",
+        &["one", "two"]
+            .map(|name| {
+                let other = if name == "one" { "two" } else { "one" };
+                scenario(name, &format!("  start: {{ after: [{other}] }}\n"))
+            })
+            .join("---\n"),
+    );
+    rig.write(".hidden/bad.yaml", "nothing: good");
+    rig.write("notes.txt", "no manifest");
+    rig
+}
+
+#[test]
+fn everything_is_named_with_its_place() {
+    let rig = mixture();
+    let done = rig.run(&["validate", "."]);
+    assert_eq!((done.code, done.err.as_str()), (2, ""));
+    insta::assert_snapshot!("validate.txt", done.out);
+    let done = rig.run(&["validate", "-o", "json", "."]);
+    assert_eq!((done.code, done.err.as_str()), (2, ""));
+    insta::assert_snapshot!("validate.json", done.out);
+}
+
+#[test]
+fn exit_codes() {
+    let rig = mixture();
+    let good = scenario("a", "");
+    for (arguments, stdin, code, gist) in [
+        (&["validate", "good.yaml", "target.yaml"][..], "", 0, "2 files, 2 manifests: 2 good, 0 bad\n"),
+        (&["validate", "./good.yaml", "good.yaml", "target.yaml"], "", 0, "2 files, 2 manifests: 2 good, 0 bad\n"),
+        (&["validate", "-"], &good, 0, "1 file, 1 manifest: 1 good, 0 bad, 1 warning\n"),
+        (&["validate", "-", "target.yaml"], &good, 0, "2 files, 2 manifests: 2 good, 0 bad\n"),
+        (&["validate", "-"], "", 2, "1 file: no manifest in there\n"),
+        (&["validate", "absent.yaml"], "", 2, "--> absent.yaml"),
+        (&["validate", "sub/bad.yaml"], "", 2, "did you mean `seed`?"),
+        (&["validate", "trace.yaml"], "", 0, "2 warnings"),
+        (&["validate", "trace.yaml", "good.yaml"], "", 0, "did you mean `good`?"),
+    ] {
+        let done = rig.run_with(arguments, stdin);
+        assert_eq!(done.code, code, "{arguments:?}: {}{}", done.out, done.err);
+        assert!(done.out.contains(gist), "{arguments:?}: {}", done.out);
+    }
+    rig.write("empty/readme.txt", "");
+    let done = rig.run(&["validate", "empty"]);
+    assert_eq!(done.code, 2);
+    assert!(done.out.contains("no manifest is in this folder"), "{}", done.out);
+    for arguments in [&["validate"][..], &["validate", "-o", "yaml", "."]] {
+        assert_eq!(rig.run(arguments).code, 2);
+    }
+}
+
+#[test]
+fn the_shipped_manifests_are_good() {
+    let rig = Rig::new();
+    let done = rig.run(&["validate", repository("manifests").to_str().unwrap()]);
+    assert_eq!(done.code, 0, "{}", done.out);
+}
+
+#[test]
+fn run_refuses_in_the_same_words_and_touches_nothing() {
+    let rig = mixture();
+    for (arguments, gist) in [
+        (&["run", "sub/bad.yaml"][..], "--> sub/bad.yaml:8:3"),
+        (&["run", "good.yaml"], "no manifest that was given is the Target `local`"),
+        (&["run", "faults.yaml", "target.yaml"], "has no `spec.ecs`"),
+        (&["run", "target.yaml"], "there is nothing to run"),
+        (&["run", "absent.yaml"], "--> absent.yaml"),
+    ] {
+        let done = rig.run(arguments);
+        assert_eq!((done.code, done.out.as_str()), (2, ""), "{arguments:?}");
+        assert!(done.err.contains(gist), "{arguments:?}: {}", done.err);
+    }
+    assert!(!rig.path("dagstorm-data").exists());
+}
+
+/// Every file of the corpus, one mistake each (a few with several): the answer is the golden, in one file for each.
+#[test]
+fn every_bad_manifest_has_its_answer() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/bad");
+    let mut names: Vec<String> = std::fs::read_dir(&root)
+        .expect("the corpus")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".yaml") || name.ends_with(".json"))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 60);
+    for name in names {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_dagstorm"))
+            .args(["validate", &name])
+            .current_dir(&root)
+            .output()
+            .expect("the program runs");
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(2), "{name}: {text}");
+        insta::with_settings!({ snapshot_path => "../manifests/bad/answers", prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name.rsplit_once('.').expect("an ending").0, text);
+        });
+    }
+}
