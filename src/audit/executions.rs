@@ -77,7 +77,7 @@ fn judge_step(generation: &Generation, record: &RunRecord, step: &str, events: &
     if completions > 1 {
         audit.counts.steps_duplicated += 1;
         let finding = step_finding(generation, record, step, events, FindingKind::Duplicated, completions);
-        audit.findings.push(finding);
+        audit.found(finding);
     } else if starts > 1 + count(StepEventKind::UpForRetry) {
         audit.counts.steps_reexecuted += 1;
         let finding = step_finding(generation, record, step, events, FindingKind::Reexecuted, starts);

@@ -5,14 +5,16 @@ mod faults;
 mod submissions;
 #[cfg(test)]
 mod tests;
+mod thresholds;
 
 pub use executions::settles_at;
 use serde::Serialize;
 
 use crate::{
-    journal::{IllegalRecord, Record, State},
+    journal::{IllegalRecord, Record, State, ThresholdResult},
     model::{Census, Counts, Key, TaskArn, Timestamp, Verdict},
     plan::Plan,
+    spec::Contract,
 };
 
 /// What the records prove.
@@ -23,12 +25,20 @@ pub struct Audit {
     pub counts: Counts,
     /// What broke the contract. Any of them fails it.
     pub findings: Vec<Finding>,
+    /// What the contract permits: duplicates of `atLeastOnce`, losses of `atMostOnce`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tolerated: Vec<Finding>,
+    /// What each threshold was compared with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<ThresholdResult>,
     /// What is not proved. Without findings, any of them makes the verdict Unknown.
     pub gaps: Vec<Gap>,
     /// Steps that were started again after an attempt that never completed: recovery, no violation.
     pub recoveries: Vec<Finding>,
     /// What the verdict rests on.
     pub assumptions: Vec<String>,
+    #[serde(skip)]
+    contract: Contract,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -39,11 +49,15 @@ pub enum FindingKind {
     Unexpected,
     FalselyFailed,
     Reexecuted,
+    /// A threshold that does not hold.
+    Threshold,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Level {
+    /// Of the scenario as a whole.
+    Scenario,
     Run,
     Step,
 }
@@ -99,9 +113,12 @@ pub fn audit(plan: &Plan, records: &[Record], census: &Census) -> Result<Audit, 
         verdict: Verdict::Unknown,
         counts: Counts { planned: plan.arrivals.len(), ..Counts::default() },
         findings: vec![],
+        tolerated: vec![],
+        thresholds: vec![],
         gaps: vec![],
         recoveries: vec![],
         assumptions: vec![],
+        contract: plan.expect.contract,
     };
     let generation = state.current.filter(|generation| generation.id == plan.generation);
     let Some(generation) = generation else {
@@ -111,8 +128,10 @@ pub fn audit(plan: &Plan, records: &[Record], census: &Census) -> Result<Audit, 
     submissions::judge(plan, &generation, census, &mut audit);
     executions::judge(&generation, census, &mut audit);
     faults::judge(plan, &generation, census, &mut audit);
+    thresholds::judge(plan, &generation, census, &mut audit);
     audit.assumptions = assumptions(&generation, census);
     audit.findings.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));
+    audit.tolerated.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));
     audit.recoveries.sort_by(|a, b| (&a.key, &a.step).cmp(&(&b.key, &b.step)));
     audit.verdict = match (audit.findings.is_empty(), audit.gaps.is_empty()) {
         (false, _) => Verdict::Failed,
@@ -123,6 +142,23 @@ pub fn audit(plan: &Plan, records: &[Record], census: &Census) -> Result<Audit, 
 }
 
 impl Audit {
+    /// Files what was found: the contract says whether it is a violation.
+    fn found(&mut self, finding: Finding) {
+        let tolerated = match (self.contract, finding.kind) {
+            (Contract::AtLeastOnce, FindingKind::Duplicated) | (Contract::AtMostOnce, FindingKind::Lost) => true,
+            (
+                Contract::ExactlyOnce | Contract::AtLeastOnce | Contract::AtMostOnce,
+                FindingKind::Lost
+                | FindingKind::Duplicated
+                | FindingKind::Unexpected
+                | FindingKind::FalselyFailed
+                | FindingKind::Reexecuted
+                | FindingKind::Threshold,
+            ) => false,
+        };
+        if tolerated { &mut self.tolerated } else { &mut self.findings }.push(finding);
+    }
+
     fn gap(&mut self, reason: &'static str, message: String) {
         self.gaps.push(Gap { reason, message });
     }
@@ -143,8 +179,13 @@ impl Audit {
                 format!("not proved: {}", gaps.join("; "))
             }
             Verdict::Passed => {
+                let often = match self.contract {
+                    Contract::ExactlyOnce => "exactly once",
+                    Contract::AtLeastOnce => "at least once",
+                    Contract::AtMostOnce => "at most once",
+                };
                 let mut text = format!(
-                    "{} of {} acknowledged runs completed exactly once ({} steps",
+                    "{} of {} acknowledged runs completed {often} ({} steps",
                     counts.completed, counts.acknowledged, counts.steps_completed
                 );
                 if counts.steps_reexecuted > 0 {

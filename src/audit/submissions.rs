@@ -16,7 +16,7 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
     }
     let mut unsettled = 0;
     for (index, submission) in &generation.submissions {
-        audit.counts.attempted += 1;
+        audit.counts.attempted += u32::from(!matches!(submission.stage, SubmissionStage::Dropped { .. }));
         let key = plan.key(*index);
         let found = runs.remove(&Some(key.clone())).unwrap_or_default();
         match &submission.stage {
@@ -37,6 +37,7 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
                 audit.counts.indeterminate += 1;
                 audit.counts.resolved_absent += 1;
             }
+            SubmissionStage::Dropped { .. } => audit.counts.dropped += 1,
             SubmissionStage::Intended | SubmissionStage::InDoubt(_) | SubmissionStage::Deferred { .. } => {
                 audit.counts.indeterminate += 1;
                 unsettled += 1;
@@ -61,7 +62,7 @@ fn judge_acknowledged(key: &Key, run_id: &str, found: &[&RunRecord], audit: &mut
     if found.len() > 1 {
         let message = format!("{key} was launched {} times: {}", found.len(), ids(found).join(", "));
         audit.counts.duplicated += 1;
-        audit.findings.push(finding(FindingKind::Duplicated, Some(key.clone()), found, message));
+        audit.found(finding(FindingKind::Duplicated, Some(key.clone()), found, message));
     }
     if !found.is_empty() && found.iter().all(|record| record.run.run_id != run_id) {
         let there = ids(found).join(", ");
@@ -74,7 +75,7 @@ fn judge_acknowledged(key: &Key, run_id: &str, found: &[&RunRecord], audit: &mut
         audit.counts.lost += 1;
         let mut lost = finding(FindingKind::Lost, Some(key.clone()), found, message);
         lost.runs.push(run_id.to_owned());
-        audit.findings.push(lost);
+        audit.found(lost);
         return;
     }
     if found.iter().any(|record| record.run.status == RunStatus::Success) {
@@ -89,7 +90,7 @@ fn judge_acknowledged(key: &Key, run_id: &str, found: &[&RunRecord], audit: &mut
     } else {
         let message = format!("{key} was acknowledged and ended as {}", found[0].run.status);
         audit.counts.lost += 1;
-        audit.findings.push(finding(FindingKind::Lost, Some(key.clone()), found, message));
+        audit.found(finding(FindingKind::Lost, Some(key.clone()), found, message));
     }
 }
 
@@ -104,7 +105,7 @@ fn work_was_done(record: &RunRecord) -> bool {
 
 fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {
     let counts = audit.counts.clone();
-    let missing = plan.arrivals.len().saturating_sub(counts.attempted);
+    let missing = plan.arrivals.len().saturating_sub(counts.attempted + counts.dropped);
     if counts.acknowledged == 0 {
         audit.gap("NothingAcknowledged", "no launch was acknowledged: there is nothing to prove".to_owned());
     }
@@ -120,6 +121,10 @@ fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {
     }
     if counts.rejected > 0 {
         audit.gap("Rejected", format!("{} launches were rejected: the load was not the planned one", counts.rejected));
+    }
+    if counts.dropped > 0 {
+        let text = "arrivals were dropped, as limits.maxInFlight asks: the load was not the planned one";
+        audit.gap("Dropped", format!("{} {text}", counts.dropped));
     }
     if counts.resolved_absent > 0 {
         let count = counts.resolved_absent;

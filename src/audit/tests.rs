@@ -41,8 +41,13 @@ struct History {
 
 impl History {
     fn new() -> Self {
-        let scenario = match load("a.yaml", SCENARIO.as_bytes(), &no_attachments).pop().map(|document| document.content)
-        {
+        Self::with("")
+    }
+
+    /// The same, with more in the spec.
+    fn with(more: &str) -> Self {
+        let text = format!("{SCENARIO}{more}");
+        let scenario = match load("a.yaml", text.as_bytes(), &no_attachments).pop().map(|document| document.content) {
             Some(Ok(Manifest::Scenario(scenario))) => scenario,
             other => panic!("{other:?}"),
         };
@@ -221,6 +226,15 @@ fn each_planted_defect_is_found_and_nothing_else() {
         ),
         ("no step events", |h| h.runs[1].events.clear(), "Unknown NoEvents"),
         ("a step without its completion", |h| drop(h.runs[1].events.pop()), "Unknown NoCompletion"),
+        (
+            "a dropped launch",
+            |h| {
+                h.events.drain(6..8);
+                h.events.insert(6, (10, Event::SubmitDropped { index: 1, in_flight: 3 }));
+                h.runs.pop();
+            },
+            "Unknown Dropped",
+        ),
         ("a fault that was never seen", |h| drop(h.events.remove(5)), "Unknown FaultUnseen"),
         ("a fault that is not healed", |h| drop(h.events.pop()), "Unknown FaultOpen"),
         (
@@ -347,4 +361,70 @@ fn the_order_of_the_census_does_not_matter() {
     let backward = history.audit();
     assert_eq!(forward.verdict, backward.verdict);
     assert_eq!(forward.counts, backward.counts);
+}
+
+#[test]
+fn the_contract_says_what_is_a_violation() {
+    use Step::{Start, Success};
+    type Plant = fn(&mut History);
+    let completed_twice: Plant =
+        |h| h.run("r1", 1, RunStatus::Success, &[(11, Start), (12, Start), (13, Success), (14, Success)]);
+    let launched_twice: Plant = |h| {
+        h.run("r1", 1, RunStatus::Success, &[(11, Start), (12, Success)]);
+        h.run("r9", 1, RunStatus::Success, &[(11, Start), (12, Success)]);
+    };
+    let lost: Plant = |_| {};
+    for (contract, plant, expected, tolerated) in [
+        ("exactlyOnce", completed_twice, "Failed Duplicated/Step", 0),
+        ("atLeastOnce", completed_twice, "Passed", 1),
+        ("atMostOnce", completed_twice, "Failed Duplicated/Step", 0),
+        ("atLeastOnce", launched_twice, "Passed", 1),
+        ("atMostOnce", launched_twice, "Failed Duplicated/Run", 0),
+        ("exactlyOnce", lost, "Failed Lost/Run", 0),
+        ("atLeastOnce", lost, "Failed Lost/Run", 0),
+        ("atMostOnce", lost, "Passed", 1),
+    ] {
+        let mut history = History::with(&format!("  expect: {{ contract: {contract} }}\n"));
+        history.runs.pop();
+        plant(&mut history);
+        assert_eq!(history.says(), expected, "{contract}");
+        assert_eq!(history.audit().tolerated.len(), tolerated, "{contract}");
+    }
+}
+
+#[test]
+fn thresholds_hold_fail_or_are_not_known() {
+    // Runs end at 9 and 12 s (arrivals at 0 and 10), start at 1 and 11 s; the kill is steady again 7 s later.
+    for (threshold, expected, value) in [
+        ("runLatency: [p95 < 10s]", "Passed", Some("9s")),
+        ("runLatency: [p50 < 9s]", "Passed", Some("2s")),
+        ("runLatency: [p95 < 9s]", "Failed Threshold/Scenario", Some("9s")),
+        ("runLatency: [mean <= 5500ms]", "Passed", Some("5s500ms")),
+        ("runLatency: [count >= 2]", "Passed", Some("2")),
+        ("startLatency: [max <= 1s]", "Passed", Some("1s")),
+        ("lateness: [max <= 0s]", "Passed", Some("0s")),
+        ("recoveryTime: [max < 7s]", "Failed Threshold/Scenario", Some("7s")),
+        ("recoveryTime: [max <= 7s]", "Passed", Some("7s")),
+        ("submissionErrors: [count < 1]", "Passed", Some("0")),
+        ("throughput: [rate > 9/min]", "Passed", None),
+        ("throughput: [rate > 11/min]", "Failed Threshold/Scenario", None),
+        ("workers: [max >= 4]", "Passed", Some("4")),
+        ("workers: [min >= 3]", "Failed Threshold/Scenario", Some("2")),
+        ("queueDepth: [max < 5]", "Unknown NoSamples", None),
+    ] {
+        let mut history = History::with(&format!("  expect: {{ thresholds: {{ {threshold} }} }}\n"));
+        let kill = FaultId { name: "kill".to_owned(), occurrence: 1 };
+        history.events.insert(8, (12, Event::FaultSteady { fault: kill, asked_at: at(12) }));
+        for (second, value) in [(1, 3.0), (6, 2.0), (11, 4.0)] {
+            let sampled = Event::Sampled { metric: crate::model::Metric::Workers, asked_at: at(second), value };
+            history.events.insert(8, (second, sampled));
+        }
+        assert_eq!(history.says(), expected, "{threshold}");
+        let audit = history.audit();
+        let [result] = &audit.thresholds[..] else { panic!("{:?}", audit.thresholds) };
+        assert_eq!(result.holds, (!expected.starts_with("Unknown")).then_some(expected == "Passed"), "{threshold}");
+        if let Some(value) = value {
+            assert_eq!(result.value.as_deref(), Some(value), "{threshold}");
+        }
+    }
 }

@@ -134,7 +134,12 @@ fn line(status: &Status) -> String {
     }
     if let Some(load) = &body.load {
         parts.push(format!("arrivals {}/{} · acknowledged {}", load.attempted, load.planned, load.acknowledged));
-        for (word, count) in [("rejected", load.rejected), ("in doubt", load.indeterminate), ("late", load.late)] {
+        for (word, count) in [
+            ("rejected", load.rejected),
+            ("in doubt", load.indeterminate),
+            ("late", load.late),
+            ("dropped", load.dropped),
+        ] {
             if count > 0 {
                 parts.push(format!("· {word} {count}"));
             }

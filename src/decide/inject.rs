@@ -21,12 +21,18 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
         if state.faults.contains_key(&planned.id) {
             continue;
         }
-        let due = started_at.plus(planned.offset);
+        let due = begins(state, planned);
         let skip = |reason: String| Event::FaultSkipped { fault: planned.id.clone(), reason };
         if state.stop.is_some() {
             decision.notes.push(skip("the scenario was stopped first".to_owned()));
-        } else if due > now {
+        } else if let Some(due) = due.filter(|due| *due > now) {
             decision.wake(due);
+        } else if let (None, Some(when)) = (due, planned.when) {
+            if now >= ends {
+                decision.notes.push(skip(format!("`{when}` did not come true while the load lasted")));
+            } else {
+                decision.wake(ends);
+            }
         } else {
             let is_over = now >= ends;
             match aim(plan, state, number, observation, now) {
@@ -50,6 +56,15 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
             }
         }
     }
+}
+
+/// When a fault is due. `None`: what it waits for has not come true.
+pub(super) fn begins(state: &Generation, planned: &PlannedFault) -> Option<Timestamp> {
+    let from = match planned.when {
+        Some(_) => *state.triggered.get(&planned.id.name)?,
+        None => state.started_at?,
+    };
+    Some(from.plus(planned.offset))
 }
 
 fn shares_targets(plan: &Plan, state: &Generation, number: usize) -> bool {

@@ -1,15 +1,18 @@
 //! L5: what to do next. Pure: the plan, the state, what was seen and the time go in; a decision comes out.
 
 mod conclude;
+mod gauges;
 mod inject;
 mod ready;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::time::Duration;
 
 pub use conclude::PATIENCE;
+pub use turn::{Turn, Waiting, may_run_again, turn};
 
 use crate::{
     journal::{Event, FaultStage, Found, Generation},
@@ -75,6 +78,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     ready::decide(plan, state, observation, now, &mut decision);
     inject::heal(plan, state, observation, now, &mut decision);
     if state.started_at.is_some() {
+        gauges::decide(plan, state, observation, now, &mut decision);
         submit::decide(plan, state, observation, now, &mut decision);
         inject::decide(plan, state, observation, now, &mut decision);
     }

@@ -1,16 +1,16 @@
 //! What has to be looked at, whether everything that the scenario needs can be used, and the start.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::Decision;
+use super::{Decision, gauges, inject};
 use crate::{
-    journal::{Dependency, Event, Found, Generation},
+    journal::{Dependency, Event, FaultStage, Found, Generation},
     model::{DagsterView, Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
-    plan::Plan,
+    plan::{Plan, PlannedFault},
 };
 
 /// How often to look while all is well …
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// … and how seldom at most while it is not.
 const LOOK_SELDOM: Duration = Duration::from_secs(10);
 /// A look at many runs costs the server more: so many runs add a second.
@@ -20,9 +20,9 @@ const LOOK_AHEAD: Duration = Duration::from_secs(5);
 
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
     look_at_dagster(plan, state, observation, now, decision);
-    look_at_services(plan, state, observation, now, decision);
+    look_at_the_rest(plan, state, observation, now, decision);
     note_dagster(state, observation, decision);
-    note_services(state, observation, decision);
+    note_the_rest(state, observation, decision);
     if state.started_at.is_none() && state.stop.is_none() && decision.notes.is_empty() {
         start(plan, state, observation, now, decision);
     }
@@ -50,32 +50,70 @@ fn look_at_dagster(
     }
 }
 
-fn look_at_services(
+/// Services and the queue: what faults and gauges need, each at the pace of whoever wants it most.
+fn look_at_the_rest(
     plan: &Plan,
     state: &Generation,
     observation: &Observation,
     now: Timestamp,
     decision: &mut Decision,
 ) {
-    for (fault, query) in plan.faults.iter().filter_map(|fault| Some((fault, fault.fault.query(&state.target)?))) {
-        let Query::Service { service } = &query else { continue };
-        let known = state.faults.get(&fault.id);
-        let open = known.is_some_and(|fault| fault.stage == crate::journal::FaultStage::Open);
-        let begins = state.started_at.map(|started| started.plus(fault.offset).minus(LOOK_AHEAD));
-        let wanted = open || (known.is_none() && state.stop.is_none() && begins.is_none_or(|begins| begins <= now));
-        if !wanted {
-            if let (None, Some(begins), None) = (known, begins, &state.stop) {
-                decision.wake(begins);
-            }
-            continue;
+    let mut paces: BTreeMap<Query, Duration> = BTreeMap::new();
+    let mut want = |query: Query, pace: Duration| {
+        let known = paces.entry(query).or_insert(pace);
+        *known = pace.min(*known);
+    };
+    for planned in &plan.faults {
+        let Some(query) = planned.fault.query(&state.target) else { continue };
+        match fault_look(state, planned) {
+            FaultLook::From(begins) if begins > now => decision.wake(begins),
+            FaultLook::From(_) => want(query, LOOK_EVERY),
+            FaultLook::None => {}
         }
-        let asked_at = observation.services.get(service).map(|seen| seen.asked_at);
-        let due = next_look(state, &Dependency::Service(service.clone()), asked_at, LOOK_EVERY, now);
+    }
+    for (query, pace) in gauges::looks(plan, state, now) {
+        want(query, pace);
+    }
+    for (query, pace) in paces {
+        let asked_at = match &query {
+            Query::Service { service } => observation.services.get(service).map(|seen| seen.asked_at),
+            Query::Queue => observation.queue.as_ref().map(|seen| seen.asked_at),
+            Query::Dagster { .. } => None,
+        };
+        let due = next_look(state, &dependency(&query), asked_at, pace, now);
         if due > now {
             decision.wake(due);
-        } else if !decision.looks.contains(&query) {
+        } else {
             decision.looks.push(query);
         }
+    }
+}
+
+/// From when on a fault's own look is wanted.
+enum FaultLook {
+    None,
+    From(Timestamp),
+}
+
+fn fault_look(state: &Generation, planned: &PlannedFault) -> FaultLook {
+    match state.faults.get(&planned.id) {
+        Some(fault) if fault.stage == FaultStage::Open => FaultLook::From(fault.intended_at),
+        Some(_) => FaultLook::None,
+        None if state.stop.is_some() => FaultLook::None,
+        // Before the start, everything is looked at: a missing service shall show at once.
+        None => match (state.started_at, inject::begins(state, planned)) {
+            (None, _) => FaultLook::From(state.accepted_at),
+            (Some(_), Some(begins)) => FaultLook::From(begins.minus(LOOK_AHEAD)),
+            (Some(_), None) => FaultLook::None,
+        },
+    }
+}
+
+fn dependency(query: &Query) -> Dependency {
+    match query {
+        Query::Dagster { .. } => Dependency::Dagster,
+        Query::Service { service } => Dependency::Service(service.clone()),
+        Query::Queue => Dependency::Queue,
     }
 }
 
@@ -114,9 +152,12 @@ fn note_dagster(state: &Generation, observation: &Observation, decision: &mut De
     }
 }
 
-fn note_services(state: &Generation, observation: &Observation, decision: &mut Decision) {
+fn note_the_rest(state: &Generation, observation: &Observation, decision: &mut Decision) {
     for (service, seen) in &observation.services {
         note(state, Dependency::Service(service.clone()), seen, decision);
+    }
+    if let Some(seen) = &observation.queue {
+        note(state, Dependency::Queue, seen, decision);
     }
 }
 
@@ -149,7 +190,7 @@ fn start(plan: &Plan, state: &Generation, observation: &Observation, now: Timest
     else {
         return;
     };
-    if !dagster.missing_jobs.is_empty() || !services_are_known(plan, state, observation, decision) {
+    if !dagster.missing_jobs.is_empty() || !the_rest_is_known(plan, state, observation, decision) {
         return;
     }
     let adopted = adopted(plan, dagster);
@@ -169,24 +210,30 @@ fn start(plan: &Plan, state: &Generation, observation: &Observation, now: Timest
     decision.notes.extend(adopted);
 }
 
-fn services_are_known(plan: &Plan, state: &Generation, observation: &Observation, decision: &mut Decision) -> bool {
+/// Whether every service and queue that a fault or a threshold needs was seen.
+fn the_rest_is_known(plan: &Plan, state: &Generation, observation: &Observation, decision: &mut Decision) -> bool {
     for fault in &plan.faults {
-        match fault.fault.query(&state.target) {
-            Some(Query::Service { service }) => {
-                if observation.services.get(&service).is_none_or(|seen| seen.answer.fresh().is_none()) {
-                    return false;
-                }
-            }
-            Some(Query::Dagster { .. } | Query::Queue) => {}
-            None => {
-                let message = format!("fault `{}`: the target names no such service", fault.id.name);
-                let why = Why { kind: WhyKind::NotFound, message };
-                note_unready(state, Dependency::Service(fault.id.name.clone()), &why, decision);
-                return false;
-            }
+        let Some(query) = fault.fault.query(&state.target) else {
+            let message = format!("fault `{}`: the target names no such service", fault.id.name);
+            let why = Why { kind: WhyKind::NotFound, message };
+            note_unready(state, Dependency::Service(fault.id.name.clone()), &why, decision);
+            return false;
+        };
+        if !is_fresh(&query, observation) {
+            return false;
         }
     }
-    true
+    gauges::looks(plan, state, state.accepted_at).iter().all(|(query, _)| is_fresh(query, observation))
+}
+
+fn is_fresh(query: &Query, observation: &Observation) -> bool {
+    match query {
+        Query::Service { service } => {
+            observation.services.get(service).is_some_and(|seen| seen.answer.fresh().is_some())
+        }
+        Query::Queue => observation.queue.as_ref().is_some_and(|seen| seen.answer.fresh().is_some()),
+        Query::Dagster { .. } => true,
+    }
 }
 
 /// The runs that Dagster has already, each key once.

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::{Act, Decision, Purpose};
 use crate::{
     journal::{Event, Found, Generation, Submission, SubmissionStage},
-    model::{Effect, Observation, Timestamp},
+    model::{Effect, Observation, RunView, Timestamp},
     plan::{Arrival, Plan, Walk},
 };
 
@@ -27,16 +27,40 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     if state.stop.is_some() {
         return;
     }
+    let mut room = plan.max_in_flight.map(|most| Room { most, taken: in_flight(state, observation) });
     for (index, arrival) in (state.frontier..).zip(plan.arrivals.from(state.frontier)) {
         let due = started_at.plus(arrival.offset);
         if due > now {
             decision.wake(due);
             return;
         }
-        if !state.submissions.contains_key(&index) {
-            send(plan, arrival, started_at, index, 1, decision);
+        if state.submissions.contains_key(&index) {
+            continue;
         }
+        if let Some(Room { most, taken }) = &mut room {
+            if *taken >= *most {
+                decision.notes.push(Event::SubmitDropped { index, in_flight: *taken });
+                continue;
+            }
+            *taken += 1;
+        }
+        send(plan, arrival, started_at, index, 1, decision);
     }
+}
+
+/// What `limits.maxInFlight` leaves.
+struct Room {
+    most: u32,
+    taken: u32,
+}
+
+/// The runs under way: all that may be runs, but those that are known to have ended.
+fn in_flight(state: &Generation, observation: &Observation) -> u32 {
+    let view = observation.dagster.as_ref().and_then(|seen| seen.answer.fresh());
+    let ended = |run: &&RunView| run.key.is_some() && run.status.is_terminal();
+    let ended = view.map_or(0, |view| view.runs.iter().filter(ended).count() as u32);
+    let counted = state.runs.as_ref().map_or(0, |fact| fact.value.done());
+    (state.acknowledged + state.open.len() as u32).saturating_sub(ended.max(counted))
 }
 
 fn settle_open(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
@@ -76,7 +100,10 @@ fn settle_open(plan: &Plan, state: &Generation, observation: &Observation, now: 
                     decision.wake(again);
                 }
             }
-            SubmissionStage::Acknowledged { .. } | SubmissionStage::Rejected(_) | SubmissionStage::Absent(_) => {}
+            SubmissionStage::Acknowledged { .. }
+            | SubmissionStage::Rejected(_)
+            | SubmissionStage::Absent(_)
+            | SubmissionStage::Dropped { .. } => {}
         }
     }
 }
@@ -92,7 +119,8 @@ fn waits_for_a_look(state: &Generation, submission: &Submission, now: Timestamp)
         SubmissionStage::Deferred { .. }
         | SubmissionStage::Acknowledged { .. }
         | SubmissionStage::Rejected(_)
-        | SubmissionStage::Absent(_) => false,
+        | SubmissionStage::Absent(_)
+        | SubmissionStage::Dropped { .. } => false,
     }
 }
 

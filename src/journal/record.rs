@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{Counts, Effect, FaultId, GenerationId, Outcome, Target, TaskView, Timestamp, Undo, Verdict, Why},
+    model::{Counts, Effect, FaultId, GenerationId, Metric, Outcome, Target, TaskView, Timestamp, Undo, Verdict, Why},
     spec::Scenario,
 };
 
@@ -45,6 +45,12 @@ pub enum Event {
     SubmitInDoubt { index: u32, reason: String },
     /// It was looked up a settle after its last attempt, is absent, and will not be sent again.
     SubmitAbsent { index: u32, reason: String },
+    /// It was due and was not sent: so many runs were under way, and `limits.maxInFlight` allows no more.
+    SubmitDropped { index: u32, in_flight: u32 },
+    /// What a gauge that the scenario asks about showed in a look asked at `asked_at`.
+    Sampled { metric: Metric, asked_at: Timestamp, value: f64 },
+    /// A look asked at `asked_at` was the first to show what the fault waits for.
+    FaultTriggered { fault: String, asked_at: Timestamp, value: f64 },
     /// About to inject. The way back is recorded first.
     FaultIntended { fault: FaultId, targets: Vec<TaskView>, inject: Vec<Effect>, undo: Undo },
     /// About to send the injection's effect of this index once more: what came of it is not known.
@@ -78,6 +84,7 @@ pub enum Dependency {
     Dagster,
     Jobs,
     Service(String),
+    Queue,
 }
 
 impl fmt::Display for Dependency {
@@ -86,6 +93,7 @@ impl fmt::Display for Dependency {
             Self::Dagster => f.write_str("Dagster"),
             Self::Jobs => f.write_str("Jobs"),
             Self::Service(_) => f.write_str("Service"),
+            Self::Queue => f.write_str("Queue"),
         }
     }
 }
@@ -143,6 +151,9 @@ pub struct Conclusion {
     /// What the audit counted; absent where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
+    /// What each threshold was compared with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<ThresholdResult>,
     /// The first findings, gaps and recoveries, a sentence each; the report has all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<String>,
@@ -154,6 +165,21 @@ pub struct Conclusion {
     pub assumptions: Vec<String>,
 }
 
+/// A threshold and what was measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThresholdResult {
+    /// As `runLatency p95 < 1m30s`.
+    pub threshold: String,
+    /// The measured value, for people; absent without samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    pub samples: u64,
+    /// Absent: nothing was measured, so it neither holds nor fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<bool>,
+}
+
 impl Conclusion {
     /// The end of a generation that was stopped before there was anything to judge.
     pub fn stopped(reason: &str) -> Self {
@@ -161,6 +187,7 @@ impl Conclusion {
             verdict: Verdict::Stopped,
             message: reason.to_owned(),
             counts: None,
+            thresholds: vec![],
             findings: vec![],
             gaps: vec![],
             recoveries: vec![],

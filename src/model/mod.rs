@@ -4,6 +4,7 @@ pub mod condition;
 pub mod cron;
 pub mod effect;
 pub mod ids;
+pub mod metric;
 pub mod network;
 pub mod observation;
 pub(crate) mod schema;
@@ -16,12 +17,13 @@ pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
 pub use cron::Cron;
 pub use effect::{Effect, Outcome, Receipt, Undo};
 pub use ids::{FaultId, GenerationId, Key, ScenarioName, TaskArn};
+pub use metric::Metric;
 pub use network::{NetworkAcl, NetworkInterface, Protocol, RulePeer, SecurityGroup, SecurityGroupRule, Subnet};
 pub use observation::{
     Census, CensusQuery, DagsterView, Datum, DatumUnit, Observation, Query, QueueView, RunRecord, RunStatus, RunView,
     Seen, ServiceView, StepEvent, StepEventKind, TaskView, Timed, Why, WhyKind,
 };
 pub use target::{Guard, Target};
-pub use threshold::{Aggregate, Comparison, Metric, Threshold, When};
+pub use threshold::{Aggregate, Comparison, Threshold, When};
 pub use time::{Span, Timestamp};
 pub use verdict::{Counts, Verdict};

@@ -1,173 +1,10 @@
 //! Thresholds and triggers as users write them: `p95 < 90s`, `queueDepth > 100`. A small typed grammar.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
 
-use super::{Span, schema::text_schema, time::as_string};
-
-/// What is measured; `meaning` says what each is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Metric {
-    RunLatency,
-    StartLatency,
-    Lateness,
-    RecoveryTime,
-    QueueAge,
-    QueueDepth,
-    Workers,
-    SubmissionErrors,
-    Throughput,
-}
-
-/// What the numbers of a metric are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// Seconds; written as a duration.
-    Seconds,
-    Count,
-    /// A second; written as a rate.
-    PerSecond,
-}
-
-impl Metric {
-    pub const ALL: [Self; 9] = [
-        Self::RunLatency,
-        Self::StartLatency,
-        Self::Lateness,
-        Self::RecoveryTime,
-        Self::QueueAge,
-        Self::QueueDepth,
-        Self::Workers,
-        Self::SubmissionErrors,
-        Self::Throughput,
-    ];
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::RunLatency => "runLatency",
-            Self::StartLatency => "startLatency",
-            Self::Lateness => "lateness",
-            Self::RecoveryTime => "recoveryTime",
-            Self::QueueAge => "queueAge",
-            Self::QueueDepth => "queueDepth",
-            Self::Workers => "workers",
-            Self::SubmissionErrors => "submissionErrors",
-            Self::Throughput => "throughput",
-        }
-    }
-
-    /// What it is, in a sentence.
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::RunLatency => {
-                "From the intended instant of an arrival to the end of its run: no coordinated omission."
-            }
-            Self::StartLatency => "From the intended instant of an arrival to the start of its run.",
-            Self::Lateness => "How long after its intended instant a launch was sent.",
-            Self::RecoveryTime => "From a fault's injection to the first look that showed the baseline again.",
-            Self::QueueAge => "The age of the oldest message in the queue.",
-            Self::QueueDepth => "Messages that wait in the queue; approximate, as SQS counts them.",
-            Self::Workers => "Running tasks of the service with the role `workers`.",
-            Self::SubmissionErrors => "Arrivals that were rejected, never arrived, or were dropped.",
-            Self::Throughput => "Completed runs over the time from the start to the last completion.",
-        }
-    }
-
-    pub fn unit(self) -> Unit {
-        match self {
-            Self::RunLatency | Self::StartLatency | Self::Lateness | Self::RecoveryTime | Self::QueueAge => {
-                Unit::Seconds
-            }
-            Self::QueueDepth | Self::Workers | Self::SubmissionErrors => Unit::Count,
-            Self::Throughput => Unit::PerSecond,
-        }
-    }
-
-    /// Whether a fault may wait for it: it can be looked at while a scenario runs.
-    pub fn is_gauge(self) -> bool {
-        match self {
-            Self::QueueAge | Self::QueueDepth | Self::Workers => true,
-            Self::RunLatency
-            | Self::StartLatency
-            | Self::Lateness
-            | Self::RecoveryTime
-            | Self::SubmissionErrors
-            | Self::Throughput => false,
-        }
-    }
-
-    /// Renders a number of this metric for people.
-    pub fn show(self, value: f64) -> String {
-        match self.unit() {
-            Unit::Seconds => {
-                let length = Duration::try_from_secs_f64(value.max(0.0)).unwrap_or(Span::LONGEST);
-                Span::new(length.min(Span::LONGEST)).to_string()
-            }
-            Unit::Count => format!("{value}"),
-            Unit::PerSecond => format!("{value}/s"),
-        }
-    }
-
-    /// Reads a number of this metric.
-    fn read(self, text: &str) -> Result<f64, String> {
-        let text = text.trim();
-        if text.is_empty() {
-            return Err(format!("no value: {}", self.wants()));
-        }
-        match self.unit() {
-            Unit::Seconds => text
-                .parse::<Span>()
-                .map(|span| span.duration().as_secs_f64())
-                .map_err(|_| format!("`{text}` is not a duration: {}", self.wants())),
-            Unit::Count => number(text).ok_or_else(|| format!("`{text}` is not a number: {}", self.wants())),
-            Unit::PerSecond => {
-                let rate = text.split_once('/').and_then(|(times, per)| {
-                    let seconds = match per.trim() {
-                        "s" => 1.0,
-                        "m" | "min" => 60.0,
-                        "h" => 3600.0,
-                        _ => return None,
-                    };
-                    Some(number(times.trim())? / seconds)
-                });
-                rate.ok_or_else(|| format!("`{text}` is not a rate: {}", self.wants()))
-            }
-        }
-    }
-
-    fn wants(self) -> &'static str {
-        match self.unit() {
-            Unit::Seconds => "it is compared with a duration, as in `90s`",
-            Unit::Count => "it is compared with a number, as in `500`",
-            Unit::PerSecond => "it is compared with a rate, as in `6/min`",
-        }
-    }
-}
-
-fn number(text: &str) -> Option<f64> {
-    let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
-    text.parse::<f64>().ok().filter(|number| plain && number.is_finite())
-}
-
-impl FromStr for Metric {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|metric| metric.word() == text).ok_or_else(|| {
-            let allowed: Vec<String> = Self::ALL.iter().map(|metric| format!("`{}`", metric.word())).collect();
-            format!("`{text}` is not a metric; allowed are {}", allowed.join(", "))
-        })
-    }
-}
-
-impl fmt::Display for Metric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-as_string!(Metric, "a metric such as `queueDepth`");
+use super::{Metric, metric::number, schema::text_schema, time::as_string};
 
 /// How the samples of a metric become one number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -181,6 +18,29 @@ pub enum Aggregate {
     /// The sum of the samples over the time of the scenario.
     Rate,
     Last,
+}
+
+impl Aggregate {
+    /// The one number of these samples; percentiles are by nearest rank, so each was really measured. `elapsed` is the
+    /// scenario's time in seconds. `None` without samples: absence is not zero.
+    pub fn of(self, mut samples: Vec<f64>, elapsed: f64) -> Option<f64> {
+        let last = *samples.last()?;
+        let count = samples.len() as f64;
+        let sum: f64 = samples.iter().sum();
+        Some(match self {
+            Self::Percentile(percent) => {
+                samples.sort_unstable_by(f64::total_cmp);
+                let rank = (count * percent / 100.0).ceil().clamp(1.0, count);
+                samples[rank as usize - 1]
+            }
+            Self::Max => samples.iter().copied().fold(f64::MIN, f64::max),
+            Self::Min => samples.iter().copied().fold(f64::MAX, f64::min),
+            Self::Mean => sum / count,
+            Self::Count => count,
+            Self::Rate => sum / elapsed.max(f64::MIN_POSITIVE),
+            Self::Last => last,
+        })
+    }
 }
 
 impl FromStr for Aggregate {
@@ -334,6 +194,13 @@ pub struct When {
     pub value: f64,
 }
 
+impl When {
+    /// Whether a value is what is waited for.
+    pub fn holds(self, value: f64) -> bool {
+        self.comparison.holds(value, self.value)
+    }
+}
+
 impl FromStr for When {
     type Err = String;
 
@@ -370,6 +237,27 @@ as_string!(When, "a trigger such as `queueDepth > 100`");
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn aggregates_are_of_what_was_measured() {
+        let samples = || vec![3.0, 1.0, 4.0, 2.0];
+        for (text, value) in [
+            ("p50", 2.0),
+            ("p51", 3.0),
+            ("p99.9", 4.0),
+            ("p1", 1.0),
+            ("max", 4.0),
+            ("min", 1.0),
+            ("mean", 2.5),
+            ("count", 4.0),
+            ("rate", 1.0),
+            ("last", 2.0),
+        ] {
+            let aggregate: Aggregate = text.parse().expect(text);
+            assert_eq!(aggregate.of(samples(), 10.0), Some(value), "{text}");
+            assert_eq!(aggregate.of(vec![], 10.0), None, "{text}");
+        }
+    }
 
     #[test]
     fn thresholds_read_and_print() {

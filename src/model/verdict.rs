@@ -27,6 +27,9 @@ pub struct Counts {
     #[serde(default)]
     pub adopted: u32,
     pub resolved_absent: u32,
+    /// Due, and not sent: `limits.maxInFlight` allowed no more.
+    #[serde(default)]
+    pub dropped: u32,
     pub completed: u32,
     pub lost: u32,
     pub duplicated: u32,

@@ -315,11 +315,8 @@ impl Catalog {
                 (None, Some(target)) => self.relate(places, scenario, target),
             });
         }
-        let made = good.as_ref().zip(target).filter(|_| problem.is_none()).map(|(scenario, target)| Wanted {
-            scenario: scenario.clone(),
-            target: target.clone(),
-            again: self.again,
-        });
+        let made = good.as_ref().zip(target).filter(|_| problem.is_none());
+        let made = made.map(|(scenario, target)| Wanted::new(scenario.clone(), target.clone(), self.again));
         let wanted = match (made, last_wanted) {
             (Some(made), Some(last)) if *last == made => Some(last),
             (Some(made), _) => Some(Arc::new(made)),

@@ -9,7 +9,7 @@ mod reconcile;
 mod say;
 mod serve;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 pub use catalog::{Catalog, FileReport, Finder, Lack, ScannedFile, read_attachment};
 pub use fleet::{ABSENT_FOR, Fleet};
@@ -18,8 +18,10 @@ pub use lease::{Lease, LeaseError};
 pub use reconcile::Reconciler;
 pub use serve::{Options, Source, on_disk, serve};
 
+use tokio::sync::watch;
+
 use crate::{
-    model::Target,
+    model::{ScenarioName, Target, Timestamp},
     publish::{Folder, Rejection},
     spec::Scenario,
 };
@@ -32,7 +34,12 @@ pub struct Shared<W, S, C> {
     pub folder: Folder,
     /// This writer's epoch.
     pub epoch: u64,
+    /// When each scenario last had a verdict: others may wait for it.
+    pub verdicts: Verdicts,
 }
+
+/// See [`Shared::verdicts`]. The newest of each scenario; reconcilers post theirs.
+pub type Verdicts = watch::Sender<BTreeMap<ScenarioName, Timestamp>>;
 
 /// A shared handle.
 pub type Handle<W, S, C> = Arc<Shared<W, S, C>>;
@@ -64,6 +71,14 @@ impl Desired {
 pub struct Wanted {
     pub scenario: Scenario,
     pub target: Target,
-    /// Run it once more although this very spec was concluded already (`dagstorm run`).
+    /// The digest of the scenario's spec.
+    pub digest: String,
+    /// Run it now and once more, although it is not its turn or this very spec was concluded already (`dagstorm run`).
     pub again: bool,
+}
+
+impl Wanted {
+    pub fn new(scenario: Scenario, target: Target, again: bool) -> Self {
+        Self { digest: scenario.digest(), scenario, target, again }
+    }
 }

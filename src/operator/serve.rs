@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{
     Attachment, Catalog, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError, Scan, ScannedFile, Shared,
-    gauges,
+    Verdicts, gauges,
 };
 use crate::{
     journal::{FileStore, Store},
@@ -67,7 +67,14 @@ pub async fn serve<W: World>(
     let folder = Folder::open(data).map_err(failed)?;
     let store = FileStore::open(&data.join("journal")).map_err(failed)?;
     lease.raise_above(newest_epoch(&store).await.map_err(failed)?).map_err(failed)?;
-    let shared = Arc::new(Shared { world, store, clock: SystemClock, folder: folder.clone(), epoch: lease.epoch });
+    let shared = Arc::new(Shared {
+        world,
+        store,
+        clock: SystemClock,
+        folder: folder.clone(),
+        epoch: lease.epoch,
+        verdicts: Verdicts::default(),
+    });
     let mut fleet = Fleet::new(Arc::clone(&shared), shutdown.clone());
     started(folder.clone());
     match options.source {
@@ -165,9 +172,9 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
     let wanted = catalog.wanted();
     loop {
         let latest = shared.folder.latest();
-        let all = wanted.iter().all(|wanted| {
-            latest.get(&wanted.scenario.name).is_some_and(|status| has_ended(status, &wanted.scenario.digest()))
-        });
+        let all = wanted
+            .iter()
+            .all(|wanted| latest.get(&wanted.scenario.name).is_some_and(|status| has_ended(status, &wanted.digest)));
         if all {
             return;
         }

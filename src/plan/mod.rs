@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::{
     fault::Fault,
     load::Weighted,
-    model::{FaultId, GenerationId, Key, ScenarioName, When},
+    model::{FaultId, GenerationId, Key, Metric, ScenarioName, Timestamp, When},
     spec::{Expect, FaultTrigger, Scenario, ScenarioSpec},
 };
 
@@ -34,6 +34,8 @@ pub struct Plan {
     pub expect: Expect,
     /// How long after the start unfinished runs are waited for at most.
     pub max_duration: Option<Duration>,
+    /// How many runs may be under way at once.
+    pub max_in_flight: Option<u32>,
 }
 
 /// A job as a mix asks for it.
@@ -85,6 +87,21 @@ impl Plan {
         names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
     }
 
+    /// The gauges that must be sampled for the thresholds, each once.
+    pub fn sampled(&self) -> BTreeSet<Metric> {
+        let metrics = self.expect.thresholds.iter().map(|threshold| threshold.metric);
+        metrics.filter(|metric| metric.is_gauge()).collect()
+    }
+
+    /// How long after the intended instant of its arrival each of these came; what the plan does not know is left out.
+    pub fn delays(&self, started_at: Timestamp, mut instants: Vec<(u32, Timestamp)>) -> Vec<Duration> {
+        // In the plan's order: one walk through it is enough.
+        instants.sort_unstable();
+        let mut arrivals = self.arrivals.from(0);
+        let delay = |(index, at): (u32, Timestamp)| Some(at.since(started_at.plus(arrivals.at(index)?.offset)));
+        instants.into_iter().filter_map(delay).collect()
+    }
+
     pub fn fault(&self, id: &FaultId) -> Option<&PlannedFault> {
         self.faults.iter().find(|fault| fault.id == *id)
     }
@@ -109,6 +126,7 @@ pub fn compile(scenario: &Scenario, generation: &GenerationId) -> Plan {
             .unwrap_or_default(),
         expect: spec.expect.clone(),
         max_duration: spec.limits.max_duration.map(|span| span.duration()),
+        max_in_flight: spec.limits.max_in_flight,
     }
 }
 

@@ -43,7 +43,13 @@ pub fn for_people(scenario: &ScenarioName, records: &[Record]) -> Vec<PersonEven
 }
 
 fn is_counted(event: &Event) -> bool {
-    matches!(event, Event::Submitted { .. } | Event::SubmitRefused { .. } | Event::SubmitInDoubt { .. })
+    matches!(
+        event,
+        Event::Submitted { .. }
+            | Event::SubmitRefused { .. }
+            | Event::SubmitInDoubt { .. }
+            | Event::SubmitDropped { .. }
+    )
 }
 
 const NORMAL: &str = "Normal";
@@ -61,7 +67,9 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::Started { at, dagster_version } => {
             (NORMAL, "Started", format!("offsets count from {at}; Dagster {dagster_version}"))
         }
-        Event::SubmitIntended { .. } | Event::InjectIntended { .. } | Event::Counted { .. } => return None,
+        Event::SubmitIntended { .. } | Event::InjectIntended { .. } | Event::Counted { .. } | Event::Sampled { .. } => {
+            return None;
+        }
         Event::Submitted { index, run_id, found } => match found {
             Found::Acknowledged => (NORMAL, "Launched", format!("arrival {index} is run {run_id}")),
             Found::LookedUp => (NORMAL, "Recovered", format!("arrival {index} was in doubt and is run {run_id}")),
@@ -75,6 +83,12 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         }
         Event::SubmitInDoubt { index, reason } => (WARNING, "LaunchInDoubt", format!("arrival {index}: {reason}")),
         Event::SubmitAbsent { index, reason } => (WARNING, "LaunchAbsent", format!("arrival {index}: {reason}")),
+        Event::SubmitDropped { index, in_flight } => {
+            (WARNING, "LaunchDropped", format!("arrival {index}: {in_flight} runs are under way, as many as may be"))
+        }
+        Event::FaultTriggered { fault, asked_at, value } => {
+            (NORMAL, "FaultTriggered", format!("{fault}: what it waits for was seen at {asked_at} ({value})"))
+        }
         Event::FaultIntended { fault, targets, .. } => {
             let names: Vec<&str> = targets.iter().map(|task| task.arn.id()).collect();
             (NORMAL, "FaultInjecting", format!("{fault} on {}", names.join(", ")))

@@ -37,12 +37,7 @@ impl Quantiles {
 
 /// From the intended instant to the end, of every run that has both.
 pub fn of_runs<'a>(plan: &Plan, started_at: Timestamp, runs: impl Iterator<Item = &'a RunView>) -> Vec<Duration> {
-    let mut ends: Vec<(u32, Timestamp)> =
-        runs.filter_map(|run| Some((run.key.as_ref()?.index, run.ended_at?))).collect();
-    // In the plan's order: one walk through it is enough.
-    ends.sort_unstable();
-    let mut arrivals = plan.arrivals.from(0);
-    ends.into_iter().filter_map(|(index, end)| Some(end.since(started_at.plus(arrivals.at(index)?.offset)))).collect()
+    plan.delays(started_at, runs.filter_map(|run| Some((run.key.as_ref()?.index, run.ended_at?))).collect())
 }
 
 #[cfg(test)]

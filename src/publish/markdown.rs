@@ -28,6 +28,7 @@ fn render(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "| Dagster | {} |\n", report.dagster_version)?;
 
     section(out, "Findings", &report.audit.findings)?;
+    thresholds(out, report)?;
     if !report.audit.gaps.is_empty() {
         writeln!(out, "## Not proved\n")?;
         for gap in &report.audit.gaps {
@@ -45,6 +46,7 @@ fn render(report: &Report, out: &mut String) -> std::fmt::Result {
         ("recovered", counts.recovered),
         ("adopted", counts.adopted),
         ("resolved absent", counts.resolved_absent),
+        ("dropped", counts.dropped),
         ("completed", counts.completed),
         ("lost", counts.lost),
         ("duplicated", counts.duplicated),
@@ -68,12 +70,30 @@ fn render(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     writeln!(out)?;
     faults(out, report)?;
+    section(out, "Permitted by the contract", &report.audit.tolerated)?;
     section(out, "Re-executed (recovery, no violation)", &report.audit.recoveries)?;
     writeln!(out, "## What this rests on\n")?;
     for assumption in &report.audit.assumptions {
         writeln!(out, "- {assumption}")?;
     }
     Ok(())
+}
+
+fn thresholds(out: &mut String, report: &Report) -> std::fmt::Result {
+    if report.audit.thresholds.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## Thresholds\n\n| threshold | measured | samples | holds |\n| --- | ---: | ---: | --- |")?;
+    for result in &report.audit.thresholds {
+        let holds = match result.holds {
+            Some(true) => "yes",
+            Some(false) => "**no**",
+            None => "not known",
+        };
+        let value = result.value.as_deref().unwrap_or("–");
+        writeln!(out, "| {} | {value} | {} | {holds} |", result.threshold, result.samples)?;
+    }
+    writeln!(out)
 }
 
 fn quantiles(out: &mut String, what: &str, quantiles: Option<&Quantiles>) -> std::fmt::Result {

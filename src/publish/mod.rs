@@ -1,5 +1,6 @@
 //! L6: what users read: status, reports, events, metrics. Rendering is pure; `files` alone writes.
 
+mod conditions;
 mod events;
 mod files;
 mod latency;

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::latency::Quantiles;
+use super::{conditions, latency::Quantiles};
 use crate::{
-    journal::{Conclusion, Dependency, FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
+    decide::Turn,
+    journal::{Conclusion, FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
     model::{
         Condition, ConditionStatus, ConditionType, GenerationId, Phase, ScenarioName, TaskView, Timestamp, Verdict,
-        Why, WhyKind,
     },
     plan::Plan,
 };
@@ -32,6 +33,8 @@ pub struct Status {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Metadata {
     pub name: ScenarioName,
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub labels: IndexMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,6 +47,9 @@ pub struct Body {
     pub started_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dagster_version: Option<String>,
+    /// What the next generation waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Next>,
     pub conditions: Vec<Condition>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load: Option<Load>,
@@ -57,6 +63,25 @@ pub struct Body {
     pub history: Vec<Past>,
 }
 
+/// When the next generation begins.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Next {
+    At(Timestamp),
+    /// Once these scenarios have had a newer verdict.
+    After(Vec<ScenarioName>),
+}
+
+impl Next {
+    fn of(turn: &Turn) -> Option<Self> {
+        match turn {
+            Turn::At(at) => Some(Self::At(*at)),
+            Turn::After(names) => Some(Self::After(names.clone())),
+            Turn::Due | Turn::Suspended | Turn::Had => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Load {
@@ -66,6 +91,8 @@ pub struct Load {
     pub rejected: u32,
     pub indeterminate: u32,
     pub late: u32,
+    /// Not sent, as `limits.maxInFlight` asks.
+    pub dropped: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lateness: Option<Quantiles>,
 }
@@ -115,6 +142,8 @@ pub struct Beside<'a> {
     pub rejection: Option<&'a Rejection>,
     /// The journal cannot be read or written: nothing goes on.
     pub stalled: Option<&'a Rejection>,
+    /// What the next generation waits for, and since when it is known to be wanted.
+    pub turn: Option<(&'a Turn, Timestamp)>,
 }
 
 impl Status {
@@ -160,17 +189,21 @@ pub fn phase(plan: &Plan, generation: &Generation) -> Phase {
 
 /// Renders a scenario that has a generation, living or past. A rejected edit shows beside the version in force.
 pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Beside<'_>) -> Status {
-    let phase = phase(plan, generation);
+    let phase = match beside.turn {
+        Some((Turn::Suspended, _)) => Phase::Suspended,
+        Some((Turn::Due | Turn::At(_) | Turn::After(_) | Turn::Had, _)) | None => phase(plan, generation),
+    };
     Status {
         api_version: "dagstorm.dev/v1alpha1",
         kind: "Scenario",
-        metadata: Metadata { name: plan.scenario.clone() },
+        metadata: Metadata { name: plan.scenario.clone(), labels: generation.scenario.labels.clone() },
         status: Body {
             observed_generation: Some(generation.id.clone()),
             phase,
             started_at: generation.started_at,
             dagster_version: generation.dagster_version.clone(),
-            conditions: conditions(plan, generation, phase, beside),
+            next: beside.turn.and_then(|(turn, _)| Next::of(turn)),
+            conditions: conditions::conditions(plan, generation, phase, beside),
             load: Some(load(plan, generation)),
             runs: generation.runs.as_ref().map(|fact| fact.value),
             faults: plan.faults.iter().map(|planned| fault(planned, generation)).collect(),
@@ -181,19 +214,36 @@ pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Besid
 }
 
 /// Renders a scenario of which no generation was ever accepted, or whose journal cannot be read.
-pub fn not_accepted(name: &ScenarioName, state: &State, beside: Beside<'_>) -> Status {
-    let accepted = beside.rejection.map(|rejection| negative(ConditionType::Accepted, rejection, None));
-    let stalled = beside.stalled.map(|stalled| negative(ConditionType::Stalled, stalled, None));
+pub fn not_accepted(
+    name: &ScenarioName,
+    labels: &IndexMap<String, String>,
+    state: &State,
+    beside: Beside<'_>,
+) -> Status {
+    let mut conditions = vec![];
+    let phase = match (beside.rejection, beside.turn) {
+        (Some(rejection), _) => {
+            conditions.push(conditions::negative(ConditionType::Accepted, rejection, None));
+            Phase::Pending
+        }
+        (None, Some((turn, since))) => {
+            conditions.extend(conditions::waiting(turn, since));
+            if *turn == Turn::Suspended { Phase::Suspended } else { Phase::Waiting }
+        }
+        (None, None) => Phase::Pending,
+    };
+    conditions.extend(beside.stalled.map(|stalled| conditions::negative(ConditionType::Stalled, stalled, None)));
     Status {
         api_version: "dagstorm.dev/v1alpha1",
         kind: "Scenario",
-        metadata: Metadata { name: name.clone() },
+        metadata: Metadata { name: name.clone(), labels: labels.clone() },
         status: Body {
             observed_generation: None,
-            phase: Phase::Pending,
+            phase,
             started_at: None,
             dagster_version: None,
-            conditions: accepted.into_iter().chain(stalled).collect(),
+            next: beside.turn.and_then(|(turn, _)| Next::of(turn)),
+            conditions,
             load: None,
             runs: None,
             faults: vec![],
@@ -226,7 +276,8 @@ fn load(plan: &Plan, generation: &Generation) -> Load {
         | SubmissionStage::InDoubt(_)
         | SubmissionStage::Deferred { .. }
         | SubmissionStage::Rejected(_)
-        | SubmissionStage::Absent(_) => submission.first_attempt_at,
+        | SubmissionStage::Absent(_)
+        | SubmissionStage::Dropped { .. } => submission.first_attempt_at,
     };
     let attempted = generation.submissions.iter().filter(|(_, submission)| submission.attempts > 0);
     let mut arrivals = plan.arrivals.from(0);
@@ -236,13 +287,15 @@ fn load(plan: &Plan, generation: &Generation) -> Load {
             Some(sent(submission).since(due))
         })
         .collect();
+    let dropped = count(|stage| matches!(stage, SubmissionStage::Dropped { .. }));
     Load {
         planned: plan.arrivals.len(),
-        attempted: generation.submissions.len() as u32,
+        attempted: generation.submissions.len() as u32 - dropped,
         acknowledged: count(|stage| matches!(stage, SubmissionStage::Acknowledged { .. })),
         rejected: count(|stage| matches!(stage, SubmissionStage::Rejected(_))),
         indeterminate: count(|stage| matches!(stage, SubmissionStage::InDoubt(_) | SubmissionStage::Absent(_))),
         late: lateness.iter().filter(|late| **late >= LATE).count() as u32,
+        dropped,
         lateness: Quantiles::of(lateness.into_iter()),
     }
 }
@@ -272,156 +325,5 @@ fn fault(planned: &crate::plan::PlannedFault, generation: &Generation) -> FaultS
             FaultStage::Healed(at) => Some(at),
             FaultStage::Open | FaultStage::GivenUp(_) | FaultStage::Skipped(_) => None,
         }),
-    }
-}
-
-fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Beside<'_>) -> Vec<Condition> {
-    let make = |kind, status, reason: &str, message: String, at| Condition {
-        kind,
-        status,
-        reason: reason.to_owned(),
-        message,
-        last_transition_time: at,
-        observed_generation: Some(generation.id.clone()),
-    };
-    let accepted = match beside.rejection {
-        Some(rejection) => negative(ConditionType::Accepted, rejection, Some(generation.id.clone())),
-        None => make(
-            ConditionType::Accepted,
-            ConditionStatus::True,
-            "Valid",
-            "the manifest is valid".to_owned(),
-            generation.accepted_at,
-        ),
-    };
-    let mut conditions = vec![accepted, ready(generation, &make), reconciling(generation, phase, &make)];
-    conditions
-        .extend(beside.stalled.map(|stalled| negative(ConditionType::Stalled, stalled, Some(generation.id.clone()))));
-    if !plan.faults.is_empty() {
-        conditions.extend(fault_conditions(plan, generation, &make));
-    }
-    let (status, reason, message, at) = match &generation.concluded {
-        Some(end) if end.value.verdict == Verdict::Stopped => {
-            (ConditionStatus::False, "Stopped", end.value.message.clone(), end.at)
-        }
-        Some(end) => (ConditionStatus::True, verdict_word(end.value.verdict), end.value.message.clone(), end.at),
-        None => (
-            ConditionStatus::False,
-            "NotYet",
-            "the records are audited when everything is quiet".to_owned(),
-            generation.accepted_at,
-        ),
-    };
-    conditions.push(make(ConditionType::Audited, status, reason, message, at));
-    conditions
-}
-
-type Make<'a> = dyn Fn(ConditionType, ConditionStatus, &str, String, Timestamp) -> Condition + 'a;
-
-fn ready(generation: &Generation, make: &Make<'_>) -> Condition {
-    let Some((dependency, why)) = generation.unready.iter().max_by_key(|(_, fact)| fact.at) else {
-        let (status, reason, message) = match generation.adopting {
-            _ if generation.started_at.is_some() || generation.concluded.is_some() => {
-                (ConditionStatus::True, "TargetReady", "everything that the scenario needs answers".to_owned())
-            }
-            Some(runs) => {
-                let settle = generation.target.dagster.settle;
-                let message = format!(
-                    "Dagster has {runs} runs of this very generation: they are adopted, not launched again, once a settle \
-                     ({settle}) has passed; to launch anew, change the spec (its seed, say)"
-                );
-                (ConditionStatus::Unknown, "Adopting", message)
-            }
-            None => (ConditionStatus::Unknown, "Looking", "the target is being looked at".to_owned()),
-        };
-        return make(ConditionType::Ready, status, reason, message, generation.readiness_changed_at);
-    };
-    let reason = unready_reason(dependency, &why.value);
-    let at = generation.readiness_changed_at;
-    make(ConditionType::Ready, ConditionStatus::False, &reason, why.value.message.clone(), at)
-}
-
-/// `DagsterUnreachable`, `ServiceNotFound`, `JobsNotFound` …
-fn unready_reason(dependency: &Dependency, why: &Why) -> String {
-    let word = match why.kind {
-        WhyKind::Unreachable => "Unreachable",
-        WhyKind::TimedOut => "TimedOut",
-        WhyKind::Unauthorized => "Unauthorized",
-        WhyKind::NotFound => "NotFound",
-        WhyKind::Throttled => "Throttled",
-        WhyKind::ServerError => "ServerError",
-        WhyKind::Protocol => "NotDagster",
-    };
-    match (dependency, why.kind) {
-        (Dependency::Service(_), WhyKind::Protocol) => "ServiceProtocolError".to_owned(),
-        (_, WhyKind::Protocol) => word.to_owned(),
-        _ => format!("{dependency}{word}"),
-    }
-}
-
-fn reconciling(generation: &Generation, phase: Phase, make: &Make<'_>) -> Condition {
-    let (status, at) = match &generation.concluded {
-        Some(end) => (ConditionStatus::False, end.at),
-        None => (ConditionStatus::True, generation.accepted_at),
-    };
-    let message = match &generation.stop {
-        Some(stop) if generation.concluded.is_none() => format!("stopping: {}", stop.value),
-        _ => format!("phase {phase}"),
-    };
-    make(ConditionType::Reconciling, status, &phase.to_string(), message, at)
-}
-
-fn fault_conditions(plan: &Plan, generation: &Generation, make: &Make<'_>) -> [Condition; 2] {
-    let known: Vec<&FaultState> = plan.faults.iter().filter_map(|planned| generation.faults.get(&planned.id)).collect();
-    let injected: Vec<&&FaultState> =
-        known.iter().filter(|fault| !matches!(fault.stage, FaultStage::Skipped(_))).collect();
-    let open = injected.iter().filter(|fault| fault.stage == FaultStage::Open).count();
-    let total = plan.faults.len();
-    let last = injected.iter().map(|fault| fault.intended_at).max().unwrap_or(generation.accepted_at);
-    let truth = |yes: bool| if yes { ConditionStatus::True } else { ConditionStatus::False };
-    let message = format!("{} of {total} faults were injected", injected.len());
-    let reason = if injected.len() == total { "AllInjected" } else { "NotAll" };
-    let first = make(ConditionType::FaultsInjected, truth(injected.len() == total), reason, message, last);
-    let healed_at = injected
-        .iter()
-        .filter_map(|fault| match fault.stage {
-            FaultStage::Healed(at) => Some(at),
-            FaultStage::Open | FaultStage::GivenUp(_) | FaultStage::Skipped(_) => None,
-        })
-        .max();
-    let lasting = injected.iter().filter(|fault| matches!(fault.stage, FaultStage::GivenUp(_))).count();
-    let message = match open {
-        0 if lasting > 0 => format!("the baseline of {lasting} faults did not come back in time"),
-        0 => "no fault is in place".to_owned(),
-        open => format!("{open} faults may be in place"),
-    };
-    let reason = match (open, lasting) {
-        (0, 0) => "NoneOpen",
-        (0, _) => "NotRecovered",
-        (_, _) => "Healing",
-    };
-    let at = if open == 0 { healed_at.unwrap_or(generation.accepted_at) } else { last };
-    [first, make(ConditionType::FaultsHealed, truth(open == 0 && lasting == 0), reason, message, at)]
-}
-
-/// `Accepted` is false where there is something to say about it, `Stalled` is true.
-fn negative(kind: ConditionType, rejection: &Rejection, generation: Option<GenerationId>) -> Condition {
-    let status = if kind == ConditionType::Stalled { ConditionStatus::True } else { ConditionStatus::False };
-    Condition {
-        kind,
-        status,
-        reason: rejection.reason.to_owned(),
-        message: rejection.message.clone(),
-        last_transition_time: rejection.at,
-        observed_generation: generation,
-    }
-}
-
-fn verdict_word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Passed => "Passed",
-        Verdict::Failed => "Failed",
-        Verdict::Unknown => "Unknown",
-        Verdict::Stopped => "Stopped",
     }
 }

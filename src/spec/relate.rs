@@ -131,6 +131,10 @@ pub fn unsupported(scenario: &Scenario, target: &Target) -> Vec<Problem> {
             refuse(here.key("when"), "triggers on `queueAge`".to_owned());
         }
     }
+    let mut metrics = scenario.spec.expect.thresholds.iter().map(|threshold| threshold.metric);
+    if metrics.any(|metric| metric == Metric::QueueAge) {
+        refuse(at.keys("expect.thresholds.queueAge"), "thresholds of `queueAge`".to_owned());
+    }
     if !scenario.spec.faults.is_empty() && !target.guard.deny_windows.is_empty() {
         refuse(at.key("faults"), format!("faults under the `denyWindows` of target `{}`", target.name));
     }

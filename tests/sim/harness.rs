@@ -14,7 +14,7 @@ use std::{
 
 use dagstorm::{
     journal::{Event, Found, Record, State, SubmissionStage},
-    model::{GenerationId, Key, ScenarioName, Timestamp, Verdict},
+    model::{GenerationId, Key, Phase, ScenarioName, Timestamp, Verdict},
     operator::{ABSENT_FOR, Desired, Fleet, Shared as Operator},
     plan::{self, Plan},
     publish::{self, Beside, Folder, Status},
@@ -136,7 +136,8 @@ fn operate(
     let clock = SimClock(Arc::clone(core));
     let world = SimWorld { core: Arc::clone(core), disk: disk.clone(), mutant };
     let store = SimStore { disk: disk.clone(), core: Arc::clone(core), mutant };
-    let shared = Arc::new(Operator { world, store, clock: clock.clone(), folder, epoch });
+    let verdicts = watch::Sender::default();
+    let shared = Arc::new(Operator { world, store, clock: clock.clone(), folder, epoch, verdicts });
     Box::pin(async move {
         let (_shutdown, receiver) = watch::channel(false);
         let mut fleet = Fleet::new(shared, receiver);
@@ -348,10 +349,15 @@ fn acknowledged(records: &[Record], generation: &GenerationId) -> BTreeSet<Key> 
 
 /// The status that was published last is the one that a replay of the journal renders.
 fn replay_differs(state: &State, published: Option<&Status>) -> Option<String> {
-    let (current, published) = (state.current.as_ref()?, published?);
+    let (current, mut published) = (state.current.as_ref()?, published?.clone());
+    // What it waits for next is the manifests' and the others' matter, not the journal's.
+    published.status.next = None;
+    if published.status.phase == Phase::Suspended {
+        published.status.phase = Phase::Stopped;
+    }
     let plan = plan::compile(&current.scenario, &current.id);
     let replayed = publish::status(&plan, state, current, Beside::default());
-    (replayed != *published).then(|| format!("replay differs from live: {replayed:#?} instead of {published:#?}"))
+    (replayed != published).then(|| format!("replay differs from live: {replayed:#?} instead of {published:#?}"))
 }
 
 /// Counts what is logged at ERROR.

@@ -6,8 +6,8 @@ use dagstorm::{
     journal::Event,
     model::{
         Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, Observation, Outcome, Query, QueueView,
-        Receipt, RunRecord, RunView, ScenarioName, Seen, ServiceView, StepEventKind, Target, TaskView, Timed, Why,
-        WhyKind,
+        Receipt, RunRecord, RunStatus, RunView, ScenarioName, Seen, ServiceView, StepEventKind, Target, TaskView,
+        Timed, Why, WhyKind,
     },
     world::World,
 };
@@ -176,7 +176,9 @@ impl SimWorld {
                 observation.services.insert(service.clone(), Timed { asked_at, answer });
             }
             Query::Queue => {
-                let answer = Seen::Fresh(QueueView { visible: 0, in_flight: 0 });
+                let count = |status: RunStatus| core.runs.values().filter(|run| run.status == status).count() as u64;
+                let view = QueueView { visible: count(RunStatus::Queued), in_flight: count(RunStatus::Started) };
+                let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(view) };
                 observation.queue = Some(Timed { asked_at, answer });
             }
         }

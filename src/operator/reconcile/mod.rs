@@ -1,16 +1,26 @@
 //! One scenario's reconciler: steer, decide, append, act, publish, wait. The same code runs live and in the simulation.
 
-use std::{collections::BTreeSet, future::Future, io, pin::Pin, sync::Arc, time::Duration};
+mod census;
+mod steer;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use indexmap::IndexMap;
 use tokio::sync::watch;
 
 use super::{Desired, Handle, say::say};
 use crate::{
-    audit,
-    decide::{self, Decision, Purpose},
-    journal::{Conclusion, Event, Record, State, Store, SubmissionStage},
-    model::{Census, CensusQuery, GenerationId, Observation, Outcome, Query, ScenarioName, Seen, Timestamp, Verdict},
+    decide::{self, Decision, Purpose, Turn},
+    journal::{Event, Record, State, Store, SubmissionStage},
+    model::{Census, Observation, Outcome, Query, ScenarioName, Seen, Timestamp, Verdict},
     plan::{self, Plan},
     publish::{self, Beside, Rejection},
     world::{Clock, World},
@@ -44,6 +54,11 @@ pub struct Reconciler<W, S, C> {
     measured: BTreeSet<String>,
     rejection: Option<Rejection>,
     stalled: Option<Rejection>,
+    verdicts: watch::Receiver<BTreeMap<ScenarioName, Timestamp>>,
+    /// The version that is wanted, by its digest, and since when this process knows of it.
+    known_since: Option<(String, Timestamp)>,
+    /// What the next generation waits for; `None` while one lives.
+    turn: Option<Turn>,
     dirty: bool,
     publish_after: Timestamp,
     wake_at: Option<Timestamp>,
@@ -70,7 +85,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         desired: watch::Receiver<Desired>,
         shutdown: watch::Receiver<bool>,
     ) -> Self {
-        let now = shared.clock.now();
+        let (now, verdicts) = (shared.clock.now(), shared.verdicts.subscribe());
         Self {
             shared,
             name,
@@ -88,6 +103,9 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             measured: BTreeSet::new(),
             rejection: None,
             stalled: None,
+            verdicts,
+            known_since: None,
+            turn: None,
             dirty: true,
             publish_after: now,
             wake_at: None,
@@ -127,62 +145,15 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             self.state.apply(record).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
         self.compile();
+        self.post_verdict();
         Ok(())
     }
 
-    /// Compares the generation that lives with the one that is wanted.
-    async fn steer(&mut self) -> io::Result<()> {
-        let desired = self.desired.borrow_and_update().clone();
-        let rejection = desired.rejection();
-        if self.rejection.as_ref() != rejection {
-            self.rejection = rejection.cloned();
-            self.dirty = true;
-        }
-        let wanted = match &desired {
-            Desired::Unread => return Ok(()),
-            Desired::Deleted => None,
-            Desired::Present { wanted, .. } => wanted.clone(),
-        };
-        let Some(living) = self.state.living() else {
-            let Some(wanted) = wanted else { return Ok(()) };
-            let digest = wanted.scenario.digest();
-            let repeats = self.state.repeats_of(&digest);
-            if repeats > 0 && !self.may_repeat(&digest, wanted.again) {
-                return Ok(());
-            }
-            let generation = GenerationId { digest, repeat: repeats + 1 };
-            let (scenario, target) = (Box::new(wanted.scenario.clone()), Box::new(wanted.target.clone()));
-            self.append(vec![Event::Accepted { generation, scenario, target }]).await?;
-            self.begin_tenure();
-            self.compile();
-            return Ok(());
-        };
-        let event = match &wanted {
-            None if matches!(desired, Desired::Deleted) => Some("the manifest was deleted"),
-            None => None,
-            Some(wanted) if wanted.scenario.digest() != living.id.digest => Some("the manifest was edited"),
-            Some(wanted) if wanted.target != living.target && living.is_untouched() => {
-                let target = Box::new(wanted.target.clone());
-                self.append(vec![Event::Retargeted { target }]).await?;
-                self.begin_tenure();
-                return Ok(());
-            }
-            Some(_) => None,
-        };
-        match event {
-            Some(reason) if living.stop.is_none() => {
-                self.append(vec![Event::StopRequested { reason: reason.to_owned() }]).await
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// Forgets what was seen and asked of another generation or target.
-    fn begin_tenure(&mut self) {
-        self.tenure += 1;
-        self.observation = Observation::default();
-        self.looking.clear();
-        self.counting = false;
+    /// Tells the scenarios that wait for this one of its last verdict.
+    fn post_verdict(&self) {
+        let verdicts = self.state.past.iter().filter(|past| past.conclusion.verdict != Verdict::Stopped);
+        let Some(at) = verdicts.map(|past| past.concluded_at).max() else { return };
+        self.shared.verdicts.send_if_modified(|known| known.insert(self.name.clone(), at) != Some(at));
     }
 
     fn call(&self, answer: impl Future<Output = Answer> + Send + 'static) {
@@ -190,10 +161,11 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         self.calls.push(async move { (tenure, answer.await) }.boxed());
     }
 
-    /// Whether a spec that has had its end runs again: it was stopped before its verdict, or `run` asks for it, once.
-    fn may_repeat(&self, digest: &str, again: bool) -> bool {
-        let past = self.state.past.iter().rev().find(|past| past.generation.digest == digest);
-        past.is_none_or(|past| past.conclusion.verdict == Verdict::Stopped || (again && past.epoch < self.shared.epoch))
+    fn labels(&self) -> IndexMap<String, String> {
+        match &*self.desired.borrow() {
+            Desired::Present { wanted: Some(wanted), .. } => wanted.scenario.labels.clone(),
+            Desired::Present { wanted: None, .. } | Desired::Unread | Desired::Deleted => IndexMap::new(),
+        }
     }
 
     fn compile(&mut self) {
@@ -255,23 +227,16 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         });
     }
 
-    fn count(&mut self) {
-        if self.counting || self.shared.clock.now() < self.census_after {
-            return;
-        }
-        let Some(plan) = &self.plan else { return };
-        self.counting = true;
-        let query = CensusQuery { scenario: plan.scenario.clone(), generation: plan.generation.clone() };
-        let (shared, target) = (Arc::clone(&self.shared), self.target());
-        self.call(async move { Answer::Counted(shared.world.census(&target, &query).await) });
-    }
-
     /// Waits until there is something to do, then takes in every answer that is there.
     async fn wait(&mut self) -> io::Result<()> {
         let mut wake_at = self.wake_at;
         if self.dirty {
             wake_at = Some(wake_at.map_or(self.publish_after, |at| at.min(self.publish_after)));
         }
+        if let Some(Turn::At(at)) = self.turn {
+            wake_at = Some(wake_at.map_or(at, |earlier| earlier.min(at)));
+        }
+        let waits_for_others = matches!(self.turn, Some(Turn::After(_)));
         let clock = Arc::clone(&self.shared);
         let sleep = async {
             match wake_at {
@@ -284,6 +249,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             changed = self.shutdown.changed() => { closed(changed).await; None }
             Some(answer) = self.calls.next() => Some(answer),
             changed = self.desired.changed() => { closed(changed).await; None }
+            changed = self.verdicts.changed(), if waits_for_others => { closed(changed).await; None }
             () = sleep => None,
         };
         self.take(first).await
@@ -325,62 +291,6 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         if events.is_empty() { Ok(()) } else { self.append(events).await }
     }
 
-    /// Whether an attempt may still complete, and there is patience left to wait for it.
-    fn is_too_early(&mut self, census: &Census) -> bool {
-        let Some(current) = self.state.living() else { return false };
-        let Some(settles_at) = audit::settles_at(current, census) else { return false };
-        let until = current.audit_began_at.unwrap_or(census.taken_at).plus(decide::PATIENCE);
-        let limit = self.plan.as_ref().and_then(|plan| Some(current.started_at?.plus(plan.max_duration?)));
-        let too_early = census.taken_at < settles_at.min(limit.map_or(until, |limit| limit.min(until)));
-        if too_early {
-            self.census_after = settles_at;
-        }
-        too_early
-    }
-
-    /// Judges the records; the report is complete before the conclusion is written.
-    fn conclude(&mut self, census: &Census) -> io::Result<Option<Event>> {
-        let (Some(plan), Some(current)) = (&self.plan, self.state.living()) else { return Ok(None) };
-        let audit = audit::audit(plan, &self.records, census)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let report = publish::report(plan, &self.state, current, census, &audit);
-        if let Err(error) = self.shared.folder.write_report(&report) {
-            tracing::error!(scenario = %self.name, %error, "the report cannot be written; trying again");
-            self.census_after = self.shared.clock.now().plus(CENSUS_AGAIN);
-            return Ok(None);
-        }
-        let first = |messages: Vec<String>| messages.into_iter().take(SENTENCES).collect::<Vec<_>>();
-        let conclusion = Conclusion {
-            verdict: audit.verdict,
-            message: audit.summary(),
-            counts: Some(audit.counts.clone()),
-            findings: first(audit.findings.iter().map(|finding| finding.message.clone()).collect()),
-            gaps: first(audit.gaps.iter().map(|gap| gap.message.clone()).collect()),
-            recoveries: first(audit.recoveries.iter().map(|finding| finding.message.clone()).collect()),
-            assumptions: audit.assumptions,
-        };
-        Ok(Some(Event::Concluded { conclusion }))
-    }
-
-    /// Publishes the latencies of runs that ended since the last look.
-    fn measure(&mut self) {
-        let (Some(plan), Some(current)) = (&self.plan, &self.state.current) else { return };
-        let Some(view) = self.observation.dagster.as_ref().and_then(|seen| seen.answer.fresh()) else { return };
-        let Some(started_at) = current.started_at.filter(|_| current.target.metrics.is_some()) else { return };
-        let ended: Vec<_> =
-            view.runs.iter().filter(|run| run.status.is_terminal() && !self.measured.contains(&run.run_id)).collect();
-        if ended.is_empty() {
-            return;
-        }
-        let now = self.shared.clock.now();
-        let datum = publish::latencies(&self.name, plan, started_at, ended.iter().copied(), now);
-        self.measured.extend(ended.iter().map(|run| run.run_id.clone()));
-        if let Some(datum) = datum {
-            let (shared, target) = (Arc::clone(&self.shared), self.target());
-            self.call(async move { Answer::Emitted(shared.world.emit(&target, &[datum]).await) });
-        }
-    }
-
     /// Makes events durable, then true.
     async fn append(&mut self, events: Vec<Event>) -> io::Result<()> {
         let (at, epoch, first) = (self.shared.clock.now(), self.shared.epoch, self.state.next_seq);
@@ -397,6 +307,9 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let events = publish::for_people(&self.name, &records);
         if let Err(error) = self.shared.folder.append_events(&events) {
             tracing::warn!(scenario = %self.name, %error, "events.jsonl cannot be written");
+        }
+        if records.iter().any(|record| matches!(record.event, Event::Concluded { .. })) {
+            self.post_verdict();
         }
         self.records.extend(records);
         self.dirty = true;
@@ -415,7 +328,8 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     /// A status that cannot be written is said and tried again with the next change; the journal has it all.
     fn publish_now(&mut self) {
         self.dirty = false;
-        let beside = Beside { rejection: self.rejection.as_ref(), stalled: self.stalled.as_ref() };
+        let turn = self.turn.as_ref().zip(self.known_since.as_ref().map(|(_, since)| *since));
+        let beside = Beside { rejection: self.rejection.as_ref(), stalled: self.stalled.as_ref(), turn };
         if self.state.current.is_none() && *self.desired.borrow() == Desired::Deleted && self.stalled.is_none() {
             if let Err(error) = self.shared.folder.remove_status(&self.name) {
                 tracing::error!(scenario = %self.name, %error, "the status cannot be removed");
@@ -424,7 +338,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         }
         let status = match (&self.plan, &self.state.current) {
             (Some(plan), Some(current)) => publish::status(plan, &self.state, current, beside),
-            _ => publish::not_accepted(&self.name, &self.state, beside),
+            _ => publish::not_accepted(&self.name, &self.labels(), &self.state, beside),
         };
         if let Err(error) = self.shared.folder.write_status(&status) {
             tracing::error!(scenario = %self.name, %error, "the status cannot be written");

@@ -1,0 +1,375 @@
+//! What the records of one generation add up to: its launches, its faults, its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::record::{Conclusion, Dependency, Event, Found, RunCounts};
+use crate::{
+    model::{Effect, FaultId, GenerationId, Metric, Outcome, Target, TaskView, Timestamp, Undo, Why},
+    spec::Scenario,
+};
+
+/// One generation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generation {
+    pub id: GenerationId,
+    pub scenario: Scenario,
+    pub target: Target,
+    pub accepted_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub dagster_version: Option<String>,
+    /// So many runs were there before this data folder knew of them.
+    pub adopting: Option<u32>,
+    /// What cannot be used now, and since when.
+    pub unready: BTreeMap<Dependency, Fact<Why>>,
+    /// When the set of what is unready last became empty or ceased to be.
+    pub readiness_changed_at: Timestamp,
+    pub submissions: BTreeMap<u32, Submission>,
+    /// The submissions whose fate is not known for good.
+    pub open: BTreeSet<u32>,
+    /// The lowest index that was never attempted.
+    pub frontier: u32,
+    /// How many of the submissions are known to be runs.
+    pub acknowledged: u32,
+    pub faults: BTreeMap<FaultId, FaultState>,
+    /// When each fault with `when`, by its name, first saw what it waits for.
+    pub triggered: BTreeMap<String, Timestamp>,
+    pub runs: Option<Fact<RunCounts>>,
+    /// What the gauges showed, the oldest first.
+    pub samples: Vec<Sample>,
+    pub stop: Option<Fact<String>>,
+    pub audit_began_at: Option<Timestamp>,
+    pub concluded: Option<Fact<Conclusion>>,
+}
+
+/// Something that was written down, and when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact<T> {
+    pub at: Timestamp,
+    pub value: T,
+}
+
+/// What a gauge showed in one look.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    pub metric: Metric,
+    pub asked_at: Timestamp,
+    pub value: f64,
+}
+
+/// One key's way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    pub first_attempt_at: Timestamp,
+    pub last_attempt_at: Timestamp,
+    pub attempts: u32,
+    pub stage: SubmissionStage,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum SubmissionStage {
+    /// Intended; no outcome is written yet. After a crash it is as good as in doubt.
+    Intended,
+    InDoubt(String),
+    /// Refused at this instant; the same key will be sent again.
+    Deferred {
+        at: Timestamp,
+        reason: String,
+    },
+    Acknowledged {
+        at: Timestamp,
+        run_id: String,
+        found: Found,
+    },
+    Rejected(String),
+    Absent(String),
+    /// Never sent: so many runs were under way.
+    Dropped {
+        in_flight: u32,
+    },
+}
+
+impl Submission {
+    /// Whether its fate is known for good.
+    pub fn is_settled(&self) -> bool {
+        match self.stage {
+            SubmissionStage::Intended | SubmissionStage::InDoubt(_) | SubmissionStage::Deferred { .. } => false,
+            SubmissionStage::Acknowledged { .. }
+            | SubmissionStage::Rejected(_)
+            | SubmissionStage::Absent(_)
+            | SubmissionStage::Dropped { .. } => true,
+        }
+    }
+}
+
+/// One fault's way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaultState {
+    pub targets: Vec<TaskView>,
+    pub inject: Vec<Effect>,
+    pub undo: Undo,
+    pub intended_at: Timestamp,
+    /// The last instant at which an injection was intended or tried.
+    pub last_attempt_at: Timestamp,
+    /// What came of each effect of the injection; `None`: nothing yet.
+    pub outcomes: Vec<Option<Outcome>>,
+    pub seen_at: Option<Timestamp>,
+    pub steady_at: Option<Timestamp>,
+    pub stage: FaultStage,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FaultStage {
+    /// It may be in place: the finalizer holds the generation until it is healed.
+    Open,
+    Healed(Timestamp),
+    /// Its service did not come back in time, and there is nothing of ours to undo.
+    GivenUp(String),
+    Skipped(String),
+}
+
+impl Generation {
+    pub(super) fn new(id: GenerationId, scenario: &Scenario, target: &Target, at: Timestamp) -> Self {
+        Self {
+            id,
+            scenario: scenario.clone(),
+            target: target.clone(),
+            accepted_at: at,
+            started_at: None,
+            dagster_version: None,
+            adopting: None,
+            unready: BTreeMap::new(),
+            readiness_changed_at: at,
+            submissions: BTreeMap::new(),
+            open: BTreeSet::new(),
+            frontier: 0,
+            acknowledged: 0,
+            faults: BTreeMap::new(),
+            triggered: BTreeMap::new(),
+            runs: None,
+            samples: vec![],
+            stop: None,
+            audit_began_at: None,
+            concluded: None,
+        }
+    }
+
+    /// Nothing was ever sent to the target, so it may still be exchanged.
+    pub fn is_untouched(&self) -> bool {
+        self.faults.values().all(|fault| fault.inject.is_empty())
+            && self.submissions.values().all(|submission| match submission.stage {
+                SubmissionStage::Deferred { .. } | SubmissionStage::Dropped { .. } => true,
+                SubmissionStage::Intended
+                | SubmissionStage::InDoubt(_)
+                | SubmissionStage::Acknowledged { .. }
+                | SubmissionStage::Rejected(_)
+                | SubmissionStage::Absent(_) => false,
+            })
+    }
+
+    /// The last instant at which something was sent that could still have an effect.
+    pub fn last_attempt_at(&self) -> Option<Timestamp> {
+        let submissions = self.submissions.values().map(|submission| submission.last_attempt_at);
+        submissions.chain(self.faults.values().map(|fault| fault.last_attempt_at)).max()
+    }
+
+    pub(super) fn apply(&mut self, at: Timestamp, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Accepted { .. } => return Err("accepted twice".to_owned()),
+            Event::Retargeted { target } => self.retarget(at, target)?,
+            Event::Unready { dependency, why } => self.unready(at, dependency, why),
+            Event::Readied { dependency } => self.readied(at, dependency),
+            Event::Adopting { runs } => self.adopting = Some(*runs),
+            Event::Started { at, dagster_version } => self.start(*at, dagster_version)?,
+            Event::SubmitIntended { index, attempt } => self.submit_intended(at, *index, *attempt)?,
+            Event::Submitted { index, run_id, found } => self.submitted(at, *index, run_id, *found)?,
+            Event::SubmitRefused { index, reason, retry: true } => {
+                self.open_submission(*index)?.stage = SubmissionStage::Deferred { at, reason: reason.clone() };
+            }
+            Event::SubmitRefused { index, reason, retry: false } => {
+                self.settle(*index, SubmissionStage::Rejected(reason.clone()))?;
+            }
+            Event::SubmitInDoubt { index, reason } => {
+                self.open_submission(*index)?.stage = SubmissionStage::InDoubt(reason.clone());
+            }
+            Event::SubmitAbsent { index, reason } => self.settle(*index, SubmissionStage::Absent(reason.clone()))?,
+            Event::SubmitDropped { index, in_flight } => {
+                self.unsent(at, *index, SubmissionStage::Dropped { in_flight: *in_flight })?;
+            }
+            Event::Sampled { metric, asked_at, value } => {
+                self.samples.push(Sample { metric: *metric, asked_at: *asked_at, value: *value });
+            }
+            Event::FaultTriggered { fault, asked_at, value: _ } => {
+                if self.triggered.insert(fault.clone(), *asked_at).is_some() {
+                    return Err(format!("fault {fault} is triggered twice"));
+                }
+            }
+            Event::FaultIntended { fault, targets, inject, undo } => {
+                self.add_fault(fault, FaultState::new(at, targets, inject, undo))?;
+            }
+            Event::InjectIntended { fault, effect } => self.open_fault(fault)?.tried(at, *effect, None)?,
+            Event::InjectTried { fault, effect, outcome } => {
+                self.open_fault(fault)?.tried(at, *effect, Some(outcome.clone()))?;
+            }
+            Event::FaultSeen { fault, asked_at } => self.open_fault(fault)?.seen_at = Some(*asked_at),
+            Event::FaultSteady { fault, asked_at } => self.open_fault(fault)?.steady_at = Some(*asked_at),
+            Event::Healed { fault, asked_at } => self.open_fault(fault)?.stage = FaultStage::Healed(*asked_at),
+            Event::FaultGivenUp { fault, reason } => {
+                let state = self.open_fault(fault)?;
+                if !state.undo.effects.is_empty() {
+                    return Err(format!("fault {fault} is given up, and there is something to undo"));
+                }
+                state.stage = FaultStage::GivenUp(reason.clone());
+            }
+            Event::FaultSkipped { fault, reason } => {
+                let nothing = FaultState::new(at, &[], &[], &Undo::default());
+                self.add_fault(fault, FaultState { stage: FaultStage::Skipped(reason.clone()), ..nothing })?;
+            }
+            Event::Counted { runs } => self.runs = Some(Fact { at, value: *runs }),
+            Event::StopRequested { reason } => {
+                self.stop.get_or_insert_with(|| Fact { at, value: reason.clone() });
+            }
+            Event::AuditBegan => self.audit_began_at = Some(at),
+            Event::Concluded { conclusion } => {
+                if self.faults.values().any(|fault| fault.stage == FaultStage::Open) {
+                    return Err("concluded with an open fault".to_owned());
+                }
+                self.concluded = Some(Fact { at, value: conclusion.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn retarget(&mut self, at: Timestamp, target: &Target) -> Result<(), String> {
+        if !self.is_untouched() {
+            return Err("the target is exchanged after it was acted on".to_owned());
+        }
+        self.target = target.clone();
+        // What was said of the old one does not hold for the new one.
+        self.unready.clear();
+        self.adopting = None;
+        self.readiness_changed_at = at;
+        Ok(())
+    }
+
+    fn start(&mut self, at: Timestamp, dagster_version: &str) -> Result<(), String> {
+        if self.started_at.replace(at).is_some() {
+            return Err("started twice".to_owned());
+        }
+        self.dagster_version = Some(dagster_version.to_owned());
+        self.readiness_changed_at = self.readiness_changed_at.max(at);
+        Ok(())
+    }
+
+    fn unready(&mut self, at: Timestamp, dependency: &Dependency, why: &Why) {
+        if self.unready.is_empty() {
+            self.readiness_changed_at = at;
+        }
+        self.unready.insert(dependency.clone(), Fact { at, value: why.clone() });
+    }
+
+    fn readied(&mut self, at: Timestamp, dependency: &Dependency) {
+        if self.unready.remove(dependency).is_some() && self.unready.is_empty() {
+            self.readiness_changed_at = at;
+        }
+    }
+
+    fn submit_intended(&mut self, at: Timestamp, index: u32, attempt: u32) -> Result<(), String> {
+        let submission = self.submissions.entry(index).or_insert(Submission {
+            first_attempt_at: at,
+            last_attempt_at: at,
+            attempts: 0,
+            stage: SubmissionStage::Intended,
+        });
+        if submission.is_settled() {
+            return Err(format!("arrival {index} is sent again after its fate was known"));
+        }
+        if attempt != submission.attempts + 1 {
+            return Err(format!("arrival {index}: attempt {attempt} follows {}", submission.attempts));
+        }
+        submission.attempts = attempt;
+        submission.last_attempt_at = at;
+        submission.stage = SubmissionStage::Intended;
+        self.open.insert(index);
+        self.advance();
+        Ok(())
+    }
+
+    fn submitted(&mut self, at: Timestamp, index: u32, run_id: &str, found: Found) -> Result<(), String> {
+        let stage = SubmissionStage::Acknowledged { at, run_id: run_id.to_owned(), found };
+        if found != Found::Adopted {
+            return self.settle(index, stage);
+        }
+        self.unsent(at, index, stage)
+    }
+
+    /// A fate without an attempt of ours.
+    fn unsent(&mut self, at: Timestamp, index: u32, stage: SubmissionStage) -> Result<(), String> {
+        self.count(&stage);
+        let submission = Submission { first_attempt_at: at, last_attempt_at: at, attempts: 0, stage };
+        if self.submissions.insert(index, submission).is_some() {
+            return Err(format!("arrival {index} is adopted or dropped, yet known"));
+        }
+        self.advance();
+        Ok(())
+    }
+
+    /// A submission whose fate is still to be known.
+    fn open_submission(&mut self, index: u32) -> Result<&mut Submission, String> {
+        let submission = self.submissions.get_mut(&index).filter(|submission| !submission.is_settled());
+        submission.ok_or_else(|| format!("arrival {index} has an outcome and no open intent"))
+    }
+
+    fn settle(&mut self, index: u32, stage: SubmissionStage) -> Result<(), String> {
+        self.open_submission(index)?;
+        self.count(&stage);
+        self.open_submission(index)?.stage = stage;
+        self.open.remove(&index);
+        Ok(())
+    }
+
+    fn count(&mut self, stage: &SubmissionStage) {
+        self.acknowledged += u32::from(matches!(stage, SubmissionStage::Acknowledged { .. }));
+    }
+
+    /// Moves the frontier behind the arrivals that have a submission.
+    fn advance(&mut self) {
+        while self.submissions.contains_key(&self.frontier) {
+            self.frontier += 1;
+        }
+    }
+
+    fn add_fault(&mut self, id: &FaultId, fault: FaultState) -> Result<(), String> {
+        match self.faults.insert(id.clone(), fault) {
+            Some(_) => Err(format!("fault {id} is known already")),
+            None => Ok(()),
+        }
+    }
+
+    fn open_fault(&mut self, id: &FaultId) -> Result<&mut FaultState, String> {
+        let fault = self.faults.get_mut(id).filter(|fault| fault.stage == FaultStage::Open);
+        fault.ok_or_else(|| format!("fault {id} is not open"))
+    }
+}
+
+impl FaultState {
+    fn new(at: Timestamp, targets: &[TaskView], inject: &[Effect], undo: &Undo) -> Self {
+        Self {
+            targets: targets.to_vec(),
+            inject: inject.to_vec(),
+            undo: undo.clone(),
+            intended_at: at,
+            last_attempt_at: at,
+            outcomes: vec![None; inject.len()],
+            seen_at: None,
+            steady_at: None,
+            stage: FaultStage::Open,
+        }
+    }
+
+    fn tried(&mut self, at: Timestamp, effect: u32, outcome: Option<Outcome>) -> Result<(), String> {
+        let slot = self.outcomes.get_mut(effect as usize);
+        *slot.ok_or_else(|| format!("the fault has no effect {effect}"))? = outcome;
+        self.last_attempt_at = at;
+        Ok(())
+    }
+}

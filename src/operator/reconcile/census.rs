@@ -1,0 +1,82 @@
+//! The end: the records are read and judged; and the latencies that are published on the way.
+
+use std::{io, sync::Arc};
+
+use super::{Answer, CENSUS_AGAIN, Reconciler, SENTENCES};
+use crate::{
+    audit, decide,
+    journal::{Conclusion, Event, Store},
+    model::{Census, CensusQuery},
+    publish,
+    world::{Clock, World},
+};
+
+impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
+    pub(super) fn count(&mut self) {
+        if self.counting || self.shared.clock.now() < self.census_after {
+            return;
+        }
+        let Some(plan) = &self.plan else { return };
+        self.counting = true;
+        let query = CensusQuery { scenario: plan.scenario.clone(), generation: plan.generation.clone() };
+        let (shared, target) = (Arc::clone(&self.shared), self.target());
+        self.call(async move { Answer::Counted(shared.world.census(&target, &query).await) });
+    }
+
+    /// Whether an attempt may still complete, and there is patience left to wait for it.
+    pub(super) fn is_too_early(&mut self, census: &Census) -> bool {
+        let Some(current) = self.state.living() else { return false };
+        let Some(settles_at) = audit::settles_at(current, census) else { return false };
+        let until = current.audit_began_at.unwrap_or(census.taken_at).plus(decide::PATIENCE);
+        let limit = self.plan.as_ref().and_then(|plan| Some(current.started_at?.plus(plan.max_duration?)));
+        let too_early = census.taken_at < settles_at.min(limit.map_or(until, |limit| limit.min(until)));
+        if too_early {
+            self.census_after = settles_at;
+        }
+        too_early
+    }
+
+    /// Judges the records; the report is complete before the conclusion is written.
+    pub(super) fn conclude(&mut self, census: &Census) -> io::Result<Option<Event>> {
+        let (Some(plan), Some(current)) = (&self.plan, self.state.living()) else { return Ok(None) };
+        let audit = audit::audit(plan, &self.records, census)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let report = publish::report(plan, &self.state, current, census, &audit);
+        if let Err(error) = self.shared.folder.write_report(&report) {
+            tracing::error!(scenario = %self.name, %error, "the report cannot be written; trying again");
+            self.census_after = self.shared.clock.now().plus(CENSUS_AGAIN);
+            return Ok(None);
+        }
+        let first = |messages: Vec<String>| messages.into_iter().take(SENTENCES).collect::<Vec<_>>();
+        let conclusion = Conclusion {
+            verdict: audit.verdict,
+            message: audit.summary(),
+            counts: Some(audit.counts.clone()),
+            thresholds: audit.thresholds.clone(),
+            findings: first(audit.findings.iter().map(|finding| finding.message.clone()).collect()),
+            gaps: first(audit.gaps.iter().map(|gap| gap.message.clone()).collect()),
+            recoveries: first(audit.recoveries.iter().map(|finding| finding.message.clone()).collect()),
+            assumptions: audit.assumptions,
+        };
+        Ok(Some(Event::Concluded { conclusion }))
+    }
+
+    /// Publishes the latencies of runs that ended since the last look.
+    pub(super) fn measure(&mut self) {
+        let (Some(plan), Some(current)) = (&self.plan, &self.state.current) else { return };
+        let Some(view) = self.observation.dagster.as_ref().and_then(|seen| seen.answer.fresh()) else { return };
+        let Some(started_at) = current.started_at.filter(|_| current.target.metrics.is_some()) else { return };
+        let ended: Vec<_> =
+            view.runs.iter().filter(|run| run.status.is_terminal() && !self.measured.contains(&run.run_id)).collect();
+        if ended.is_empty() {
+            return;
+        }
+        let now = self.shared.clock.now();
+        let datum = publish::latencies(&self.name, plan, started_at, ended.iter().copied(), now);
+        self.measured.extend(ended.iter().map(|run| run.run_id.clone()));
+        if let Some(datum) = datum {
+            let (shared, target) = (Arc::clone(&self.shared), self.target());
+            self.call(async move { Answer::Emitted(shared.world.emit(&target, &[datum]).await) });
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What is wanted against what lives: a generation begins, is stopped, or its target is exchanged.
+
+use std::io;
+
+use super::Reconciler;
+use crate::{
+    decide::{self, Turn, Waiting},
+    journal::{Event, Store},
+    model::{GenerationId, Observation},
+    operator::{Desired, Wanted},
+    world::{Clock, World},
+};
+
+impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
+    /// Compares the generation that lives with the one that is wanted.
+    pub(super) async fn steer(&mut self) -> io::Result<()> {
+        let desired = self.desired.borrow_and_update().clone();
+        let rejection = desired.rejection();
+        if self.rejection.as_ref() != rejection {
+            self.rejection = rejection.cloned();
+            self.dirty = true;
+        }
+        let wanted = match &desired {
+            Desired::Unread => return Ok(()),
+            Desired::Deleted => None,
+            Desired::Present { wanted, .. } => wanted.as_deref(),
+        };
+        if let Some(wanted) = wanted
+            && self.known_since.as_ref().is_none_or(|(digest, _)| *digest != wanted.digest)
+        {
+            self.known_since = Some((wanted.digest.clone(), self.shared.clock.now()));
+        }
+        if self.state.living().is_none() {
+            return self.begin(wanted).await;
+        }
+        self.set_turn(None);
+        self.keep_or_stop(wanted, matches!(desired, Desired::Deleted)).await
+    }
+
+    /// Begins the next generation if its turn has come.
+    async fn begin(&mut self, wanted: Option<&Wanted>) -> io::Result<()> {
+        let Some(wanted) = wanted else {
+            self.set_turn(None);
+            return Ok(());
+        };
+        let turn = self.turn(wanted);
+        if turn == Turn::Due {
+            let repeat = self.state.repeats_of(&wanted.digest) + 1;
+            let generation = GenerationId { digest: wanted.digest.clone(), repeat };
+            let (scenario, target) = (Box::new(wanted.scenario.clone()), Box::new(wanted.target.clone()));
+            self.append(vec![Event::Accepted { generation, scenario, target }]).await?;
+            self.begin_tenure();
+            self.compile();
+            self.set_turn(None);
+        } else {
+            self.set_turn(Some(turn));
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, wanted: &Wanted) -> Turn {
+        if wanted.again {
+            let may = decide::may_run_again(&self.state, &wanted.digest, self.shared.epoch);
+            return if may { Turn::Due } else { Turn::Had };
+        }
+        let now = self.shared.clock.now();
+        decide::turn(&Waiting {
+            scenario: &wanted.scenario,
+            digest: &wanted.digest,
+            state: &self.state,
+            verdicts: &self.verdicts.borrow_and_update(),
+            known_since: self.known_since.as_ref().map_or(now, |(_, since)| *since),
+            now,
+        })
+    }
+
+    fn set_turn(&mut self, turn: Option<Turn>) {
+        if self.turn != turn {
+            self.turn = turn;
+            self.dirty = true;
+        }
+    }
+
+    /// Stops the generation that lives if it is not wanted any more; exchanges its target if nothing was sent yet.
+    async fn keep_or_stop(&mut self, wanted: Option<&Wanted>, is_deleted: bool) -> io::Result<()> {
+        let Some(living) = self.state.living() else { return Ok(()) };
+        let reason = match wanted {
+            None if is_deleted => "the manifest was deleted",
+            None => return Ok(()),
+            Some(wanted) if wanted.digest != living.id.digest => "the manifest was edited",
+            Some(wanted) if wanted.scenario.suspend && !wanted.again => "the scenario was suspended",
+            Some(wanted) if wanted.target != living.target && living.is_untouched() => {
+                let target = Box::new(wanted.target.clone());
+                self.append(vec![Event::Retargeted { target }]).await?;
+                self.begin_tenure();
+                return Ok(());
+            }
+            Some(_) => return Ok(()),
+        };
+        if living.stop.is_some() {
+            return Ok(());
+        }
+        self.append(vec![Event::StopRequested { reason: reason.to_owned() }]).await
+    }
+
+    /// Forgets what was seen and asked of another generation or target.
+    fn begin_tenure(&mut self) {
+        self.tenure += 1;
+        self.observation = Observation::default();
+        self.looking.clear();
+        self.counting = false;
+    }
+}

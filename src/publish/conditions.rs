@@ -1,0 +1,185 @@
+//! The conditions of a status, as Kubernetes writes them.
+
+use super::status::{Beside, Rejection};
+use crate::{
+    decide::Turn,
+    journal::{Dependency, FaultStage, FaultState, Generation},
+    model::{Condition, ConditionStatus, ConditionType, GenerationId, Phase, Timestamp, Verdict, Why, WhyKind},
+    plan::Plan,
+};
+
+/// All conditions of a scenario that has a generation.
+pub fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Beside<'_>) -> Vec<Condition> {
+    let make = |kind, status, reason: &str, message: String, at| Condition {
+        kind,
+        status,
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: at,
+        observed_generation: Some(generation.id.clone()),
+    };
+    let accepted = match beside.rejection {
+        Some(rejection) => negative(ConditionType::Accepted, rejection, Some(generation.id.clone())),
+        None => make(
+            ConditionType::Accepted,
+            ConditionStatus::True,
+            "Valid",
+            "the manifest is valid".to_owned(),
+            generation.accepted_at,
+        ),
+    };
+    let mut conditions = vec![accepted, ready(generation, &make), reconciling(generation, phase, &make)];
+    conditions
+        .extend(beside.stalled.map(|stalled| negative(ConditionType::Stalled, stalled, Some(generation.id.clone()))));
+    if !plan.faults.is_empty() {
+        conditions.extend(fault_conditions(plan, generation, &make));
+    }
+    let (status, reason, message, at) = match &generation.concluded {
+        Some(end) if end.value.verdict == Verdict::Stopped => {
+            (ConditionStatus::False, "Stopped", end.value.message.clone(), end.at)
+        }
+        Some(end) => (ConditionStatus::True, verdict_word(end.value.verdict), end.value.message.clone(), end.at),
+        None => (
+            ConditionStatus::False,
+            "NotYet",
+            "the records are audited when everything is quiet".to_owned(),
+            generation.accepted_at,
+        ),
+    };
+    conditions.push(make(ConditionType::Audited, status, reason, message, at));
+    conditions
+}
+
+type Make<'a> = dyn Fn(ConditionType, ConditionStatus, &str, String, Timestamp) -> Condition + 'a;
+
+fn ready(generation: &Generation, make: &Make<'_>) -> Condition {
+    let Some((dependency, why)) = generation.unready.iter().max_by_key(|(_, fact)| fact.at) else {
+        let (status, reason, message) = match generation.adopting {
+            _ if generation.started_at.is_some() || generation.concluded.is_some() => {
+                (ConditionStatus::True, "TargetReady", "everything that the scenario needs answers".to_owned())
+            }
+            Some(runs) => {
+                let settle = generation.target.dagster.settle;
+                let message = format!(
+                    "Dagster has {runs} runs of this very generation: they are adopted, not launched again, once a settle \
+                     ({settle}) has passed; to launch anew, change the spec (its seed, say)"
+                );
+                (ConditionStatus::Unknown, "Adopting", message)
+            }
+            None => (ConditionStatus::Unknown, "Looking", "the target is being looked at".to_owned()),
+        };
+        return make(ConditionType::Ready, status, reason, message, generation.readiness_changed_at);
+    };
+    let reason = unready_reason(dependency, &why.value);
+    let at = generation.readiness_changed_at;
+    make(ConditionType::Ready, ConditionStatus::False, &reason, why.value.message.clone(), at)
+}
+
+/// `DagsterUnreachable`, `ServiceNotFound`, `JobsNotFound` …
+fn unready_reason(dependency: &Dependency, why: &Why) -> String {
+    let word = match why.kind {
+        WhyKind::Unreachable => "Unreachable",
+        WhyKind::TimedOut => "TimedOut",
+        WhyKind::Unauthorized => "Unauthorized",
+        WhyKind::NotFound => "NotFound",
+        WhyKind::Throttled => "Throttled",
+        WhyKind::ServerError => "ServerError",
+        WhyKind::Protocol => "NotDagster",
+    };
+    match (dependency, why.kind) {
+        (Dependency::Service(_), WhyKind::Protocol) => "ServiceProtocolError".to_owned(),
+        (_, WhyKind::Protocol) => word.to_owned(),
+        _ => format!("{dependency}{word}"),
+    }
+}
+
+fn reconciling(generation: &Generation, phase: Phase, make: &Make<'_>) -> Condition {
+    let (status, at) = match &generation.concluded {
+        Some(end) => (ConditionStatus::False, end.at),
+        None => (ConditionStatus::True, generation.accepted_at),
+    };
+    let message = match &generation.stop {
+        Some(stop) if generation.concluded.is_none() => format!("stopping: {}", stop.value),
+        _ => format!("phase {phase}"),
+    };
+    make(ConditionType::Reconciling, status, &phase.to_string(), message, at)
+}
+
+fn fault_conditions(plan: &Plan, generation: &Generation, make: &Make<'_>) -> [Condition; 2] {
+    let known: Vec<&FaultState> = plan.faults.iter().filter_map(|planned| generation.faults.get(&planned.id)).collect();
+    let injected: Vec<&&FaultState> =
+        known.iter().filter(|fault| !matches!(fault.stage, FaultStage::Skipped(_))).collect();
+    let open = injected.iter().filter(|fault| fault.stage == FaultStage::Open).count();
+    let total = plan.faults.len();
+    let last = injected.iter().map(|fault| fault.intended_at).max().unwrap_or(generation.accepted_at);
+    let truth = |yes: bool| if yes { ConditionStatus::True } else { ConditionStatus::False };
+    let message = format!("{} of {total} faults were injected", injected.len());
+    let reason = if injected.len() == total { "AllInjected" } else { "NotAll" };
+    let first = make(ConditionType::FaultsInjected, truth(injected.len() == total), reason, message, last);
+    let healed_at = injected
+        .iter()
+        .filter_map(|fault| match fault.stage {
+            FaultStage::Healed(at) => Some(at),
+            FaultStage::Open | FaultStage::GivenUp(_) | FaultStage::Skipped(_) => None,
+        })
+        .max();
+    let lasting = injected.iter().filter(|fault| matches!(fault.stage, FaultStage::GivenUp(_))).count();
+    let message = match open {
+        0 if lasting > 0 => format!("the baseline of {lasting} faults did not come back in time"),
+        0 => "no fault is in place".to_owned(),
+        open => format!("{open} faults may be in place"),
+    };
+    let reason = match (open, lasting) {
+        (0, 0) => "NoneOpen",
+        (0, _) => "NotRecovered",
+        (_, _) => "Healing",
+    };
+    let at = if open == 0 { healed_at.unwrap_or(generation.accepted_at) } else { last };
+    [first, make(ConditionType::FaultsHealed, truth(open == 0 && lasting == 0), reason, message, at)]
+}
+
+/// The conditions of a scenario that waits for its first turn.
+pub fn waiting(turn: &Turn, since: Timestamp) -> Vec<Condition> {
+    let make = |kind, status, reason: &str, message: String| Condition {
+        kind,
+        status,
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: since,
+        observed_generation: None,
+    };
+    let accepted = make(ConditionType::Accepted, ConditionStatus::True, "Valid", "the manifest is valid".to_owned());
+    let (reason, message) = match turn {
+        Turn::Due => ("Due", "it is its turn".to_owned()),
+        Turn::At(at) => ("Scheduled", format!("it starts at {at}")),
+        Turn::After(names) => {
+            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            ("WaitingForScenarios", format!("it starts after the verdict of {}", names.join(", ")))
+        }
+        Turn::Suspended => ("Suspended", "spec.suspend is true".to_owned()),
+        Turn::Had => ("Had", "it has had its turn".to_owned()),
+    };
+    vec![accepted, make(ConditionType::Ready, ConditionStatus::False, reason, message)]
+}
+
+/// `Accepted` is false where there is something to say about it, `Stalled` is true.
+pub fn negative(kind: ConditionType, rejection: &Rejection, generation: Option<GenerationId>) -> Condition {
+    let status = if kind == ConditionType::Stalled { ConditionStatus::True } else { ConditionStatus::False };
+    Condition {
+        kind,
+        status,
+        reason: rejection.reason.to_owned(),
+        message: rejection.message.clone(),
+        last_transition_time: rejection.at,
+        observed_generation: generation,
+    }
+}
+
+fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "Passed",
+        Verdict::Failed => "Failed",
+        Verdict::Unknown => "Unknown",
+        Verdict::Stopped => "Stopped",
+    }
+}

@@ -1,0 +1,100 @@
+"""When scenarios start, wait, stop and start again; what the limits and thresholds make of them."""
+
+from __future__ import annotations
+
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rig import Operator, Stack, burst, run, scenario, wait_for, write
+
+FAST = {"fast_job": 1}
+
+
+def test_a_chain_runs_in_its_order(operator: Operator, stack: Stack) -> None:
+    operator.drop(burst("chain-second", 1, FAST, start={"after": ["chain-first"]}))
+    operator.start()
+    waiting = operator.wait_condition("chain-second", "Ready", "WaitingForScenarios")
+    assert "`chain-first`" in waiting["message"]
+    assert operator.status("chain-second")["phase"] == "Waiting"
+    operator.drop(burst("chain-first", 2, FAST))
+    assert operator.wait_verdict("chain-first")["phase"] == "Passed"
+    second = operator.wait_verdict("chain-second")
+    assert second["phase"] == "Passed"
+    first = operator.status("chain-first")
+    assert second["startedAt"] >= first["history"][0]["concludedAt"]
+    assert second["next"] == {"after": ["chain-first"]}, "it comes again after a newer verdict"
+    assert (len(stack.runs("chain-first")), len(stack.runs("chain-second"))) == (2, 1)
+
+
+def test_a_scenario_starts_at_its_instant_and_again_every_so_often(operator: Operator, stack: Stack) -> None:
+    instant = datetime.now(UTC) + timedelta(seconds=6)
+    operator.drop(burst("at-once", 1, FAST, start={"at": instant.isoformat()}))
+    operator.drop(burst("again", 1, FAST, start={"every": "12s"}))
+    operator.start()
+    scheduled = operator.wait_condition("at-once", "Ready", "Scheduled")
+    assert instant.strftime("%H:%M:%S") in scheduled["message"]
+    assert stack.runs("at-once") == []
+    assert operator.wait_verdict("at-once")["phase"] == "Passed"
+    assert datetime.fromisoformat(operator.status("at-once")["startedAt"]) >= instant
+    twice = operator.wait("again", "a second turn", lambda status: len(status.get("history", [])) >= 2, 60)
+    generations = [past["generation"].rsplit("-", 1) for past in twice["history"][:2]]
+    assert [number for _, number in generations] == ["2", "1"]
+    assert generations[0][0] == generations[1][0]
+    assert len(stack.runs("at-once")) == 1, "once"
+
+
+def test_a_suspended_scenario_stops_and_starts_anew(operator: Operator, stack: Stack) -> None:
+    document = scenario("paused", {"constant": {"rate": "1/s"}}, "30s", FAST)
+    operator.drop(document)
+    operator.start()
+    operator.wait("paused", "a launch", lambda status: status["load"]["acknowledged"] >= 2, 30)
+    document["spec"]["suspend"] = True
+    operator.drop(document)
+    operator.wait_phase("paused", "Suspended")
+    before = len(stack.runs("paused"))
+    document["spec"]["suspend"] = False
+    document["spec"]["load"][0]["for"] = "3s"
+    operator.drop(document)
+    status = operator.wait_verdict("paused")
+    assert status["phase"] == "Passed"
+    assert [past["verdict"] for past in status["history"]] == ["Passed", "Stopped"]
+    assert len(stack.runs("paused")) == before + 3
+
+
+def test_limits_thresholds_and_triggers_are_judged(stack: Stack, tmp_path: Path) -> None:
+    target = write(tmp_path / "target.yaml", stack.target())
+    kill = {"name": "kill", "when": "workers >= 1", "stopTasks": {"service": "workers"}}
+    thresholds = {"runLatency": ["p50 < 5m", "max < 1ms"], "workers": ["max >= 1"], "submissionErrors": ["count < 1"]}
+    judged = scenario(
+        "judged",
+        {"constant": {"rate": "2/s"}},
+        "6s",
+        {"slow_job": 1},
+        faults=[kill],
+        limits={"maxInFlight": 4},
+        expect={"quiet": "4s", "thresholds": thresholds},
+    )
+    done = run(stack, tmp_path / "data", target, write(tmp_path / "judged.yaml", judged), within_s=180)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "runLatency max is" in done.stdout
+    assert "the threshold is runLatency max < 1ms" in done.stdout
+    assert "submissionErrors count is 8 over 12 samples" in done.stdout
+    assert "kill#1 Healed" in done.stdout
+    assert len(stack.runs("judged")) == 4, "no more than maxInFlight"
+
+
+def test_a_chain_survives_a_restart(operator: Operator, stack: Stack) -> None:
+    operator.drop(burst("kept-first", 1, FAST))
+    operator.drop(burst("kept-second", 1, FAST, start={"after": ["kept-first"]}))
+    operator.start()
+    operator.wait_verdict("kept-second")
+    assert operator.end(signal.SIGTERM) == 0
+    operator.start()
+
+    def settled() -> bool:
+        return bool(operator.status("kept-second").get("next")) and operator.is_alive()
+
+    assert wait_for(settled, "the chain is known again", 10)
+    operator.wait_phase("kept-first", "Passed")
+    assert (len(stack.runs("kept-first")), len(stack.runs("kept-second"))) == (1, 1), "nothing runs again"
