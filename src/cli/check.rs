@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::files::{Given, GivenFile};
 use crate::{
     model::{ScenarioName, Target},
-    spec::{self, Document, Manifest, ManifestError, Path, Problem, Scenario, StartTrigger, help_for},
+    spec::{self, Document, Locator, Manifest, ManifestError, Path, Problem, Scenario, StartTrigger, help_for},
 };
 
 /// How much a finding matters.
@@ -50,7 +50,11 @@ impl CheckedDocument<'_> {
 /// Judges everything that was given.
 pub fn check(given: &Given) -> Vec<CheckedFile<'_>> {
     let known = Known::new(given);
-    let document = |file: &GivenFile, document: &'_ Document| known.findings(file, document);
+    let documents = |file: &'_ GivenFile| {
+        let locator = Locator::new(&file.name, file.content.as_deref().unwrap_or_default());
+        let findings = |document| known.findings(&locator, document);
+        file.documents.iter().map(findings).collect::<Vec<_>>()
+    };
     given
         .files
         .iter()
@@ -59,7 +63,8 @@ pub fn check(given: &Given) -> Vec<CheckedFile<'_>> {
             documents: file
                 .documents
                 .iter()
-                .map(|each| CheckedDocument { document: each, findings: document(file, each) })
+                .zip(documents(file))
+                .map(|(document, findings)| CheckedDocument { document, findings })
                 .collect(),
         })
         .collect()
@@ -104,7 +109,7 @@ impl<'a> Known<'a> {
         self.targets.get(name).copied().filter(|_| is_alone)
     }
 
-    fn findings(&self, file: &GivenFile, document: &Document) -> Vec<Finding> {
+    fn findings(&self, locator: &Locator<'_>, document: &Document) -> Vec<Finding> {
         let mut findings: Vec<Finding> = vec![];
         let own = document.content.as_ref().err().into_iter().flatten();
         findings.extend(own.map(|error| Finding { severity: Severity::Error, error: error.clone() }));
@@ -113,11 +118,9 @@ impl<'a> Known<'a> {
         if let Some(scenario) = scenario_of(document) {
             related.extend(self.scenario(scenario));
         }
-        for (severity, problem) in related {
-            let bytes = file.content.as_deref().unwrap_or_default();
-            let located = spec::locate(&file.name, bytes, document.number, vec![problem]);
-            findings.extend(located.into_iter().map(|error| Finding { severity, error }));
-        }
+        let (severities, problems): (Vec<_>, Vec<_>) = related.into_iter().unzip();
+        let located = locator.locate(document.number, problems);
+        findings.extend(severities.into_iter().zip(located).map(|(severity, error)| Finding { severity, error }));
         findings.sort_by_key(|finding| (finding.error.place.line, finding.error.place.column));
         findings
     }

@@ -127,12 +127,17 @@ impl Reading {
             if name.starts_with('.') {
                 continue;
             }
-            if path.is_dir() {
-                if depth < DEEPEST {
-                    self.folder(&path, depth + 1);
+            let is_manifest = ENDINGS.iter().any(|ending| name.ends_with(ending));
+            match fs::metadata(&path) {
+                Ok(found) if found.is_dir() => {
+                    if depth < DEEPEST {
+                        self.folder(&path, depth + 1);
+                    }
                 }
-            } else if ENDINGS.iter().any(|ending| name.ends_with(ending)) {
-                self.file(&path);
+                // Whoever opens a named pipe waits for its writer: pipes are read where they are named only.
+                Ok(found) if !found.is_file() => {}
+                Ok(_) | Err(_) if is_manifest => self.file(&path),
+                Ok(_) | Err(_) => {}
             }
         }
     }

@@ -45,16 +45,23 @@ pub fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
     Ok(if tally.is_good() { Exit::Passed } else { Exit::Usage })
 }
 
-/// All findings with their lines. Those of `as_errors` and worse are shown as errors, the others as warnings.
+/// So many findings are shown to people.
+const MOST_SHOWN: usize = 200;
+
+/// The findings with their lines, the first of them. Those of `as_errors` and worse are shown as errors, the others as warnings.
 pub fn findings(checked: &[CheckedFile<'_>], as_errors: Severity, color: bool) -> String {
     let mut out = String::new();
-    for (file, finding) in each(checked) {
+    for (file, finding) in each(checked).take(MOST_SHOWN) {
         let text = if finding.severity >= as_errors {
             finding.error.render(file.file.text(), color)
         } else {
             finding.error.render_warning(file.file.text(), color)
         };
         let _ = writeln!(out, "{text}\n");
+    }
+    let more = each(checked).count().saturating_sub(MOST_SHOWN);
+    if more > 0 {
+        let _ = writeln!(out, "… and {more} more; `dagstorm validate -o json` lists all\n");
     }
     out
 }

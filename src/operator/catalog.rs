@@ -341,7 +341,7 @@ impl Catalog {
         }
         let (file, document) = places.first()?;
         let bytes = self.files.get(*file).and_then(|known| known.content.as_deref().ok()).unwrap_or_default();
-        Some((reason, lines(&spec::locate(file, bytes, document.number, problems))))
+        Some((reason, lines(&spec::Locator::new(file, bytes).locate(document.number, problems))))
     }
 }
 

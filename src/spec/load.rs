@@ -63,17 +63,32 @@ pub fn load(file: &str, bytes: &[u8], attachments: Attachments<'_>) -> Vec<Docum
     parts.iter().enumerate().filter_map(|(number, part)| load_document(file, number, part, attachments)).collect()
 }
 
-/// Finds the places of problems that were found later, in the document of this number.
-pub fn locate(file: &str, bytes: &[u8], number: usize, problems: Vec<Problem>) -> Vec<ManifestError> {
-    let part = text_of(file, bytes).ok().and_then(|text| split(text).into_iter().nth(number));
-    let tree = part.as_ref().and_then(|part| tree::parse(part.text).ok());
-    problems
-        .into_iter()
-        .map(|problem| match (&part, &tree) {
-            (Some(part), Some(tree)) => part.error(file, Some(tree), problem),
-            (_, _) => ManifestError { path: problem.path.to_string(), ..ManifestError::of_file(file, problem.message) },
-        })
-        .collect()
+/// Finds the places of problems that were found later. The file is cut into its documents once.
+pub struct Locator<'a> {
+    file: &'a str,
+    parts: Vec<Part<'a>>,
+}
+
+impl<'a> Locator<'a> {
+    pub fn new(file: &'a str, bytes: &'a [u8]) -> Self {
+        Self { file, parts: text_of(file, bytes).map(split).unwrap_or_default() }
+    }
+
+    /// The problems of the document of this number, each with its place.
+    pub fn locate(&self, number: usize, problems: Vec<Problem>) -> Vec<ManifestError> {
+        let part = self.parts.get(number).filter(|_| !problems.is_empty());
+        let tree = part.and_then(|part| tree::parse(part.text).ok());
+        problems
+            .into_iter()
+            .map(|problem| match (part, &tree) {
+                (Some(part), Some(tree)) => part.error(self.file, Some(tree), problem),
+                (_, _) => ManifestError {
+                    path: problem.path.to_string(),
+                    ..ManifestError::of_file(self.file, problem.message)
+                },
+            })
+            .collect()
+    }
 }
 
 fn text_of<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, ManifestError> {
