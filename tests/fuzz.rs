@@ -16,7 +16,7 @@ use std::{
 use dagstorm::{
     model::GenerationId,
     plan,
-    spec::{Manifest, load, locate, no_attachments, relate, unsupported},
+    spec::{Locator, Manifest, load, no_attachments, relate, unsupported},
 };
 use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
@@ -251,7 +251,7 @@ fn exercise(bytes: &[u8]) -> usize {
             "the journal keeps it"
         );
         for target in &targets {
-            locate("fuzz.yaml", bytes, *number, relate(scenario, target));
+            Locator::new("fuzz.yaml", bytes).locate(*number, relate(scenario, target));
             unsupported(scenario, target);
         }
     }
