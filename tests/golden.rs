@@ -134,9 +134,9 @@ fn story() -> (Plan, Vec<Record>, State) {
             },
         ),
         (1, Event::Started { at: at(1), dagster_version: "1.13.27".to_owned() }),
-        (1, Event::SubmitIntended { index: 0, attempt: 1 }),
+        (1, Event::SubmitIntended { index: 0, attempt: 1, due: None }),
         (1, Event::Submitted { index: 0, run_id: "run-0".to_owned(), found: Found::Acknowledged }),
-        (5, Event::SubmitIntended { index: 1, attempt: 1 }),
+        (5, Event::SubmitIntended { index: 1, attempt: 1, due: None }),
         (10, Event::SubmitInDoubt { index: 1, reason: "timed out".to_owned() }),
         (
             11,

@@ -61,7 +61,7 @@ impl History {
         let events = vec![
             (0, Event::Accepted { generation, scenario, target }),
             (0, Event::Started { at: at(0), dagster_version: "1".to_owned() }),
-            (0, Event::SubmitIntended { index: 0, attempt: 1 }),
+            (0, Event::SubmitIntended { index: 0, attempt: 1, due: None }),
             (0, submitted(0)),
             (
                 5,
@@ -73,7 +73,7 @@ impl History {
                 },
             ),
             (6, Event::FaultSeen { fault: kill.clone(), asked_at: at(6) }),
-            (10, Event::SubmitIntended { index: 1, attempt: 1 }),
+            (10, Event::SubmitIntended { index: 1, attempt: 1, due: None }),
             (10, submitted(1)),
             (30, Event::Healed { fault: kill, asked_at: at(30) }),
         ];

@@ -42,7 +42,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
                 Aim::Ready { targets, inject, undo } => {
                     for (effect, what) in inject.iter().enumerate() {
                         let purpose = Purpose::Inject { fault: planned.id.clone(), effect: effect as u32 };
-                        decision.acts.push(Act { purpose, effect: what.clone() });
+                        decision.acts.push(Act { purpose, effect: what.clone(), due: None });
                     }
                     decision.intents.push(Event::FaultIntended { fault: planned.id.clone(), targets, inject, undo });
                     // One fault a pass: the next is judged by the state that this one leaves.
@@ -172,7 +172,7 @@ fn inject_again(id: &crate::model::FaultId, fault: &FaultState, now: Timestamp, 
             let number = number as u32;
             decision.intents.push(Event::InjectIntended { fault: id.clone(), effect: number });
             let purpose = Purpose::Inject { fault: id.clone(), effect: number };
-            decision.acts.push(Act { purpose, effect: effect.clone() });
+            decision.acts.push(Act { purpose, effect: effect.clone(), due: None });
         }
     }
     decision.wake(if now < overdue { now.plus(FRESH).min(overdue) } else { now.plus(FRESH) });

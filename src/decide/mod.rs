@@ -1,16 +1,19 @@
 //! L5: what to do next. Pure: the plan, the state, what was seen and the time go in; a decision comes out.
 
+mod breaker;
 mod conclude;
 mod gauges;
 mod inject;
 mod ready;
 mod submit;
+mod terminate;
 #[cfg(test)]
 mod tests;
 mod turn;
 
 use std::time::Duration;
 
+pub use breaker::is_open;
 pub use conclude::PATIENCE;
 pub use turn::{Turn, Waiting, may_run_again, turn};
 
@@ -42,12 +45,15 @@ pub struct Decision {
 pub struct Act {
     pub purpose: Purpose,
     pub effect: Effect,
+    /// When to send it; `None`: at once.
+    pub due: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     Submit { index: u32, attempt: u32 },
     Inject { fault: FaultId, effect: u32 },
+    Terminate { run_id: String },
 }
 
 /// The longest that one AWS call can be in flight, and a margin: what it has not done by then it will not do.
@@ -80,6 +86,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     if state.started_at.is_some() {
         gauges::decide(plan, state, observation, now, &mut decision);
         submit::decide(plan, state, observation, now, &mut decision);
+        terminate::decide(state, observation, now, &mut decision);
         inject::decide(plan, state, observation, now, &mut decision);
     }
     // Notes change the state that a conclusion is drawn from: it is drawn in the next pass, when they are durable.
@@ -101,12 +108,16 @@ pub fn outcome(state: &Generation, purpose: &Purpose, outcome: Outcome) -> Optio
                 Outcome::Done(Receipt::Launched { run_id }) => {
                     Event::Submitted { index: *index, run_id, found: Found::Acknowledged }
                 }
-                Outcome::Done(Receipt::Stopping | Receipt::Published) => {
+                Outcome::Done(Receipt::Stopping | Receipt::Terminating | Receipt::Published) => {
                     Event::SubmitInDoubt { index: *index, reason: "the answer was not a launch's".to_owned() }
                 }
                 Outcome::Refused { reason, retry } => Event::SubmitRefused { index: *index, reason, retry },
                 Outcome::Unknown { reason } => Event::SubmitInDoubt { index: *index, reason },
             })
+        }
+        Purpose::Terminate { run_id } => {
+            let lives = state.concluded.is_none() && state.terminations.contains_key(run_id);
+            lives.then(|| Event::TerminateTried { run_id: run_id.clone(), outcome })
         }
         Purpose::Inject { fault, effect } => {
             let open = state.faults.get(fault)?.stage == FaultStage::Open;

@@ -4,10 +4,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use indexmap::IndexMap;
 
-use super::{Act, Decision, Purpose};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{
+    Act, Decision, Purpose,
+    breaker::{self, Gate},
+};
 use crate::{
     journal::{Event, Found, Generation, Submission, SubmissionStage},
-    model::{Effect, Observation, RunView, Timestamp},
+    model::{Effect, Key, Observation, RunView, Timestamp},
     plan::{Arrival, Plan, Walk},
 };
 
@@ -19,32 +25,44 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// An answer that is this much later than the request's time-out will not come.
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);
 
+/// Intents are made durable up to this long before their instant, so that the disk delays no launch …
+const AHEAD: Duration = Duration::from_millis(200);
+/// … as soon as the next one is this near: what comes in between shares one write.
+const NEAR: Duration = Duration::from_millis(100);
+
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
     let Some(started_at) = state.started_at else { return };
+    let mut sending = Sending { plan, started_at, now, gate: breaker::gate(state, now), decision };
     if !state.open.is_empty() {
-        settle_open(plan, state, observation, now, decision);
+        settle_open(state, observation, &mut sending);
     }
     if state.stop.is_some() {
         return;
     }
     let mut room = plan.max_in_flight.map(|most| Room { most, taken: in_flight(state, observation) });
-    for (index, arrival) in (state.frontier..).zip(plan.arrivals.from(state.frontier)) {
+    let arrivals = plan.arrivals.from(state.frontier);
+    let mut horizon = now.plus(NEAR);
+    for (index, arrival) in (state.frontier..).zip(arrivals) {
         let due = started_at.plus(arrival.offset);
-        if due > now {
-            decision.wake(due);
+        if due > horizon {
+            sending.decision.wake(due.minus(NEAR));
             return;
         }
         if state.submissions.contains_key(&index) {
             continue;
         }
+        // One is near: what follows it closely is written with it.
+        horizon = now.plus(AHEAD);
         if let Some(Room { most, taken }) = &mut room {
             if *taken >= *most {
-                decision.notes.push(Event::SubmitDropped { index, in_flight: *taken });
+                sending.decision.notes.push(Event::SubmitDropped { index, in_flight: *taken });
                 continue;
             }
             *taken += 1;
         }
-        send(plan, arrival, started_at, index, 1, decision);
+        if !sending.send(arrival, index, 1) {
+            return;
+        }
     }
 }
 
@@ -63,7 +81,8 @@ fn in_flight(state: &Generation, observation: &Observation) -> u32 {
     (state.acknowledged + state.open.len() as u32).saturating_sub(ended.max(counted))
 }
 
-fn settle_open(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
+fn settle_open(state: &Generation, observation: &Observation, sending: &mut Sending<'_>) {
+    let (plan, now) = (sending.plan, sending.now);
     let looked = observation.dagster.as_ref().and_then(|seen| Some((seen.asked_at, seen.answer.fresh()?)));
     let found: BTreeMap<u32, &str> = looked
         .iter()
@@ -77,27 +96,27 @@ fn settle_open(plan: &Plan, state: &Generation, observation: &Observation, now: 
         let submission = &state.submissions[index];
         if let Some(run_id) = found.get(index).filter(|_| waits_for_a_look(state, submission, now)) {
             let run_id = (*run_id).to_owned();
-            decision.notes.push(Event::Submitted { index: *index, run_id, found: Found::LookedUp });
+            sending.decision.notes.push(Event::Submitted { index: *index, run_id, found: Found::LookedUp });
             continue;
         }
         match &submission.stage {
             SubmissionStage::Intended | SubmissionStage::InDoubt(_) => {
                 let window = submission.last_attempt_at.plus(state.target.dagster.settle.duration());
                 if looked.is_some_and(|(asked_at, _)| asked_at >= window) {
-                    resend_or_give_up(plan, &mut arrivals, state, *index, decision);
+                    resend_or_give_up(&mut arrivals, state, *index, sending);
                 } else {
-                    decision.wake(window);
+                    sending.decision.wake(window);
                 }
             }
             SubmissionStage::Deferred { at, reason } => {
-                let again = at.plus(wait(submission.attempts));
+                let again = at.plus(wait(plan.seed, *index, submission.attempts));
                 if state.stop.is_some() {
                     let reason = format!("stopped before it could be sent: {reason}");
-                    decision.notes.push(Event::SubmitRefused { index: *index, reason, retry: false });
+                    sending.decision.notes.push(Event::SubmitRefused { index: *index, reason, retry: false });
                 } else if again <= now {
-                    send_again(plan, &mut arrivals, state, *index, decision);
+                    send_again(&mut arrivals, state, *index, sending);
                 } else {
-                    decision.wake(again);
+                    sending.decision.wake(again);
                 }
             }
             SubmissionStage::Acknowledged { .. }
@@ -108,14 +127,16 @@ fn settle_open(plan: &Plan, state: &Generation, observation: &Observation, now: 
     }
 }
 
+/// When the answer to the last attempt will not come any more.
+pub(super) fn overdue_at(state: &Generation, submission: &Submission) -> Timestamp {
+    submission.last_attempt_at.plus(state.target.dagster.request_timeout.duration() + ANSWER_MARGIN)
+}
+
 /// Whether only a look-up can still tell: the answer was lost, or it is overdue (a crash, or a call that never ended).
 fn waits_for_a_look(state: &Generation, submission: &Submission, now: Timestamp) -> bool {
     match submission.stage {
         SubmissionStage::InDoubt(_) => true,
-        SubmissionStage::Intended => {
-            let overdue = state.target.dagster.request_timeout.duration() + ANSWER_MARGIN;
-            now >= submission.last_attempt_at.plus(overdue)
-        }
+        SubmissionStage::Intended => now >= overdue_at(state, submission),
         SubmissionStage::Deferred { .. }
         | SubmissionStage::Acknowledged { .. }
         | SubmissionStage::Rejected(_)
@@ -124,46 +145,75 @@ fn waits_for_a_look(state: &Generation, submission: &Submission, now: Timestamp)
     }
 }
 
-fn resend_or_give_up(plan: &Plan, arrivals: &mut Walk<'_>, state: &Generation, index: u32, decision: &mut Decision) {
+fn resend_or_give_up(arrivals: &mut Walk<'_>, state: &Generation, index: u32, sending: &mut Sending<'_>) {
     let absent = |reason: &str| Event::SubmitAbsent { index, reason: reason.to_owned() };
     if state.stop.is_some() {
-        decision.notes.push(absent("looked up after the stop: it was never launched"));
+        sending.decision.notes.push(absent("looked up after the stop: it was never launched"));
     } else if state.submissions[&index].attempts >= MOST_ATTEMPTS_IN_DOUBT {
-        decision.notes.push(absent("looked up after every attempt: it was never launched"));
+        sending.decision.notes.push(absent("looked up after every attempt: it was never launched"));
     } else {
-        send_again(plan, arrivals, state, index, decision);
+        send_again(arrivals, state, index, sending);
     }
 }
 
-fn send_again(plan: &Plan, arrivals: &mut Walk<'_>, state: &Generation, index: u32, decision: &mut Decision) {
-    let started_at = state.started_at.expect("only a started generation has submissions");
+fn send_again(arrivals: &mut Walk<'_>, state: &Generation, index: u32, sending: &mut Sending<'_>) {
     let arrival = arrivals.at(index).expect("only planned arrivals are submitted");
-    let attempt = state.submissions[&index].attempts + 1;
-    send(plan, arrival, started_at, index, attempt, decision);
+    sending.send(arrival, index, state.submissions[&index].attempts + 1);
 }
 
-fn send(plan: &Plan, arrival: Arrival, started_at: Timestamp, index: u32, attempt: u32, decision: &mut Decision) {
-    let choice = &plan.choices[arrival.choice as usize];
-    let key = plan.key(index);
-    let mut tags: IndexMap<String, String> = [
+/// What is sent in this pass.
+struct Sending<'a> {
+    plan: &'a Plan,
+    started_at: Timestamp,
+    now: Timestamp,
+    gate: Gate,
+    decision: &'a mut Decision,
+}
+
+impl Sending<'_> {
+    /// Intends a launch and sends it at its instant, unless the breaker holds it back. False: it does.
+    fn send(&mut self, arrival: Arrival, index: u32, attempt: u32) -> bool {
+        match self.gate {
+            Gate::All => {}
+            Gate::One => self.gate = Gate::None(None),
+            Gate::None(until) => {
+                if let Some(until) = until {
+                    self.decision.wake(until);
+                }
+                return false;
+            }
+        }
+        let due = Some(self.started_at.plus(arrival.offset)).filter(|due| *due > self.now);
+        let choice = &self.plan.choices[arrival.choice as usize];
+        let key = self.plan.key(index);
+        let tags = tags(self.plan, &key, self.started_at, &choice.tags);
+        let effect = Effect::LaunchRun { key, job: choice.job.clone(), tags, run_config: choice.run_config.clone() };
+        self.decision.intents.push(Event::SubmitIntended { index, attempt, due });
+        self.decision.acts.push(Act { purpose: Purpose::Submit { index, attempt }, effect, due });
+        true
+    }
+}
+
+/// Ours say what the run is; they are not for the manifest to change.
+fn tags(plan: &Plan, key: &Key, started_at: Timestamp, more: &IndexMap<String, String>) -> IndexMap<String, String> {
+    let own = [
         ("dagstorm/key", key.to_string()),
         ("dagstorm/scenario", plan.scenario.to_string()),
         ("dagstorm/generation", plan.generation.to_string()),
         ("dagstorm/started", started_at.to_string()),
-    ]
-    .into_iter()
-    .map(|(tag, value)| (tag.to_owned(), value))
-    .collect();
-    for (tag, value) in &choice.tags {
-        // Ours say what the run is; they are not for the manifest to change.
+    ];
+    let mut tags: IndexMap<String, String> = own.into_iter().map(|(tag, value)| (tag.to_owned(), value)).collect();
+    for (tag, value) in more {
         tags.entry(tag.clone()).or_insert_with(|| value.clone());
     }
-    let effect = Effect::LaunchRun { key, job: choice.job.clone(), tags, run_config: choice.run_config.clone() };
-    decision.intents.push(Event::SubmitIntended { index, attempt });
-    decision.acts.push(Act { purpose: Purpose::Submit { index, attempt }, effect });
+    tags
 }
 
-/// Doubles with every attempt.
-fn wait(attempts: u32) -> Duration {
-    FIRST_WAIT.saturating_mul(1 << attempts.saturating_sub(1).min(8)).min(LONGEST_WAIT)
+/// Doubles with every attempt; at least half of it, the rest is drawn, so that what failed together does not come back
+/// together.
+fn wait(seed: u64, index: u32, attempts: u32) -> Duration {
+    let longest = FIRST_WAIT.saturating_mul(1 << attempts.saturating_sub(1).min(8)).min(LONGEST_WAIT);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(u64::from(index) << 32 | u64::from(attempts));
+    longest / 2 + longest.mul_f64(rng.random::<f64>() / 2.0)
 }

@@ -74,7 +74,7 @@ impl Case {
     }
 
     fn sent(&mut self, second: f64, index: u32, attempt: u32) -> &mut Self {
-        self.event(second, Event::SubmitIntended { index, attempt })
+        self.event(second, Event::SubmitIntended { index, attempt, due: None })
     }
 
     fn acknowledged(&mut self, index: u32) -> &mut Self {
@@ -131,7 +131,14 @@ impl Case {
         }
         for act in &decision.acts {
             match &act.purpose {
-                Purpose::Submit { index, attempt } => write!(line, "launch {index} attempt {attempt}, ").unwrap(),
+                Purpose::Submit { index, attempt } => {
+                    write!(line, "launch {index} attempt {attempt}").unwrap();
+                    if let Some(due) = act.due {
+                        write!(line, " at {}", due.since(at(0.0)).as_secs_f64()).unwrap();
+                    }
+                    line.push_str(", ");
+                }
+                Purpose::Terminate { run_id } => write!(line, "terminate {run_id}, ").unwrap(),
                 Purpose::Inject { fault, .. } => write!(line, "inject {fault}, ").unwrap(),
             }
         }
@@ -184,7 +191,12 @@ fn arrivals_are_sent_at_their_instants_only() {
     assert_eq!(case.decides(0.0), "submitIntended 0, launch 0 attempt 1, wake 1");
     case.acknowledged(0).dagster(9.5, &[(0, RunStatus::Started)]);
     case.event(9.6, Event::Counted { runs: RunCounts { running: 1, ..RunCounts::default() } });
-    assert_eq!(case.decides(9.99), "wake 10");
+    assert_eq!(case.decides(9.8), "wake 9.9");
+    assert_eq!(
+        case.decides(9.9),
+        "submitIntended 1, launch 1 attempt 1 at 10, wake 10.5",
+        "it is written down a little ahead"
+    );
     assert_eq!(case.decides(10.0), "submitIntended 1, launch 1 attempt 1, wake 10.5");
     assert_eq!(
         case.decides(20.0),
@@ -238,7 +250,9 @@ fn a_refused_launch_is_sent_again_and_a_rejected_one_is_not() {
     let mut case = Case::started(false);
     case.sent(0.0, 0, 1).event(0.1, Event::SubmitRefused { index: 0, reason: "503".to_owned(), retry: true });
     case.dagster(0.1, &[]);
-    assert_eq!(case.decides(0.2), "counted, wake 0.6");
+    let line = case.decides(0.2);
+    let wakes: f64 = line.strip_prefix("counted, wake ").unwrap().parse().unwrap();
+    assert!((0.35..=0.6).contains(&wakes), "half of half a second is certain, the rest is drawn: {line}");
     assert!(case.decides(0.6).contains("launch 0 attempt 2"));
     let mut case = Case::started(false);
     case.sent(0.0, 0, 1).event(0.1, Event::SubmitRefused { index: 0, reason: "no".to_owned(), retry: false });
@@ -249,7 +263,7 @@ fn a_refused_launch_is_sent_again_and_a_rejected_one_is_not() {
 #[test]
 fn a_stop_sends_nothing_more_and_settles_what_is_open() {
     let mut case = Case::started(false);
-    case.sent(0.0, 0, 1).event(1.0, Event::StopRequested { reason: "deleted".to_owned() });
+    case.sent(0.0, 0, 1).event(1.0, Event::StopRequested { reason: "deleted".to_owned(), terminate: false });
     case.dagster(15.0, &[]);
     assert_eq!(case.decides(15.5), "submitAbsent 0, wake 16", "it is never sent again");
     case.event(15.5, Event::SubmitAbsent { index: 0, reason: "absent".to_owned() });
@@ -292,7 +306,7 @@ fn a_service_that_never_comes_back_holds_no_deleted_scenario() {
     let kill = FaultId { name: "kill".to_owned(), occurrence: 1 };
     let intent = Event::FaultIntended { fault: kill.clone(), targets: vec![], inject: vec![], undo: Undo::default() };
     case.event(5.0, intent).event(5.1, Event::FaultSeen { fault: kill, asked_at: at(5.1) });
-    case.event(6.0, Event::StopRequested { reason: "deleted".to_owned() });
+    case.event(6.0, Event::StopRequested { reason: "deleted".to_owned(), terminate: false });
     case.dagster(40.9, &[]).tasks(40.9, 2, &["a"]);
     assert!(!case.decides(40.95).contains("faultGivenUp"), "a settle and the quiet period are not over");
     assert!(case.decides(41.0).starts_with("faultGivenUp"));
@@ -356,13 +370,21 @@ fn an_answer_that_comes_too_late_changes_nothing() {
 
 /// The least scenario, with more in its spec.
 fn with(more: &str) -> Scenario {
+    of("{ burst: { size: 3, every: 10s } }", more)
+}
+
+fn with_arrivals(arrivals: &str) -> Scenario {
+    of(arrivals, "")
+}
+
+fn of(arrivals: &str, more: &str) -> Scenario {
     let text = format!(
         "apiVersion: dagstorm.dev/v1alpha1
 kind: Scenario
 metadata: {{ name: a }}
 spec:
   target: local
-  load: [{{ name: base, for: 30s, arrivals: {{ burst: {{ size: 3, every: 10s }} }}, jobs: {{ fast_job: 1 }} }}]
+  load: [{{ name: base, for: 30s, arrivals: {arrivals}, jobs: {{ fast_job: 1 }} }}]
 {more}"
     );
     match load("a.yaml", text.as_bytes(), &no_attachments).pop().map(|document| document.content) {
@@ -453,4 +475,53 @@ fn a_gauge_of_a_threshold_must_answer_before_the_start() {
     assert_eq!(case.decides(0.2), "look service, wake 1.1");
     case.tasks(0.1, 3, &["a"]);
     assert_eq!(case.decides(0.2), "started, wake 1.1");
+}
+
+#[test]
+fn what_comes_closely_is_written_down_together() {
+    let mut case = Case::of(with_arrivals("{ constant: { rate: 20/s } }"));
+    case.event(0.0, Event::Started { at: at(0.0), dagster_version: "1".to_owned() }).dagster(0.0, &[]);
+    let acts = |second: f64| {
+        let decision = decide(&case.plan, case.state.current.as_ref().unwrap(), &case.observation, at(second));
+        let wake = decision.wake_at.unwrap().since(at(0.0)).as_millis();
+        (decision.acts.iter().map(|act| act.due.map(|due| due.since(at(0.0)).as_millis())).collect::<Vec<_>>(), wake)
+    };
+    assert_eq!(acts(0.0), (vec![None, Some(50), Some(100), Some(150), Some(200)], 150), "the next is due at 250");
+}
+
+#[test]
+fn a_stopped_scenario_ends_its_runs_where_that_is_asked_for() {
+    let mut case = Case::started(false);
+    case.acknowledged(0).acknowledged(1);
+    case.event(11.0, Event::StopRequested { reason: "deleted".to_owned(), terminate: true });
+    let runs = [(0, RunStatus::Started), (1, RunStatus::Success)];
+    case.dagster(10.5, &runs);
+    assert!(!case.decides(11.0).contains("terminate"), "the look knows of no launch that came after it");
+    case.dagster(11.5, &runs);
+    assert_eq!(case.decides(11.6), "terminateIntended, terminate r0, wake 12.5");
+    case.event(11.6, Event::TerminateIntended { run_id: "r0".to_owned() });
+    case.event(11.6, Event::Counted { runs: RunCounts { running: 1, succeeded: 1, ..RunCounts::default() } });
+    assert!(!case.decides(20.0).contains("terminate"));
+    case.dagster(26.6, &runs);
+    assert!(case.decides(26.6).contains("terminate r0"), "it is still there: once more");
+}
+
+#[test]
+fn a_dagster_that_takes_no_launch_is_tried_with_one_at_a_time() {
+    let mut case = Case::of(with_arrivals("{ constant: { rate: 1/s } }"));
+    case.event(0.0, Event::Started { at: at(0.0), dagster_version: "1".to_owned() }).dagster(0.0, &[]);
+    for index in 0..5 {
+        assert!(!is_open(case.state.current.as_ref().unwrap()), "{index}");
+        let second = f64::from(index);
+        case.sent(second, index, 1);
+        case.event(second, Event::SubmitRefused { index, reason: "503".to_owned(), retry: true });
+    }
+    assert!(is_open(case.state.current.as_ref().unwrap()));
+    case.dagster(8.8, &[]).event(4.0, Event::Counted { runs: RunCounts::default() });
+    assert_eq!(case.decides(8.9), "wake 9", "not before 5 s after the last failure");
+    assert_eq!(case.decides(9.0), "submitIntended 0, launch 0 attempt 2, wake 9.8", "one, and the first in line");
+    case.sent(9.0, 0, 2);
+    assert!(!case.decides(9.5).contains("launch"), "until it has its answer");
+    case.event(9.6, Event::Submitted { index: 0, run_id: "r0".to_owned(), found: Found::Acknowledged });
+    assert_eq!(case.decides(9.6).matches("launch").count(), 9, "and then all that is due");
 }

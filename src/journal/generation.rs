@@ -28,6 +28,8 @@ pub struct Generation {
     pub open: BTreeSet<u32>,
     /// The lowest index that was never attempted.
     pub frontier: u32,
+    /// How launches have gone lately.
+    pub launches: Launches,
     /// How many of the submissions are known to be runs.
     pub acknowledged: u32,
     pub faults: BTreeMap<FaultId, FaultState>,
@@ -37,12 +39,16 @@ pub struct Generation {
     /// What the gauges showed, the oldest first.
     pub samples: Vec<Sample>,
     pub stop: Option<Fact<String>>,
+    /// After the stop, runs that are under way are ended.
+    pub terminate: bool,
+    /// When each of these runs was last asked to end.
+    pub terminations: BTreeMap<String, Timestamp>,
     pub audit_began_at: Option<Timestamp>,
     pub concluded: Option<Fact<Conclusion>>,
 }
 
 /// Something that was written down, and when.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact<T> {
     pub at: Timestamp,
     pub value: T,
@@ -101,6 +107,25 @@ impl Submission {
     }
 }
 
+/// Launches that failed one after another, with no answer in between.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Launches {
+    pub failures: u32,
+    /// The last failure and its reason.
+    pub last: Option<Fact<String>>,
+}
+
+impl Launches {
+    fn failed(&mut self, at: Timestamp, reason: &str) {
+        self.failures += 1;
+        self.last = Some(Fact { at, value: reason.to_owned() });
+    }
+
+    fn answered(&mut self) {
+        *self = Self::default();
+    }
+}
+
 /// One fault's way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaultState {
@@ -142,12 +167,15 @@ impl Generation {
             submissions: BTreeMap::new(),
             open: BTreeSet::new(),
             frontier: 0,
+            launches: Launches::default(),
             acknowledged: 0,
             faults: BTreeMap::new(),
             triggered: BTreeMap::new(),
             runs: None,
             samples: vec![],
             stop: None,
+            terminate: false,
+            terminations: BTreeMap::new(),
             audit_began_at: None,
             concluded: None,
         }
@@ -180,16 +208,22 @@ impl Generation {
             Event::Readied { dependency } => self.readied(at, dependency),
             Event::Adopting { runs } => self.adopting = Some(*runs),
             Event::Started { at, dagster_version } => self.start(*at, dagster_version)?,
-            Event::SubmitIntended { index, attempt } => self.submit_intended(at, *index, *attempt)?,
+            Event::SubmitIntended { index, attempt, due } => {
+                // It is sent at its instant, so that counts: not when it was written down.
+                self.submit_intended(due.map_or(at, |due| due.max(at)), *index, *attempt)?;
+            }
             Event::Submitted { index, run_id, found } => self.submitted(at, *index, run_id, *found)?,
             Event::SubmitRefused { index, reason, retry: true } => {
                 self.open_submission(*index)?.stage = SubmissionStage::Deferred { at, reason: reason.clone() };
+                self.launches.failed(at, reason);
             }
             Event::SubmitRefused { index, reason, retry: false } => {
+                self.launches.answered();
                 self.settle(*index, SubmissionStage::Rejected(reason.clone()))?;
             }
             Event::SubmitInDoubt { index, reason } => {
                 self.open_submission(*index)?.stage = SubmissionStage::InDoubt(reason.clone());
+                self.launches.failed(at, reason);
             }
             Event::SubmitAbsent { index, reason } => self.settle(*index, SubmissionStage::Absent(reason.clone()))?,
             Event::SubmitDropped { index, in_flight } => {
@@ -225,8 +259,16 @@ impl Generation {
                 self.add_fault(fault, FaultState { stage: FaultStage::Skipped(reason.clone()), ..nothing })?;
             }
             Event::Counted { runs } => self.runs = Some(Fact { at, value: *runs }),
-            Event::StopRequested { reason } => {
+            Event::StopRequested { reason, terminate } => {
                 self.stop.get_or_insert_with(|| Fact { at, value: reason.clone() });
+                self.terminate |= *terminate;
+            }
+            Event::TerminateIntended { run_id } => {
+                self.terminations.insert(run_id.clone(), at);
+            }
+            Event::TerminateTried { run_id, .. } => {
+                let known = self.terminations.get_mut(run_id);
+                *known.ok_or_else(|| format!("run {run_id} was ended without an intent"))? = at;
             }
             Event::AuditBegan => self.audit_began_at = Some(at),
             Event::Concluded { conclusion } => {
@@ -296,6 +338,9 @@ impl Generation {
 
     fn submitted(&mut self, at: Timestamp, index: u32, run_id: &str, found: Found) -> Result<(), String> {
         let stage = SubmissionStage::Acknowledged { at, run_id: run_id.to_owned(), found };
+        if found == Found::Acknowledged {
+            self.launches.answered();
+        }
         if found != Found::Adopted {
             return self.settle(index, stage);
         }

@@ -9,7 +9,7 @@ mod state;
 mod store;
 
 pub use files::FileStore;
-pub use generation::{Fact, FaultStage, FaultState, Generation, Sample, Submission, SubmissionStage};
+pub use generation::{Fact, FaultStage, FaultState, Generation, Launches, Sample, Submission, SubmissionStage};
 pub use log::{LogError, decode, encode};
 pub use record::{Conclusion, Dependency, Event, Found, Record, RunCounts, ThresholdResult};
 pub use state::{IllegalRecord, State, Summary};

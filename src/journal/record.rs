@@ -35,8 +35,13 @@ pub enum Event {
     Adopting { runs: u32 },
     /// Offsets count from `at`. Runs that Dagster had before (a lost disk) came with their own start.
     Started { at: Timestamp, dagster_version: String },
-    /// About to launch. `attempt` counts from 1; the key stays the same.
-    SubmitIntended { index: u32, attempt: u32 },
+    /// About to launch, at `due` if that is later than this record. `attempt` counts from 1; the key stays the same.
+    SubmitIntended {
+        index: u32,
+        attempt: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due: Option<Timestamp>,
+    },
     /// Dagster has the run.
     Submitted { index: u32, run_id: String, found: Found },
     /// Dagster certainly does not have the run.
@@ -69,8 +74,16 @@ pub enum Event {
     FaultSkipped { fault: FaultId, reason: String },
     /// The runs of the generation, counted by status; written when it changes.
     Counted { runs: RunCounts },
-    /// The manifest was deleted or edited: no more arrivals, heal, drain.
-    StopRequested { reason: String },
+    /// It is not wanted any more: no more arrivals, heal, drain. `terminate`: end the runs that are under way.
+    StopRequested {
+        reason: String,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        terminate: bool,
+    },
+    /// About to end a run that is under way.
+    TerminateIntended { run_id: String },
+    /// What came of it.
+    TerminateTried { run_id: String, outcome: Outcome },
     /// Everything is quiet: the records are read and judged.
     AuditBegan,
     /// Nothing more happens to this generation.

@@ -11,6 +11,8 @@ use super::{Key, TaskArn};
 pub enum Effect {
     /// Launches one run. `tags` already hold the key; Dagster itself has no idempotency key.
     LaunchRun { key: Key, job: String, tags: IndexMap<String, String>, run_config: serde_json::Value },
+    /// Ends one run that is under way, as Dagster's own button does. Repeating it is harmless.
+    TerminateRun { run_id: String },
     /// Stops one ECS task. `reason` is the only free text that AWS keeps of it. Repeating it is harmless.
     StopTask { task: TaskArn, reason: String },
 }
@@ -33,6 +35,7 @@ pub enum Outcome {
 pub enum Receipt {
     Launched { run_id: String },
     Stopping,
+    Terminating,
     Published,
 }
 

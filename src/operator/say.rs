@@ -12,7 +12,7 @@ pub fn say(plan: Option<&Plan>, scenario: &ScenarioName, record: &Record) {
     let key = |index: &u32| plan.map(|plan| plan.key(*index).to_string()).unwrap_or_default();
     if let Event::Submitted { index, run_id, found } = &record.event {
         tracing::info!(%scenario, key = key(index), run_id, ?found, "launched");
-    } else if let Event::SubmitIntended { index, attempt } = &record.event {
+    } else if let Event::SubmitIntended { index, attempt, .. } = &record.event {
         tracing::debug!(%scenario, key = key(index), attempt, "launching");
     } else if let Event::SubmitRefused { index, reason, retry } = &record.event {
         tracing::warn!(%scenario, key = key(index), reason, retry, "launch refused");

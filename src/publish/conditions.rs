@@ -2,8 +2,8 @@
 
 use super::status::{Beside, Rejection};
 use crate::{
-    decide::Turn,
-    journal::{Dependency, FaultStage, FaultState, Generation},
+    decide::{self, Turn},
+    journal::{Dependency, Fact, FaultStage, FaultState, Generation},
     model::{Condition, ConditionStatus, ConditionType, GenerationId, Phase, Timestamp, Verdict, Why, WhyKind},
     plan::Plan,
 };
@@ -53,6 +53,10 @@ pub fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Be
 type Make<'a> = dyn Fn(ConditionType, ConditionStatus, &str, String, Timestamp) -> Condition + 'a;
 
 fn ready(generation: &Generation, make: &Make<'_>) -> Condition {
+    if let Some(held) = held_back(generation) {
+        let at = held.at;
+        return make(ConditionType::Ready, ConditionStatus::False, "DagsterCircuitOpen", held.value, at);
+    }
     let Some((dependency, why)) = generation.unready.iter().max_by_key(|(_, fact)| fact.at) else {
         let (status, reason, message) = match generation.adopting {
             _ if generation.started_at.is_some() || generation.concluded.is_some() => {
@@ -73,6 +77,15 @@ fn ready(generation: &Generation, make: &Make<'_>) -> Condition {
     let reason = unready_reason(dependency, &why.value);
     let at = generation.readiness_changed_at;
     make(ConditionType::Ready, ConditionStatus::False, &reason, why.value.message.clone(), at)
+}
+
+/// What the circuit breaker says, while a scenario runs and launches are held back.
+fn held_back(generation: &Generation) -> Option<Fact<String>> {
+    let is_sending = generation.concluded.is_none() && generation.stop.is_none();
+    let last = generation.launches.last.as_ref().filter(|_| is_sending && decide::is_open(generation))?;
+    let (failures, reason) = (generation.launches.failures, &last.value);
+    let value = format!("{failures} launches failed one after another, the last: {reason}; one is tried every 5s");
+    Some(Fact { at: last.at, value })
 }
 
 /// `DagsterUnreachable`, `ServiceNotFound`, `JobsNotFound` …

@@ -67,7 +67,11 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::Started { at, dagster_version } => {
             (NORMAL, "Started", format!("offsets count from {at}; Dagster {dagster_version}"))
         }
-        Event::SubmitIntended { .. } | Event::InjectIntended { .. } | Event::Counted { .. } | Event::Sampled { .. } => {
+        Event::SubmitIntended { .. }
+        | Event::TerminateIntended { .. }
+        | Event::InjectIntended { .. }
+        | Event::Counted { .. }
+        | Event::Sampled { .. } => {
             return None;
         }
         Event::Submitted { index, run_id, found } => match found {
@@ -105,7 +109,16 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::Healed { fault, asked_at } => (NORMAL, "FaultHealed", format!("{fault}: proved at {asked_at}")),
         Event::FaultGivenUp { fault, reason } => (WARNING, "FaultNotRecovered", format!("{fault}: {reason}")),
         Event::FaultSkipped { fault, reason } => (WARNING, "FaultSkipped", format!("{fault}: {reason}")),
-        Event::StopRequested { reason } => (NORMAL, "Stopping", reason.clone()),
+        Event::StopRequested { reason, terminate: false } => (NORMAL, "Stopping", reason.clone()),
+        Event::StopRequested { reason, terminate: true } => {
+            (NORMAL, "Stopping", format!("{reason}: its runs are terminated"))
+        }
+        Event::TerminateTried { run_id, outcome } => match outcome {
+            Outcome::Done(_) => (NORMAL, "Terminating", format!("run {run_id} was asked to end")),
+            Outcome::Refused { reason, .. } | Outcome::Unknown { reason } => {
+                (WARNING, "TerminateFailed", format!("run {run_id}: {reason}"))
+            }
+        },
         Event::AuditBegan => (NORMAL, "Auditing", "the records are read and judged".to_owned()),
         Event::Concluded { conclusion } => match conclusion.verdict {
             Verdict::Passed => (NORMAL, "Passed", conclusion.message.clone()),

@@ -41,6 +41,9 @@ pub struct Scenario {
     /// Nothing of it is launched while this holds. It is no part of the digest: suspending changes no scenario.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
+    /// What becomes of its runs when it is deleted; no part of the digest either.
+    #[serde(default)]
+    pub deletion: Deletion,
     pub spec: ScenarioSpec,
 }
 
@@ -57,6 +60,17 @@ pub struct ScenarioSpec {
     pub expect: Expect,
     #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
+}
+
+/// What becomes of the runs under way when a scenario is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Deletion {
+    /// They go on to their end.
+    #[default]
+    Drain,
+    /// They are terminated.
+    Terminate,
 }
 
 /// When a scenario starts, and starts again.
@@ -208,8 +222,8 @@ fn is_zero(span: &Span) -> bool {
 const DIGEST_LENGTH: usize = 12;
 
 impl Scenario {
-    /// The digest of the spec: equal specs have equal digests, whatever the file's order, comments or format. Labels and
-    /// `suspend` are no part of it.
+    /// The digest of the spec: equal specs have equal digests, whatever the file's order, comments or format. Labels,
+    /// `suspend` and `deletion` are no part of it.
     pub fn digest(&self) -> String {
         let canonical = serde_json::to_vec(&self.spec).expect("a spec has string keys only, so it always serializes");
         let hash = Sha256::digest(&canonical);

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    AbortOn, Contract, Overlap, Repeat,
+    AbortOn, Contract, Deletion, Overlap, Repeat,
     mix::{RawMix, text_map_schema},
 };
 use crate::{
@@ -65,6 +65,9 @@ pub struct RawScenario {
     /// starts anew.
     #[serde(default)]
     pub suspend: bool,
+    /// What becomes of the runs under way when the manifest is deleted: `drain` lets them end, `terminate` ends them.
+    #[serde(default)]
+    pub deletion: Deletion,
     /// When it starts; at once if this is left out. Give one of `after`, `at`, `every`, `cron`.
     #[serde(default)]
     pub start: Option<RawStart>,

@@ -7,7 +7,7 @@ use reqwest::{StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::graphql::{self, Answer, EventsData, LaunchData, RunsData};
+use super::graphql::{self, Answer, EventsData, LaunchData, RunsData, TerminateData};
 use crate::model::{
     Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, ScenarioName, Seen, StepEvent,
     Timestamp, Why, WhyKind, target::DagsterTarget,
@@ -96,6 +96,23 @@ impl Dagster {
                 Outcome::Refused { reason: why.message, retry }
             }
             Err(Failure { why, refused: false }) => Outcome::Unknown { reason: why.message },
+        }
+    }
+
+    /// Ends one run that is under way, as far as its launcher can: asked for, not waited for.
+    pub async fn terminate(&self, run_id: &str) -> Outcome {
+        let called = self.call::<TerminateData>(graphql::TERMINATE, &json!({ "runId": run_id }), Partial::Taken).await;
+        let member = match called {
+            Ok(data) => data.terminate_run,
+            Err(Failure { why, .. }) => return Outcome::Unknown { reason: why.message },
+        };
+        let reason = format!("{}: {}", member.typename, quote(member.message.as_deref().unwrap_or_default()));
+        match member.typename.as_str() {
+            "TerminateRunSuccess" => Outcome::Done(Receipt::Terminating),
+            // It has ended meanwhile, or its launcher does not know it (yet): a look tells.
+            "TerminateRunFailure" | "RunNotFoundError" => Outcome::Refused { reason, retry: true },
+            "UnauthorizedError" => Outcome::Refused { reason, retry: false },
+            _ => Outcome::Unknown { reason },
         }
     }
 

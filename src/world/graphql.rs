@@ -8,6 +8,7 @@ use crate::model::{RunStatus, RunView, StepEvent, StepEventKind, TaskArn, Timest
 pub const RUNS: &str = concat!(include_str!("graphql/runs.graphql"), include_str!("graphql/event_page.graphql"));
 pub const EVENTS: &str = concat!(include_str!("graphql/events.graphql"), include_str!("graphql/event_page.graphql"));
 pub const LAUNCH: &str = include_str!("graphql/launch.graphql");
+pub const TERMINATE: &str = include_str!("graphql/terminate.graphql");
 
 /// The tags that every run of ours carries.
 pub const KEY_TAG: &str = "dagstorm/key";
@@ -131,6 +132,16 @@ pub struct Launched {
     #[serde(default)]
     pub class_name: Option<String>,
 }
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TerminateData {
+    pub terminate_run: Member<Nothing>,
+}
+
+/// A member of which the type's name and the message are enough.
+#[derive(Debug, Deserialize)]
+pub struct Nothing {}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -93,6 +93,10 @@ impl World for LiveWorld {
                 Ok(dagster) => dagster.launch(job, tags.iter(), run_config).await,
                 Err(why) => Outcome::Refused { reason: why.message.clone(), retry: true },
             },
+            Effect::TerminateRun { run_id } => match &clients.dagster {
+                Ok(dagster) => dagster.terminate(run_id).await,
+                Err(why) => Outcome::Refused { reason: why.message.clone(), retry: true },
+            },
             Effect::StopTask { task, reason } => match &target.ecs {
                 Some(cluster) => ecs::stop_task(&clients.ecs, &cluster.cluster, task, reason).await,
                 None => Outcome::Refused { reason: undeclared(target, "ecs").message, retry: false },

@@ -128,6 +128,7 @@ impl Core {
             Happening::Effect(Effect::LaunchRun { key, job, tags, .. }) => {
                 self.launch(key, job, tags.into_iter().collect());
             }
+            Happening::Effect(Effect::TerminateRun { run_id }) => self.terminate(&run_id),
             Happening::Effect(Effect::StopTask { task, .. }) => self.stop(&task),
             Happening::Replace => {
                 if (self.tasks.len() as u32) < DESIRED {
@@ -159,6 +160,16 @@ impl Core {
         self.runs.insert(id.clone(), run);
         let delay = self.millis(10, 2_000);
         self.later(delay, Happening::Begin(id));
+    }
+
+    fn terminate(&mut self, id: &str) {
+        let now = self.now;
+        let run = self.runs.get_mut(id).expect("only what was seen is terminated");
+        if !run.status.is_terminal() {
+            run.status = RunStatus::Canceled;
+            run.ended_at = Some(now);
+            run.attempt += 1;
+        }
     }
 
     fn start_task(&mut self) {
@@ -199,6 +210,9 @@ impl Core {
         let task = tasks[self.rng.random_range(0..tasks.len())].clone();
         let now = self.now;
         let run = self.runs.get_mut(id).expect("a run that was launched");
+        if run.status == RunStatus::Canceled {
+            return;
+        }
         run.status = RunStatus::Started;
         run.started_at.get_or_insert(now);
         run.task = Some(task.clone());

@@ -99,6 +99,7 @@ fn scenario(core: &Shared, number: u32, start: &str) -> Scenario {
     } else {
         String::new()
     };
+    let deletion = if core.chance(30) { "\n  deletion: terminate" } else { "" };
     let limits = if core.chance(15) { "\n  limits: { maxInFlight: 3 }" } else { "" };
     let thresholds =
         if core.chance(30) { ", thresholds: { workers: ['max >= 1'], lateness: ['max < 3h'] }" } else { "" };
@@ -108,7 +109,7 @@ kind: Scenario
 metadata: {{ name: storm-{number} }}
 spec:
   target: local
-  seed: {seed}{start}{limits}
+  seed: {seed}{start}{limits}{deletion}
   load:
     - {{ name: base, for: {length}s, arrivals: {arrivals}, jobs: {{ fast_job: 3, slow_job: 1 }} }}{faults}
   expect: {{ quiet: 12s{thresholds} }}

@@ -76,6 +76,7 @@ impl World for SimWorld {
                         Some(run_id) => Outcome::Done(Receipt::Launched { run_id }),
                         None => unknown("the run is not there yet"),
                     },
+                    Effect::TerminateRun { .. } => Outcome::Done(Receipt::Terminating),
                     Effect::StopTask { .. } => Outcome::Done(Receipt::Stopping),
                 }
             }
@@ -194,6 +195,12 @@ impl SimWorld {
                     .iter()
                     .any(|record| matches!(&record.event, Event::SubmitIntended { index, .. } if *index == key.index));
                 (!intended).then(|| format!("{key} is launched without a durable intent"))
+            }
+            Effect::TerminateRun { run_id } => {
+                let intended = self.disk.names().iter().flat_map(|name| self.disk.durable(name)).any(
+                    |record| matches!(&record.event, Event::TerminateIntended { run_id: intended } if intended == run_id),
+                );
+                (!intended).then(|| format!("{run_id} is terminated without a durable intent"))
             }
             Effect::StopTask { task, .. } => {
                 let names = self.disk.names();

@@ -8,7 +8,10 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,11 +21,12 @@ use tokio::sync::watch;
 
 use super::{Desired, Handle, say::say};
 use crate::{
-    decide::{self, Decision, Purpose, Turn},
+    decide::{self, Act, Decision, Purpose, Turn},
     journal::{Event, Record, State, Store, SubmissionStage},
     model::{Census, Observation, Outcome, Query, ScenarioName, Seen, Timestamp, Verdict},
     plan::{self, Plan},
     publish::{self, Beside, Rejection},
+    spec::Deletion,
     world::{Clock, World},
 };
 
@@ -47,6 +51,8 @@ pub struct Reconciler<W, S, C> {
     observation: Observation,
     calls: FuturesUnordered<Call>,
     tenure: Tenure,
+    /// Whether launches of this tenure that wait for their instant are still to be sent.
+    sending: Arc<AtomicBool>,
     looking: BTreeSet<Query>,
     counting: bool,
     census_after: Timestamp,
@@ -55,6 +61,8 @@ pub struct Reconciler<W, S, C> {
     rejection: Option<Rejection>,
     stalled: Option<Rejection>,
     verdicts: watch::Receiver<BTreeMap<ScenarioName, Timestamp>>,
+    /// What the manifest last said of its own deletion.
+    deletion: Option<Deletion>,
     /// The version that is wanted, by its digest, and since when this process knows of it.
     known_since: Option<(String, Timestamp)>,
     /// What the next generation waits for; `None` while one lives.
@@ -97,6 +105,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             observation: Observation::default(),
             calls: FuturesUnordered::new(),
             tenure: 0,
+            sending: Arc::new(AtomicBool::new(true)),
             looking: BTreeSet::new(),
             counting: false,
             census_after: now,
@@ -104,6 +113,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             rejection: None,
             stalled: None,
             verdicts,
+            deletion: None,
             known_since: None,
             turn: None,
             dirty: true,
@@ -136,6 +146,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
                 self.wait().await?;
             }
         }
+        self.sending.store(false, Ordering::Relaxed);
         self.drain().await
     }
 
@@ -187,16 +198,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
                 self.append(events).await?;
             }
             for act in acts {
-                let (shared, target) = (Arc::clone(&self.shared), self.target());
-                self.call(async move {
-                    let outcome = if shared.clock.now() > intended_at.plus(SEND_SLACK) {
-                        // Whatever is judged by the instant of the intent must hold for the call itself.
-                        Outcome::Refused { reason: "it could not be sent in time".to_owned(), retry: true }
-                    } else {
-                        shared.world.act(&target, &act.effect).await
-                    };
-                    Answer::Acted(act.purpose, outcome)
-                });
+                self.send(act, intended_at);
             }
             for query in looks {
                 self.look(query);
@@ -209,6 +211,28 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
                 return Ok(());
             }
         }
+    }
+
+    /// Sends an effect at its instant, whatever becomes of this pass. What was stopped meanwhile is not launched.
+    fn send(&self, act: Act, intended_at: Timestamp) {
+        let (shared, target, sending) = (Arc::clone(&self.shared), self.target(), Arc::clone(&self.sending));
+        let due = act.due.unwrap_or(intended_at);
+        let refused = |reason: &str| Outcome::Refused { reason: reason.to_owned(), retry: true };
+        self.call(async move {
+            if due > shared.clock.now() {
+                shared.clock.sleep_until(due).await;
+            }
+            let is_launch = matches!(act.purpose, Purpose::Submit { .. });
+            let outcome = if is_launch && !sending.load(Ordering::Relaxed) {
+                refused("stopped before it was sent")
+            } else if shared.clock.now() > due.plus(SEND_SLACK) {
+                // Whatever is judged by the instant of the intent must hold for the call itself.
+                refused("it could not be sent in time")
+            } else {
+                shared.world.act(&target, &act.effect).await
+            };
+            Answer::Acted(act.purpose, outcome)
+        });
     }
 
     fn target(&self) -> crate::model::Target {
@@ -307,6 +331,9 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let events = publish::for_people(&self.name, &records);
         if let Err(error) = self.shared.folder.append_events(&events) {
             tracing::warn!(scenario = %self.name, %error, "events.jsonl cannot be written");
+        }
+        if records.iter().any(|record| matches!(record.event, Event::StopRequested { .. })) {
+            self.sending.store(false, Ordering::Relaxed);
         }
         if records.iter().any(|record| matches!(record.event, Event::Concluded { .. })) {
             self.post_verdict();

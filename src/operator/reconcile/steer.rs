@@ -1,6 +1,9 @@
 //! What is wanted against what lives: a generation begins, is stopped, or its target is exchanged.
 
-use std::io;
+use std::{
+    io,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use super::Reconciler;
 use crate::{
@@ -8,6 +11,7 @@ use crate::{
     journal::{Event, Store},
     model::{GenerationId, Observation},
     operator::{Desired, Wanted},
+    spec::Deletion,
     world::{Clock, World},
 };
 
@@ -29,6 +33,9 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             && self.known_since.as_ref().is_none_or(|(digest, _)| *digest != wanted.digest)
         {
             self.known_since = Some((wanted.digest.clone(), self.shared.clock.now()));
+        }
+        if let Some(wanted) = wanted {
+            self.deletion = Some(wanted.scenario.deletion);
         }
         if self.state.living().is_none() {
             return self.begin(wanted).await;
@@ -100,12 +107,15 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         if living.stop.is_some() {
             return Ok(());
         }
-        self.append(vec![Event::StopRequested { reason: reason.to_owned() }]).await
+        let deletion = self.deletion.unwrap_or(living.scenario.deletion);
+        let terminate = wanted.is_none() && deletion == Deletion::Terminate;
+        self.append(vec![Event::StopRequested { reason: reason.to_owned(), terminate }]).await
     }
 
     /// Forgets what was seen and asked of another generation or target.
     fn begin_tenure(&mut self) {
         self.tenure += 1;
+        self.sending = Arc::new(AtomicBool::new(true));
         self.observation = Observation::default();
         self.looking.clear();
         self.counting = false;

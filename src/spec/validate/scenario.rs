@@ -50,6 +50,7 @@ pub fn scenario(raw: Raw<RawScenario>, is_whole: bool, attachments: Attachments<
         name,
         labels: raw.metadata.labels,
         suspend: spec.suspend,
+        deletion: spec.deletion,
         spec: ScenarioSpec { target, seed: spec.seed, start, load, faults, expect, limits },
     })
 }
