@@ -1,9 +1,11 @@
 //! `dagstorm plan`: what some manifests would do, before anything happens.
 
 mod chart;
+mod looks;
 mod online;
 mod policy;
 mod preview;
+mod rules;
 mod surprises;
 mod table;
 
@@ -27,7 +29,7 @@ use crate::{
     world::{Clock, LiveWorld, SystemClock},
 };
 use chart::Layout;
-use online::TargetLooks;
+use looks::TargetLooks;
 use policy::{Need, Policy};
 use preview::{FaultPreview, Preview};
 use surprises::Note;
@@ -253,7 +255,7 @@ fn start(scenario: &Scenario, now: Timestamp) -> (String, Option<Timestamp>) {
             let names: Vec<&str> = names.iter().map(ScenarioName::as_str).collect();
             (format!("after the verdict of {}", names.join(", ")), None)
         }
-        StartTrigger::At(at) => (format!("at {at:.0}"), Some(*at)),
+        StartTrigger::At(at) => (format!("at {}", whole_seconds(*at)), Some(*at)),
         StartTrigger::Every(every) => (format!("at once, and every {every}"), None),
         StartTrigger::Cron(cron) => (format!("by cron {cron}"), cron.next(now)),
     };
@@ -266,6 +268,12 @@ fn starts_now(scenario: &Scenario) -> bool {
         None | Some(StartTrigger::Every(_)) => true,
         Some(StartTrigger::After(_) | StartTrigger::At(_) | StartTrigger::Cron(_)) => false,
     }
+}
+
+/// An instant as people write it.
+fn whole_seconds(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
 }
 
 /// The terminal's, within reason.

@@ -55,17 +55,22 @@ pub fn chart(layout: &Layout, preview: &Preview, faults: &[FaultPreview]) -> Vec
     }
     let (ticks, labels) = axis(preview.column.duration(), columns);
     lines.extend([layout.line("", &ticks), layout.line("", &labels)]);
-    let mut declared: Vec<&str> = vec![];
-    for fault in faults {
-        if !declared.contains(&fault.declared.as_str()) {
-            declared.push(&fault.declared);
-        }
-    }
-    for name in declared {
+    for name in declared(faults) {
         let own: Vec<&FaultPreview> = faults.iter().filter(|fault| fault.declared == name).collect();
         lines.push(layout.line(name, &marks(&own, preview.column.duration(), columns)));
     }
     lines
+}
+
+/// The names of the faults, each once, in the order in which they begin.
+pub fn declared(faults: &[FaultPreview]) -> Vec<&str> {
+    let mut names: Vec<&str> = vec![];
+    for fault in faults {
+        if !names.contains(&fault.declared.as_str()) {
+            names.push(&fault.declared);
+        }
+    }
+    names
 }
 
 /// Something is never nothing: one arrival shows beside a thousand.

@@ -67,6 +67,9 @@ pub struct FaultPreview {
     pub does: String,
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Walks through the plan once. There are at most so many columns, each of an even length of time.
 pub fn preview(scenario: &Scenario, plan: &Plan, most_columns: usize) -> Preview {
     let column = column(plan.ends_at, most_columns);
@@ -75,7 +78,7 @@ pub fn preview(scenario: &Scenario, plan: &Plan, most_columns: usize) -> Preview
     let mut phases: Vec<(u32, Vec<u32>)> = scenario.spec.load.iter().map(|_| (0, vec![0; count])).collect();
     let mut choices = vec![0_u32; plan.choices.len()];
     let (mut first, mut last) = (None, None);
-    let (mut second, mut minute) = (Window::new(1), Window::new(60));
+    let (mut second, mut minute) = (Window::new(SECOND, 100), Window::new(MINUTE, 60));
     for arrival in plan.arrivals.from(0) {
         let at = (arrival.offset.as_micros() / column.as_micros()) as usize;
         let at = at.min(count - 1);
@@ -139,26 +142,32 @@ pub fn rate(count: u32, time: Duration) -> String {
     format!("{}/{unit}", number.trim_end_matches(".0"))
 }
 
-/// The most in a window of whole seconds, counted from the start.
+/// The most in a window that slides over the arrivals in steps.
 struct Window {
-    seconds: u64,
-    current: u64,
-    count: u32,
+    step_us: u64,
+    /// One count for each step of the window; the newest is at `step` modulo their number.
+    counts: Vec<u32>,
+    step: u64,
+    sum: u32,
     most: u32,
 }
 
 impl Window {
-    fn new(seconds: u64) -> Self {
-        Self { seconds, current: 0, count: 0, most: 0 }
+    fn new(length: Duration, steps: usize) -> Self {
+        Self { step_us: length.as_micros() as u64 / steps as u64, counts: vec![0; steps], step: 0, sum: 0, most: 0 }
     }
 
+    /// Counts an arrival; they come in order.
     fn count(&mut self, offset: Duration) {
-        let window = offset.as_secs() / self.seconds;
-        if window != self.current {
-            (self.current, self.count) = (window, 0);
+        let (step, steps) = (offset.as_micros() as u64 / self.step_us, self.counts.len() as u64);
+        for passed in 1..=(step - self.step).min(steps) {
+            let oldest = &mut self.counts[((self.step + passed) % steps) as usize];
+            self.sum -= std::mem::take(oldest);
         }
-        self.count += 1;
-        self.most = self.most.max(self.count);
+        self.step = step;
+        self.counts[(step % steps) as usize] += 1;
+        self.sum += 1;
+        self.most = self.most.max(self.sum);
     }
 }
 
@@ -212,7 +221,7 @@ faults:
             12,
         );
         assert_eq!((seen.total, seen.mean_rate.as_str()), (22, "11/min"));
-        assert_eq!((seen.most_in_a_second, seen.most_in_a_minute), (6, 12));
+        assert_eq!((seen.most_in_a_second, seen.most_in_a_minute), (6, 16));
         assert_eq!((seen.first, seen.last), (Some(Span::ZERO), Some(Span::from_secs(110))));
         assert_eq!(seen.column, Span::from_secs(10));
         assert_eq!(seen.columns, [1, 1, 1, 6, 1, 1, 6, 1, 1, 1, 1, 1]);
@@ -249,6 +258,22 @@ faults:
             assert_eq!(Span::new(column(time.duration(), most)).to_string(), expected, "{time} in {most}");
         }
         assert!(COLUMNS_MS.is_sorted());
+    }
+
+    #[test]
+    fn windows_slide_and_forget() {
+        for (offsets_ms, most) in [
+            (&[0, 10, 20][..], 3),
+            (&[900, 950, 1_000, 1_050], 4),
+            (&[0, 999, 1_000, 1_980], 3),
+            (&[0, 1_000, 2_000], 1),
+            (&[0, 0, 5_000_000, 5_000_400], 2),
+            (&[], 0),
+        ] {
+            let mut window = Window::new(SECOND, 100);
+            offsets_ms.iter().for_each(|offset| window.count(Duration::from_millis(*offset)));
+            assert_eq!(window.most, most, "{offsets_ms:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::preview::Preview;
+use super::{preview::Preview, whole_seconds};
 use crate::{
     fault::{DrainService, Fault, Selector, StopTasks},
     model::{Metric, Span, Target, Timestamp, target::DenyWindow},
@@ -36,7 +36,7 @@ pub fn surprises(
     for (index, declared) in scenario.spec.faults.iter().enumerate() {
         let own: Vec<&PlannedFault> = plan.faults.iter().filter(|fault| fault.id.name == declared.name).collect();
         let path = format!("spec.faults[{index}]");
-        notes.extend(fault(&path, &own, plan, preview));
+        notes.extend(fault(&path, &own, preview));
         if let (Some(target), Some(starts_at)) = (target, starts_at) {
             notes.extend(denied(&path, &own, &target.guard.deny_windows, starts_at));
         }
@@ -75,7 +75,7 @@ fn start(scenario: &Scenario, plan: &Plan) -> Option<Note> {
 }
 
 /// What is odd about one declared fault by itself.
-fn fault(path: &str, own: &[&PlannedFault], plan: &Plan, preview: &Preview) -> Vec<Note> {
+fn fault(path: &str, own: &[&PlannedFault], preview: &Preview) -> Vec<Note> {
     let mut notes = vec![];
     let known = || own.iter().filter(|fault| fault.when.is_none());
     let last = preview.last.map(Span::duration).unwrap_or_default();
@@ -90,10 +90,6 @@ fn fault(path: &str, own: &[&PlannedFault], plan: &Plan, preview: &Preview) -> V
             ),
         ));
     }
-    if let Some(cut) = known().find(|fault| end(fault) > plan.ends_at) {
-        let (wanted, ends_at) = (Span::new(end(cut)), Span::new(plan.ends_at));
-        notes.push(note(path, format!("`{}` would last until {wanted}: it ends with the load, at {ends_at}", cut.id)));
-    }
     notes
 }
 
@@ -106,7 +102,7 @@ fn denied(path: &str, own: &[&PlannedFault], windows: &[DenyWindow], starts_at: 
         return vec![];
     }
     let which = if met.len() == known.len() && met.len() > 1 { "all occurrences".to_owned() } else { met.join(", ") };
-    vec![note(path, format!("started at {starts_at:.0}, a deny window of the guard forbids {which}"))]
+    vec![note(path, format!("started at {}, a deny window of the guard forbids {which}", whole_seconds(starts_at)))]
 }
 
 /// Whether an instant is in a window: one that began at most its length before is still open.
@@ -284,10 +280,6 @@ mod tests {
                 vec!["spec.faults[0]: `a#1` begins at 41s, after the last arrival (40s): it may meet no run in flight, and then proves nothing"],
             ),
             (
-                format!("faults: [ {} ]", drain("40s", "30s")),
-                vec!["spec.faults[0]: `drain#1` would last until 1m10s: it ends with the load, at 1m"],
-            ),
-            (
                 "start: { every: 2m }\nexpect: { thresholds: { recoveryTime: ['max < 1m'] } }\nlimits: { maxDuration: 30s }\nsuspend: true".to_owned(),
                 vec![
                     "spec.suspend: it does not start as long as this is true",
@@ -299,7 +291,7 @@ mod tests {
         ] {
             assert_eq!(notes(&format!("{LOAD}{more}"), None), expected, "{more}");
         }
-        let empty = "load:\n  - { name: base, for: 10s, arrivals: { burst: { size: 1, every: 10s } }, jobs: { a: 1, b: 0 } }\n  - { name: none, for: 1s, arrivals: { ramp: { from: 0/s, to: 1/min } }, jobs: { a: 1 } }\n";
+        let empty = "load:\n  - { name: base, for: 10s, arrivals: { burst: { size: 1, every: 10s } }, jobs: { a: 1, b: 0 } }\n  - { name: none, for: 1s, arrivals: { poisson: { rate: 1/d } }, jobs: { a: 1 } }\n";
         assert_eq!(
             notes(empty, None),
             ["spec.load[1]: the phase `none` has no arrival", "spec.load: no arrival draws the job `b`"]

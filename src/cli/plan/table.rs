@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use super::{
     Report, ScenarioPlan,
-    chart::{Layout, chart},
-    online::{DryRun, FaultLook, ServiceLook, TargetLooks},
+    chart::{Layout, chart, declared},
+    looks::{DryRun, FaultLook, ServiceLook, TargetLooks},
     preview::{FaultPreview, Preview},
+    whole_seconds,
 };
 use crate::{
     model::Span,
@@ -94,8 +95,10 @@ impl Page {
     fn scenario(&mut self, plan: &ScenarioPlan) {
         self.line(&format!("{} · target {} · {} · seed {}", plan.name, plan.target, plan.generation, plan.seed));
         let arrivals = &plan.arrivals;
-        let starts_at =
-            plan.starts_at.map(|at| format!(", next at {at:.0}")).filter(|_| !plan.start.starts_with("at "));
+        let starts_at = plan
+            .starts_at
+            .map(|at| format!(", next at {}", whole_seconds(at)))
+            .filter(|_| !plan.start.starts_with("at "));
         self.field("start", &format!("{}{}; {} of load", plan.start, starts_at.unwrap_or_default(), plan.lasts));
         self.field("arrivals", &amounts(arrivals));
         self.line("");
@@ -168,7 +171,7 @@ impl Page {
     }
 
     fn fault(&mut self, look: &FaultLook) {
-        self.marked('·', &format!("{} of {} would {}", look.fault, look.scenario, look.would));
+        self.marked('·', &format!("{}/{} would {}", look.scenario, look.fault, look.would));
         let Some(rules) = &look.rules else { return };
         for (sign, rules) in [('-', &rules.revoke), ('+', &rules.authorize)] {
             for rule in rules {
@@ -195,7 +198,12 @@ impl Page {
             }
             None => String::new(),
         };
-        self.hanging("", &format!("{policy}Nothing was launched, stopped or changed."));
+        self.hanging(INDENT, &format!("{policy}Nothing was launched, stopped or changed."));
+        let problems = report.targets.iter().map(|target| target.problems.len()).sum::<usize>();
+        if problems > 0 {
+            let things = if problems == 1 { "thing stands" } else { "things stand" };
+            self.marked(BAD, &format!("{problems} {things} in the way, as said above."));
+        }
     }
 }
 
@@ -219,21 +227,23 @@ fn jobs(seen: &Preview) -> String {
     jobs.join(", ")
 }
 
-/// A line each; of a fault that comes often the first ones and the last.
+/// A line each, fault by fault; of one that comes often the first ones and the last.
 fn occurrences(faults: &[FaultPreview]) -> Vec<String> {
     let names = faults.iter().map(|fault| fault.name.chars().count()).max().unwrap_or_default();
     let line = |fault: &FaultPreview| format!("{:names$}  {}: {}", fault.name, time(fault), fault.does);
     let mut lines = vec![];
-    for (index, fault) in faults.iter().enumerate() {
-        let is_own = |one: &&FaultPreview| one.declared == fault.declared;
-        let before = faults[..index].iter().filter(is_own).count();
-        let after = faults[index + 1..].iter().filter(is_own).count();
-        if before + 1 + after <= LISTED || before < SHOWN_OF_MANY || after == 0 {
-            lines.push(line(fault));
-        } else if before == SHOWN_OF_MANY {
-            let earlier = faults[..index].iter().rfind(is_own).expect("some are before it");
-            let every = Span::new(fault.after.duration() - earlier.after.duration());
-            lines.push(format!("{:names$}  … {} more, one every {every}", "", after));
+    for name in declared(faults) {
+        let own: Vec<&FaultPreview> = faults.iter().filter(|fault| fault.declared == name).collect();
+        if let [first @ .., last] = &own[..]
+            && own.len() > LISTED
+        {
+            let (shown, hidden) = first.split_at(SHOWN_OF_MANY);
+            lines.extend(shown.iter().map(|fault| line(fault)));
+            let every = Span::new(own[1].after.duration() - own[0].after.duration());
+            lines.push(format!("{:names$}  … {} more, one every {every}", "", hidden.len()));
+            lines.push(line(last));
+        } else {
+            lines.extend(own.into_iter().map(line));
         }
     }
     lines
