@@ -180,7 +180,7 @@ fn cut_acl(arns: &Arns) -> Vec<Permission> {
     let (acls, subnets, networks) = (ec2("network-acl/*"), ec2("subnet/*"), ec2("vpc/*"));
     vec![
         Permission::anywhere(
-            "ReadNetwork",
+            "ReadAcls",
             &[
                 "ec2:DescribeSecurityGroups",
                 "ec2:DescribeNetworkInterfaces",
@@ -299,7 +299,7 @@ MarkGroups: ec2:CreateTags ec2:DeleteTags on arn:aws:ec2:eu-west-1:111122223333:
             ),
             (
                 r#"{"partition":{"between":"workers","and":"sqs","cut":"hard"}}"#,
-                "ReadNetwork: ec2:DescribeSecurityGroups ec2:DescribeNetworkInterfaces ec2:DescribeSubnets ec2:DescribeNetworkAcls on *
+                "ReadAcls: ec2:DescribeSecurityGroups ec2:DescribeNetworkInterfaces ec2:DescribeSubnets ec2:DescribeNetworkAcls on *
 CreateAcls: ec2:CreateNetworkAcl on arn:aws:ec2:eu-west-1:111122223333:network-acl/* arn:aws:ec2:eu-west-1:111122223333:vpc/*
 TagAcls: ec2:CreateTags on arn:aws:ec2:eu-west-1:111122223333:network-acl/* if StringEquals ec2:CreateAction=CreateNetworkAcl
 ChangeAcls: ec2:CreateNetworkAclEntry ec2:DeleteNetworkAcl on arn:aws:ec2:eu-west-1:111122223333:network-acl/* if StringLike aws:ResourceTag/dagstorm:fault=*
