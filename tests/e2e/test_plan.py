@@ -15,7 +15,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from rig import PROGRAM, Document, Stack, scenario, write
+from rig import PROGRAM, Document, Stack, burst, run, scenario, write
 
 FAST = {"fast_job": 1}
 KILL = {"name": "kill", "after": "1s", "stopTasks": {"service": "workers", "pick": "30%"}}
@@ -202,6 +202,16 @@ def test_what_cannot_work_ends_with_4(stack: Stack, tmp_path: Path, target: str)
     assert done.returncode == 0, done.stdout
     [note] = seen(done)["notes"]
     assert "no-such-service" in note
+
+
+def test_runs_that_dagster_holds_already_are_said(stack: Stack, tmp_path: Path, target: str) -> None:
+    file = write(tmp_path / "s.yaml", burst("held", 1, FAST))
+    assert seen(plan(stack, "-o", "json", target, str(file)))["notes"] == []
+    assert run(stack, tmp_path / "data", Path(target), file).returncode == 0
+    done = plan(stack, "-o", "json", target, str(file))
+    [note] = seen(done)["notes"]
+    assert done.returncode == 0
+    assert note.startswith("Dagster holds 1 run of held/"), note
 
 
 def test_a_denied_dry_run_ends_with_4(stack: Stack, tmp_path: Path, target: str) -> None:

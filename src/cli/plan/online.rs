@@ -21,6 +21,10 @@ const WORKERS: &str = "workers";
 /// Looks at everything that these scenarios need of their target.
 pub async fn look(world: &LiveWorld, target: &Target, scenarios: Vec<(&Scenario, &Plan)>) -> TargetLooks {
     let began = SystemClock.now();
+    // One and the same value for all looks: clients are kept by it.
+    let mut impatient = target.clone();
+    impatient.dagster.request_timeout = target.dagster.request_timeout.min(Span::new(DAGSTER_TIMEOUT));
+    let target = &impatient;
     let mut dagster = TargetLooks::of(target);
     let mut aws = TargetLooks::of(target);
     futures::join!(
@@ -43,14 +47,12 @@ async fn look_at_dagster(
     scenarios: &[(&Scenario, &Plan)],
     looks: &mut TargetLooks,
 ) {
-    let mut impatient = target.clone();
-    impatient.dagster.request_timeout = target.dagster.request_timeout.min(Span::new(DAGSTER_TIMEOUT));
     let location = &target.dagster.location;
     for (scenario, plan) in scenarios {
         let jobs = plan.jobs();
         let query =
             Query::Dagster { scenario: scenario.name.clone(), generation: plan.generation.clone(), jobs: jobs.clone() };
-        let seen = world.look(&impatient, &query).await.dagster.map(|seen| seen.answer);
+        let seen = world.look(target, &query).await.dagster.map(|seen| seen.answer);
         let view = match seen.expect("a look at Dagster answers for Dagster") {
             Seen::Fresh(view) => view,
             Seen::Unavailable(why) => return looks.fail("Dagster", why),
@@ -60,11 +62,10 @@ async fn look_at_dagster(
             looks.problems.push(missing);
         }
         if !view.runs.is_empty() {
+            let runs = if view.runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", view.runs.len()) };
             looks.notes.push(format!(
-                "Dagster holds {} runs of {}/{} already: a new data folder adopts them instead of launching",
-                view.runs.len(),
-                scenario.name,
-                plan.generation
+                "Dagster holds {runs} of {}/{} already: a new data folder adopts them instead of launching",
+                scenario.name, plan.generation
             ));
         }
         let there = looks.dagster.get_or_insert_with(|| DagsterLook {
@@ -261,5 +262,94 @@ fn choices(
             tasks,
             rules: None,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cli::plan::tests::scenario, model::TaskArn};
+
+    fn target(guard: &str) -> Target {
+        serde_json::from_str(&format!(
+            r#"{{"name":"t","dagster":{{"url":"http://x","location":"l","repository":"r","requestTimeout":"1s","settle":"9s"}},
+                "ecs":{{"cluster":"demo","services":{{"workers":"w","idle":"i"}}}},"guard":{guard}}}"#
+        ))
+        .expect("a target")
+    }
+
+    fn tasks(count: u32) -> Vec<TaskView> {
+        let arn = |number| TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{number}"));
+        let tags = || [("ready".to_owned(), "true".to_owned())].into_iter().collect();
+        (0..count).map(|number| TaskView { arn: arn(number), running: true, stopping: false, tags: tags() }).collect()
+    }
+
+    const LOAD: &str = "load: [ { name: base, for: 60s, arrivals: { constant: { rate: 1/s } }, jobs: { a: 1 } } ]\n";
+
+    #[test]
+    fn a_choice_that_can_never_be_is_a_problem_and_one_that_waits_a_note() {
+        let kill = scenario(&format!(
+            "{LOAD}faults: [ {{ name: kill, after: 1s, stopTasks: {{ service: workers, pick: 30% }} }}, {{ name: drain, after: 1s, for: 1s, drainService: {{ service: workers }} }}, {{ name: other, after: 1s, stopTasks: {{ service: idle }} }} ]"
+        ));
+        for (running, guard, would, problem, note) in [
+            (4, "{}", "stop 30% of 4 running = 2 → 2", "", ""),
+            (0, "{}", "stop 30% of 0 running = 0 → 0", "", "a: `kill` would wait: service w runs no task"),
+            (
+                4,
+                r#"{"minHealthy":4}"#,
+                "stop 30% of 4 running = 2, minHealthy 4 allows 0 → 0",
+                "",
+                "a: `kill` would wait: the guard lets no task of service w be stopped now",
+            ),
+            (
+                4,
+                r#"{"requireTag":{"ready":"no"}}"#,
+                "stop 30% of 4 running = 2, the guard permits 0 → 0",
+                "a: `kill`: none of the 4 running tasks of service w is permitted by the guard",
+                "",
+            ),
+        ] {
+            let target = target(guard);
+            let view = ServiceView { desired: 4, running, tasks: tasks(running) };
+            let mut looks = TargetLooks::of(&target);
+            choices(&mut looks, &kill, &target, "workers", "w", &view);
+            let found: Vec<&str> = looks.faults.iter().map(|look| look.would.as_str()).collect();
+            assert_eq!(found, [would, "set the desired count of service w from 4 to 0, and back"], "{guard}");
+            assert_eq!((looks.problems.concat().as_str(), looks.notes.concat().as_str()), (problem, note), "{guard}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_used_must_be_there() {
+        for (more, workers, idle) in [
+            ("", false, false),
+            ("faults: [ { name: k, after: 1s, stopTasks: { service: idle } } ]", false, true),
+            ("faults: [ { name: k, after: 1s, for: 1s, drainService: { service: workers } } ]", true, false),
+            ("faults: [ { name: k, when: 'workers > 3', redeliver: { share: 1 } } ]", true, false),
+            ("faults: [ { name: k, when: 'queueDepth > 3', stopTasks: { family: workers } } ]", false, false),
+            ("expect: { thresholds: { workers: ['max > 3'] } }", true, false),
+            ("expect: { thresholds: { queueDepth: ['max > 3'] } }", false, false),
+        ] {
+            let scenario = scenario(&format!("{LOAD}{more}"));
+            assert_eq!((uses(&scenario, "workers"), uses(&scenario, "idle")), (workers, idle), "{more}");
+        }
+    }
+
+    #[test]
+    fn the_guard_names_the_account_of_the_credentials() {
+        let identity = || Identity { account: "000000000000".to_owned(), arn: "arn:x".to_owned() };
+        for (guard, problems) in [
+            ("{}", vec![]),
+            (r#"{"account":"000000000000"}"#, vec![]),
+            (
+                r#"{"account":"111111111111"}"#,
+                vec!["the guard names account 111111111111, and these credentials are of account 000000000000 (arn:x)"],
+            ),
+        ] {
+            let target = target(guard);
+            let mut looks = TargetLooks::of(&target);
+            take_identity(&mut looks, &target, identity(), None);
+            assert_eq!(looks.problems, problems, "{guard}");
+        }
     }
 }

@@ -295,3 +295,138 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::looks, *};
+    use crate::model::Target;
+
+    fn looks() -> TargetLooks {
+        let target: Target = serde_json::from_str(
+            r#"{"name":"local","dagster":{"url":"http://x","location":"l","repository":"r","requestTimeout":"1s","settle":"9s"}}"#,
+        )
+        .expect("a target");
+        TargetLooks::of(&target)
+    }
+
+    fn shown(target: TargetLooks) -> String {
+        render(&Report { scenarios: vec![], targets: vec![target], policy: None }, 60)
+    }
+
+    fn rules() -> looks::RulesLook {
+        let dry_run = |permitted: Option<bool>, message: Option<&str>| DryRun {
+            call: "RevokeSecurityGroupEgress",
+            permitted,
+            message: message.map(str::to_owned),
+        };
+        looks::RulesLook {
+            revoke: vec!["egress tcp 0-65535 to sg-2 \"all\"".to_owned()],
+            authorize: vec!["egress tcp 0-442 to sg-2".to_owned(), "egress tcp 444-65535 to sg-2".to_owned()],
+            dry_runs: vec![
+                dry_run(Some(true), None),
+                dry_run(Some(false), Some("You are not authorized to do this")),
+                dry_run(None, Some("throttled")),
+            ],
+        }
+    }
+
+    fn everything() -> TargetLooks {
+        let task = |id: &str, permitted: bool| looks::TaskLook {
+            id: id.to_owned(),
+            permitted,
+            tags: [("ready".to_owned(), permitted.to_string()), ("team".to_owned(), "data".to_owned())]
+                .into_iter()
+                .collect(),
+        };
+        let fault = |would: &str, rules: Option<looks::RulesLook>| FaultLook {
+            scenario: "night".parse().expect("a name"),
+            fault: "cut".to_owned(),
+            would: would.to_owned(),
+            tasks: None,
+            rules,
+        };
+        TargetLooks {
+            took: Span::from_millis(120),
+            dagster: Some(looks::DagsterLook {
+                version: "1.13.27".to_owned(),
+                location: "demo".to_owned(),
+                jobs: vec!["a".to_owned(), "b".to_owned()],
+            }),
+            identity: Some(looks::IdentityLook {
+                account: "000000000000".to_owned(),
+                arn: "arn:x".to_owned(),
+                region: Some("us-east-1".to_owned()),
+            }),
+            services: vec![ServiceLook {
+                role: "workers".to_owned(),
+                service: "w".to_owned(),
+                desired: 2,
+                running: 1,
+                tasks: vec![task("1", true), task("2", false)],
+            }],
+            queue: Some(looks::QueueLook { name: "q".to_owned(), visible: 3, in_flight: 1 }),
+            faults: vec![fault("stop one of 1 running → 1", None), fault("change sg-1", Some(rules()))],
+            notes: vec!["Dagster holds runs already".to_owned()],
+            unreached: vec![looks::Unreached { what: "STS", why: "nobody answers".to_owned() }],
+            problems: vec!["job `c` does not exist".to_owned(), "another".to_owned()],
+            ..looks()
+        }
+    }
+
+    #[test]
+    fn everything_that_was_seen_is_said() {
+        let expected = "target local · looked at in 120ms
+  ✓ Dagster 1.13.27: location demo has a, b
+  ✓ AWS account 000000000000 in us-east-1, as arn:x
+  ✓ workers: service w runs 1 of 2 tasks
+      1  may be stopped  ready=true team=data
+      2  is not touched  ready=false team=data
+  ✓ queue q: about 3 waiting, 1 in flight
+  · night/cut would stop one of 1 running → 1
+  · night/cut would change sg-1
+      - egress tcp 0-65535 to sg-2 \"all\"
+      + egress tcp 0-442 to sg-2
+      + egress tcp 444-65535 to sg-2
+      ✓ dry run of RevokeSecurityGroupEgress: permitted
+      ✗ dry run of RevokeSecurityGroupEgress: denied: You
+        are not authorized to do this
+      ? dry run of RevokeSecurityGroupEgress: not known:
+        throttled
+  ! Dagster holds runs already
+  ? STS was not looked at: nobody answers
+  ✗ job `c` does not exist
+  ✗ another
+
+  Nothing was launched, stopped or changed.
+  ✗ 2 things stand in the way, as said above.
+";
+        assert_eq!(shown(everything()), expected);
+    }
+
+    #[test]
+    fn marks_and_headings_are_painted_and_nothing_else() {
+        for (line, painted) in [
+            ("target local\n", "\u{1b}[1mtarget local\u{1b}[0m\n"),
+            ("  ✓ good\n", "  \u{1b}[32m✓\u{1b}[0m good\n"),
+            ("      ✗ bad", "      \u{1b}[1;31m✗\u{1b}[0m bad"),
+            ("  ! look\n", "  \u{1b}[33m!\u{1b}[0m look\n"),
+            ("  base  ▁▂█  3\n", "  base  ▁▂█  3\n"),
+            ("\n", "\n"),
+        ] {
+            assert_eq!(paint(line), painted);
+            assert_eq!(anstream::adapter::strip_str(&paint(line)).to_string(), line, "without colors it is the same");
+        }
+    }
+
+    #[test]
+    fn words_are_kept_whole() {
+        for (text, width, lines) in [
+            ("a bc def", 4, &["a bc", "def"][..]),
+            ("a  bc", 9, &["a  bc"]),
+            ("abcdefgh ij", 4, &["abcdefgh", "ij"]),
+            ("", 4, &[""]),
+        ] {
+            assert_eq!(wrap(text, width), lines);
+        }
+    }
+}
