@@ -106,7 +106,8 @@ pub fn permissions(fault: &Fault, target: &Target, arns: &Arns) -> Vec<Permissio
     }
 }
 
-/// Listing and describing tasks. ListTasks is judged by the cluster alone.
+/// Listing and describing tasks. ListTasks knows container instances alone, and on Fargate there are none: the cluster
+/// bounds it.
 pub fn read_tasks(cluster: &str, arns: &Arns) -> Vec<Permission> {
     let arn = arns.cluster(cluster);
     let cluster_is = |permission: Permission| permission.when("ArnEquals", "ecs:cluster", &[&arn]);
@@ -177,7 +178,7 @@ fn cut_rules(target: &Target, arns: &Arns) -> Vec<Permission> {
 
 fn cut_acl(arns: &Arns) -> Vec<Permission> {
     let ec2 = |resource: &str| arns.arn("ec2", resource);
-    let (acls, subnets, networks) = (ec2("network-acl/*"), ec2("subnet/*"), ec2("vpc/*"));
+    let (acls, subnets) = (ec2("network-acl/*"), ec2("subnet/*"));
     vec![
         Permission::anywhere(
             "ReadAcls",
@@ -188,7 +189,7 @@ fn cut_acl(arns: &Arns) -> Vec<Permission> {
                 "ec2:DescribeNetworkAcls",
             ],
         ),
-        Permission::new("CreateAcls", &["ec2:CreateNetworkAcl"], vec![acls.clone(), networks.clone()]),
+        Permission::new("CreateAcls", &["ec2:CreateNetworkAcl"], vec![acls.clone(), ec2("vpc/*")]),
         Permission::new("TagAcls", &["ec2:CreateTags"], vec![acls.clone()]).when(
             "StringEquals",
             "ec2:CreateAction",
@@ -200,7 +201,7 @@ fn cut_acl(arns: &Arns) -> Vec<Permission> {
             format!("aws:ResourceTag/{}", MARKS[0]),
             &[ANY],
         ),
-        Permission::new("SwapAcls", &["ec2:ReplaceNetworkAclAssociation"], vec![acls, subnets, networks]),
+        Permission::new("SwapAcls", &["ec2:ReplaceNetworkAclAssociation"], vec![acls, subnets]),
     ]
 }
 
@@ -303,7 +304,7 @@ MarkGroups: ec2:CreateTags ec2:DeleteTags on arn:aws:ec2:eu-west-1:111122223333:
 CreateAcls: ec2:CreateNetworkAcl on arn:aws:ec2:eu-west-1:111122223333:network-acl/* arn:aws:ec2:eu-west-1:111122223333:vpc/*
 TagAcls: ec2:CreateTags on arn:aws:ec2:eu-west-1:111122223333:network-acl/* if StringEquals ec2:CreateAction=CreateNetworkAcl
 ChangeAcls: ec2:CreateNetworkAclEntry ec2:DeleteNetworkAcl on arn:aws:ec2:eu-west-1:111122223333:network-acl/* if StringLike aws:ResourceTag/dagstorm:fault=*
-SwapAcls: ec2:ReplaceNetworkAclAssociation on arn:aws:ec2:eu-west-1:111122223333:network-acl/* arn:aws:ec2:eu-west-1:111122223333:subnet/* arn:aws:ec2:eu-west-1:111122223333:vpc/*
+SwapAcls: ec2:ReplaceNetworkAclAssociation on arn:aws:ec2:eu-west-1:111122223333:network-acl/* arn:aws:ec2:eu-west-1:111122223333:subnet/*
 ",
             ),
             (
