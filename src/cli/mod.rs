@@ -5,6 +5,7 @@ mod explain;
 mod files;
 mod logging;
 mod operator;
+mod plan;
 mod progress;
 mod run;
 mod schema;
@@ -16,6 +17,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use tokio::sync::watch;
 
 /// Load, faults and proof for Dagster on ECS.
@@ -30,18 +32,22 @@ struct Cli {
 enum Command {
     Operator(operator::Arguments),
     Run(run::Arguments),
+    Plan(plan::Arguments),
     Validate(validate::Arguments),
     Explain(explain::Arguments),
     Schema(schema::Arguments),
 }
 
-/// How a result is written.
+/// How a result is written: `-o`, everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// For people.
-    Text,
+    #[value(alias = "text")]
+    Table,
     /// For programs.
     Json,
+    /// The same fields as JSON.
+    Yaml,
 }
 
 /// How a command ended.
@@ -79,6 +85,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Operator(arguments) => operator::execute(arguments).await,
             Command::Run(arguments) => run::execute(arguments).await,
+            Command::Plan(arguments) => plan::execute(arguments).await,
             Command::Validate(arguments) => validate::execute(&arguments),
             Command::Explain(arguments) => explain::execute(&arguments),
             Command::Schema(arguments) => schema::execute(&arguments),
@@ -110,6 +117,15 @@ fn print(text: &str) -> anyhow::Result<()> {
             Err(anyhow::Error::new(error).context("stdout cannot be written"))
         }
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Writes a result in one of its three forms.
+fn print_as(output: Output, value: &impl Serialize, table: impl FnOnce() -> String) -> anyhow::Result<()> {
+    match output {
+        Output::Table => print(&table()),
+        Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(value)?)),
+        Output::Yaml => print(&serde_saphyr::to_string(value)?),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     Exit, Output,
     check::{CheckedFile, Finding, Severity, check},
     files::Given,
-    is_colored, print,
+    is_colored, print_as,
 };
 
 /// Check manifests: syntax, fields, values, and how they fit together. Nothing is contacted.
@@ -27,7 +27,7 @@ pub struct Arguments {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// How the result is written.
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Output,
 }
 
@@ -35,13 +35,10 @@ pub fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
     let given = Given::read(&arguments.paths);
     let checked = check(&given);
     let tally = Tally::of(&checked);
-    match arguments.output {
-        Output::Text => {
-            let findings = findings(&checked, Severity::Error, is_colored(&std::io::stdout()));
-            print(&format!("{findings}{tally}\n"))?;
-        }
-        Output::Json => print(&format!("{:#}\n", value(&checked, &tally)))?,
-    }
+    print_as(arguments.output, &value(&checked, &tally), || {
+        let findings = findings(&checked, Severity::Error, is_colored(&std::io::stdout()));
+        format!("{findings}{tally}\n")
+    })?;
     Ok(if tally.is_good() { Exit::Passed } else { Exit::Usage })
 }
 

@@ -2,13 +2,14 @@
 
 mod declared;
 pub mod partition;
+pub mod permissions;
 mod stop_tasks;
 
 pub use declared::{Cut, DenyQueue, DrainInstances, DrainService, Partition, Redeliver};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-pub use stop_tasks::{Follow, Pick, Selector, StopTasks};
+pub use stop_tasks::{Follow, Pick, Room, Selector, StopTasks, may_stop};
 
 use crate::model::{Effect, Observation, Query, Target, TaskView, Timestamp, Undo};
 

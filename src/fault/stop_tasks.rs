@@ -66,6 +66,20 @@ pub enum Pick {
     Some(Amount),
 }
 
+/// How many tasks of a service a pick may stop, and what bounds it. The share is rounded up, then capped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    pub pick: Pick,
+    pub running: u32,
+    /// Of these, how many the guard lets be a target.
+    pub permitted: u32,
+    pub wanted: u32,
+    /// The guard's limit, and how many it allows.
+    pub max_affected: Option<(Amount, u32)>,
+    /// How many must stay, and how many that allows.
+    pub min_healthy: (u32, u32),
+}
+
 impl StopTasks {
     fn service<'a>(&self, target: &'a Target) -> Option<&'a str> {
         match &self.tasks {
@@ -97,25 +111,21 @@ impl StopTasks {
             crate::model::Seen::Unavailable(why) => return Aim::Wait(format!("service {service}: {why}")),
         };
         let guard = &aiming.target.guard;
-        let alive: Vec<&TaskView> = view.tasks.iter().filter(|task| task.running && !task.stopping).collect();
-        let mut allowed: Vec<TaskView> =
-            alive.iter().filter(|task| permits(guard, task)).map(|task| (*task).clone()).collect();
+        let room = Room::of(self.pick, guard, &view.tasks);
+        let mut allowed: Vec<TaskView> = view.tasks.iter().filter(|task| may_stop(guard, task)).cloned().collect();
         if allowed.is_empty() {
-            return Aim::Wait(match alive.len() {
+            return Aim::Wait(match room.running {
                 0 => format!("service {service} runs no task"),
                 running => {
                     format!("none of the {running} running tasks of service {service} is permitted by the guard")
                 }
             });
         }
-        let running = alive.len() as u32;
-        let wanted = self.pick.of(running);
-        let spare = running.saturating_sub(guard.min_healthy);
-        let cap = guard.max_affected.map_or(running, |limit| limit.cap(running)).min(spare);
-        let count = wanted.min(cap);
+        let count = room.count();
         if count == 0 {
             return Aim::Wait(format!(
-                "service {service} runs {running} tasks: the guard lets none be stopped (minHealthy {}, maxAffected {})",
+                "service {service} runs {} tasks: the guard lets none be stopped (minHealthy {}, maxAffected {})",
+                room.running,
                 guard.min_healthy,
                 guard.max_affected.map_or("unset".to_owned(), |limit| Pick::Some(limit).to_string()),
             ));
@@ -144,9 +154,9 @@ impl StopTasks {
         if asked_at < since {
             return Progress::Unseen;
         }
-        let alive = |task: &&TaskView| task.running && !task.stopping;
-        let steady = view.desired > 0 && view.tasks.iter().filter(alive).count() as u32 >= view.desired;
-        let still_there = view.tasks.iter().filter(alive).any(|task| targets.iter().any(|gone| gone.arn == task.arn));
+        let alive = || view.tasks.iter().filter(|task| is_alive(task));
+        let steady = view.desired > 0 && alive().count() as u32 >= view.desired;
+        let still_there = alive().any(|task| targets.iter().any(|gone| gone.arn == task.arn));
         match (still_there, steady) {
             (true, true) => Progress::Intact,
             (true, false) => Progress::NotYet,
@@ -156,7 +166,56 @@ impl StopTasks {
     }
 }
 
-/// Whether the guard lets this task be a target: the account, the region and every required tag.
+impl Room {
+    /// Counts the tasks of a service.
+    pub fn of(pick: Pick, guard: &Guard, tasks: &[TaskView]) -> Self {
+        let running = tasks.iter().filter(|task| is_alive(task)).count() as u32;
+        Self {
+            pick,
+            running,
+            permitted: tasks.iter().filter(|task| may_stop(guard, task)).count() as u32,
+            wanted: pick.of(running),
+            max_affected: guard.max_affected.map(|limit| (limit, limit.cap(running))),
+            min_healthy: (guard.min_healthy, running.saturating_sub(guard.min_healthy)),
+        }
+    }
+
+    /// How many would be stopped.
+    pub fn count(&self) -> u32 {
+        let cap = self.max_affected.map_or(self.running, |(_, most)| most).min(self.min_healthy.1);
+        self.wanted.min(cap).min(self.permitted)
+    }
+}
+
+/// In words: `30% of 5 running = 2, maxAffected 50% allows 3, minHealthy 1 allows 4 → 2`.
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} running", self.pick, self.running)?;
+        if let Pick::All | Pick::Some(Amount::Percent(_)) = self.pick {
+            write!(f, " = {}", self.wanted)?;
+        }
+        if self.permitted < self.running {
+            write!(f, ", the guard permits {}", self.permitted)?;
+        }
+        if let Some((limit, most)) = self.max_affected {
+            write!(f, ", maxAffected {} allows {most}", Pick::Some(limit))?;
+        }
+        if self.min_healthy.0 > 0 {
+            write!(f, ", minHealthy {} allows {}", self.min_healthy.0, self.min_healthy.1)?;
+        }
+        write!(f, " → {}", self.count())
+    }
+}
+
+/// Whether a fault may stop this task now: it runs, and the guard permits its account, its region and its tags.
+pub fn may_stop(guard: &Guard, task: &TaskView) -> bool {
+    is_alive(task) && permits(guard, task)
+}
+
+fn is_alive(task: &TaskView) -> bool {
+    task.running && !task.stopping
+}
+
 fn permits(guard: &Guard, task: &TaskView) -> bool {
     let place = task.arn.region_and_account();
     let same = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|name| found == Some(name));
@@ -315,6 +374,31 @@ mod tests {
                 (Err(found), Err(wanted)) => assert!(found.contains(wanted), "{pick} {guard}: {found}"),
                 (found, wanted) => panic!("{pick} {guard}: {found:?} instead of {wanted:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn the_room_is_said_in_words() {
+        for (pick, guard, words) in [
+            (
+                "30%",
+                r#"{"maxAffected":{"percent":50},"minHealthy":1}"#,
+                "30% of 5 running = 2, maxAffected 50% allows 3, minHealthy 1 allows 4 → 2",
+            ),
+            ("one", "{}", "one of 5 running → 1"),
+            ("9", "{}", "9 of 5 running → 5"),
+            ("all", r#"{"minHealthy":6}"#, "all of 5 running = 5, minHealthy 6 allows 0 → 0"),
+            (
+                "all",
+                r#"{"requireTag":{"ready":"true"},"maxAffected":{"count":4}}"#,
+                "all of 5 running = 5, the guard permits 3, maxAffected 4 allows 4 → 3",
+            ),
+        ] {
+            let mut tasks: Vec<TaskView> = ["a", "b", "c"].map(|id| task(id, true)).to_vec();
+            tasks.extend(["d", "e"].map(|id| task(id, false)));
+            tasks.push(TaskView { stopping: true, ..task("gone", true) });
+            let room = Room::of(pick.parse().expect("a pick"), &target(guard).guard, &tasks);
+            assert_eq!(room.to_string(), words, "{pick} {guard}");
         }
     }
 

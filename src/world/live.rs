@@ -7,7 +7,7 @@ use std::{
 
 use aws_config::SdkConfig;
 
-use super::{Clock, SystemClock, World, aws, cloudwatch, dagster::Dagster, ecs, queue};
+use super::{Clock, SystemClock, World, aws, cloudwatch, dagster::Dagster, ec2::Ec2, ecs, queue};
 use crate::model::{
     Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timed, Why, WhyKind,
 };
@@ -19,28 +19,34 @@ pub struct LiveWorld {
     clients: Mutex<BTreeMap<String, Arc<Clients>>>,
 }
 
-struct Clients {
+pub(super) struct Clients {
     target: Target,
+    pub(super) config: SdkConfig,
     dagster: Result<Dagster, Why>,
     ecs: aws_sdk_ecs::Client,
+    pub(super) ec2: Result<Ec2, Why>,
     sqs: aws_sdk_sqs::Client,
+    pub(super) sts: aws_sdk_sts::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
 }
 
 impl Clients {
-    fn new(target: &Target, config: &SdkConfig) -> Self {
+    fn new(target: &Target, config: SdkConfig) -> Self {
         Self {
             target: target.clone(),
             dagster: Dagster::new(&target.dagster),
-            ecs: aws_sdk_ecs::Client::new(config),
-            sqs: aws_sdk_sqs::Client::new(config),
-            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
+            ecs: aws_sdk_ecs::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            ec2: Ec2::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&config),
+            config,
         }
     }
 }
 
 impl LiveWorld {
-    async fn clients(&self, target: &Target) -> Arc<Clients> {
+    pub(super) async fn clients(&self, target: &Target) -> Arc<Clients> {
         let known = {
             let clients = self.clients.lock().expect("no holder of this lock panics");
             clients.get(target.name.as_str()).filter(|known| known.target == *target).cloned()
@@ -48,7 +54,7 @@ impl LiveWorld {
         if let Some(known) = known {
             return known;
         }
-        let made = Arc::new(Clients::new(target, &aws::config(target.guard.region.as_deref()).await));
+        let made = Arc::new(Clients::new(target, aws::config(target.guard.region.as_deref()).await));
         let mut clients = self.clients.lock().expect("no holder of this lock panics");
         clients.insert(target.name.to_string(), Arc::clone(&made));
         made
@@ -120,6 +126,6 @@ impl World for LiveWorld {
     }
 }
 
-fn undeclared(target: &Target, field: &str) -> Why {
+pub(super) fn undeclared(target: &Target, field: &str) -> Why {
     Why { kind: WhyKind::NotFound, message: format!("target `{}` has no `spec.{field}`", target.name) }
 }

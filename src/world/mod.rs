@@ -9,11 +9,13 @@ mod ecs;
 mod graphql;
 mod live;
 mod queue;
+mod survey;
 
 use std::future::Future;
 
 pub use clock::SystemClock;
 pub use live::LiveWorld;
+pub use survey::{Identity, NetworkView, Permitted};
 
 use crate::model::{Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timestamp};
 

@@ -46,6 +46,12 @@ fn everything_is_named_with_its_place() {
     let done = rig.run(&["validate", "-o", "json", "."]);
     assert_eq!((done.code, done.err.as_str()), (2, ""));
     insta::assert_snapshot!("validate.json", done.out);
+    let json: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    let done = rig.run(&["validate", "-o", "yaml", "."]);
+    assert_eq!((done.code, done.err.as_str()), (2, ""));
+    assert_eq!(serde_saphyr::from_str::<serde_json::Value>(&done.out).unwrap(), json);
+    insta::assert_snapshot!("validate.yaml", done.out);
+    assert_eq!(rig.run(&["validate", "-o", "text", "."]).out, rig.run(&["validate", "-o", "table", "."]).out);
 }
 
 #[test]
@@ -71,8 +77,10 @@ fn exit_codes() {
     let done = rig.run(&["validate", "empty"]);
     assert_eq!(done.code, 2);
     assert!(done.out.contains("no manifest is in this folder"), "{}", done.out);
-    for arguments in [&["validate"][..], &["validate", "-o", "yaml", "."]] {
-        assert_eq!(rig.run(arguments).code, 2);
+    for arguments in [&["validate"][..], &["validate", "-o", "csv", "."]] {
+        let done = rig.run(arguments);
+        assert_eq!((done.code, done.out.as_str()), (2, ""));
+        assert!(!done.err.is_empty());
     }
 }
 

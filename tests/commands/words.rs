@@ -43,7 +43,7 @@ fn the_schema_is_json_and_knows_both_kinds() {
 #[test]
 fn every_command_has_a_help_with_examples() {
     let rig = Rig::new();
-    for command in ["validate", "schema", "explain"] {
+    for command in ["validate", "plan", "schema", "explain"] {
         let done = rig.run(&[command, "--help"]);
         assert_eq!((done.code, done.err.as_str()), (0, ""), "{command}");
         assert!(done.out.contains("Examples:\n  dagstorm"), "{command}: {}", done.out);

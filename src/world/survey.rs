@@ -1,0 +1,227 @@
+//! What a dry run asks of AWS beside the operator's own looks: who we are, what lies around a partition, whether a change
+//! would be permitted. Nothing here changes anything.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_sts::config::ProvideCredentials;
+use ipnet::IpNet;
+
+use super::{
+    LiveWorld, aws,
+    ec2::{Ec2, Ec2Error, ErrorCode, Groups, Verb},
+    live::undeclared,
+};
+use crate::model::{
+    NetworkInterface, RulePeer, SecurityGroupRule, Target, Why, WhyKind,
+    network::batches,
+    target::{NetworkTarget, Peer, Place},
+};
+
+/// Whose credentials these are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub account: String,
+    pub arn: String,
+}
+
+/// What lies around a partition of the workers from a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkView {
+    /// The id of the workers' group.
+    pub workers: String,
+    /// All rules of every group that the workers' interfaces carry.
+    pub rules: Vec<SecurityGroupRule>,
+    pub peer: RulePeer,
+    pub own: Option<RulePeer>,
+    /// Who carries each group that is named here.
+    pub carriers: BTreeMap<String, Vec<NetworkInterface>>,
+}
+
+/// What EC2 says to a change that is only asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permitted {
+    Yes,
+    /// With EC2's words: they name the action and the resource.
+    No(String),
+    /// It could not be found out.
+    Unknown(Why),
+}
+
+impl LiveWorld {
+    /// Whether there are credentials at all. Nothing is asked of AWS itself, unless they come from there.
+    pub async fn credentials(&self, target: &Target) -> Result<(), Why> {
+        let none = |message: String| Why { kind: WhyKind::Unauthorized, message };
+        let clients = self.clients(target).await;
+        let provider = clients.config.credentials_provider();
+        let provider = provider.ok_or_else(|| none("no AWS credentials are configured".to_owned()))?;
+        match provider.provide_credentials().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(none(format!("no AWS credentials: {}", deepest(&error)))),
+        }
+    }
+
+    /// The region of all AWS calls, if one is configured.
+    pub async fn region(&self, target: &Target) -> Option<String> {
+        self.clients(target).await.config.region().map(ToString::to_string)
+    }
+
+    /// Asks STS. It needs no permission.
+    pub async fn identity(&self, target: &Target) -> Result<Identity, Why> {
+        let clients = self.clients(target).await;
+        let answer = clients.sts.get_caller_identity().send().await;
+        let answer = answer.map_err(|error| aws::why("STS GetCallerIdentity", &error))?;
+        match (answer.account(), answer.arn()) {
+            (Some(account), Some(arn)) => Ok(Identity { account: account.to_owned(), arn: arn.to_owned() }),
+            (_, _) => Err(Why {
+                kind: WhyKind::Protocol,
+                message: "STS GetCallerIdentity: the answer names no account".to_owned(),
+            }),
+        }
+    }
+
+    /// Looks up all that a partition of the workers from this peer is computed from.
+    pub async fn network(&self, target: &Target, peer: &Peer) -> Result<NetworkView, Why> {
+        let network = target.network.as_ref().ok_or_else(|| undeclared(target, "network"))?;
+        let clients = self.clients(target).await;
+        let ec2 = clients.ec2.as_ref().map_err(Clone::clone)?;
+        let answer = around(ec2, network, peer).await;
+        answer.map_err(|error| error.why)
+    }
+
+    /// Asks EC2 whether these rules might be authorized or revoked: one answer for each call that it would take.
+    pub async fn would_permit(&self, target: &Target, verb: Verb, rules: &[SecurityGroupRule]) -> Vec<Permitted> {
+        let clients = self.clients(target).await;
+        let ec2 = match &clients.ec2 {
+            Ok(ec2) => ec2,
+            Err(why) => return vec![Permitted::Unknown(why.clone())],
+        };
+        let mut answers = vec![];
+        for batch in batches(rules) {
+            let answer = match verb {
+                Verb::Authorize => ec2.authorize(&batch, true).await.map(|_| ()),
+                Verb::Revoke => ec2.revoke(&batch, true).await.map(|_| ()),
+            };
+            answers.push(permitted(answer));
+        }
+        answers
+    }
+}
+
+fn permitted(answer: Result<(), Ec2Error>) -> Permitted {
+    let Err(error) = answer else { return Permitted::Yes };
+    match error.code {
+        // It judges permissions before it looks at the rules.
+        Some(ErrorCode::PermissionDuplicate | ErrorCode::PermissionNotFound) => Permitted::Yes,
+        Some(ErrorCode::Throttled) | None => Permitted::Unknown(error.why),
+        Some(
+            ErrorCode::Unauthorized
+            | ErrorCode::GroupNotFound
+            | ErrorCode::TooManyRules
+            | ErrorCode::DryRun
+            | ErrorCode::Other(_),
+        ) if error.refused => Permitted::No(error.why.message),
+        Some(_) => Permitted::Unknown(error.why),
+    }
+}
+
+async fn around(ec2: &Ec2, network: &NetworkTarget, peer: &Peer) -> Result<NetworkView, Ec2Error> {
+    let workers = group_id(ec2, &network.workers_group).await?;
+    let peer = rule_peer(ec2, &peer.place).await?;
+    let own = match &network.own {
+        Some(place) => Some(rule_peer(ec2, place).await?),
+        None => None,
+    };
+    let mut worn = vec![workers.clone()];
+    for interface in ec2.describe_network_interfaces(&worn).await? {
+        worn.extend(interface.groups);
+    }
+    worn.sort();
+    worn.dedup();
+    let rules = ec2.describe_security_group_rules(&worn).await?;
+    let mut named: Vec<String> = vec![workers.clone()];
+    for end in rules.iter().map(|rule| &rule.peer).chain([&peer]).chain(&own) {
+        if let RulePeer::Group { id, account: _ } = end {
+            named.push(id.clone());
+        }
+    }
+    named.sort();
+    named.dedup();
+    let interfaces = ec2.describe_network_interfaces(&named).await?;
+    let carriers = named.into_iter().map(|group| {
+        let carries = |one: &&NetworkInterface| one.groups.contains(&group);
+        let found = interfaces.iter().filter(carries).cloned().collect();
+        (group, found)
+    });
+    Ok(NetworkView { carriers: carriers.collect(), workers, rules, peer, own })
+}
+
+async fn rule_peer(ec2: &Ec2, place: &Place) -> Result<RulePeer, Ec2Error> {
+    Ok(match place {
+        Place::SecurityGroup(group) => RulePeer::Group { id: group_id(ec2, group).await?, account: None },
+        Place::Cidr(IpNet::V4(net)) => RulePeer::Ipv4(*net),
+        Place::Cidr(IpNet::V6(net)) => RulePeer::Ipv6(*net),
+        Place::PrefixList(id) => RulePeer::PrefixList(id.clone()),
+    })
+}
+
+/// A group by its id, or by its name: no name begins like an id.
+async fn group_id(ec2: &Ec2, group: &str) -> Result<String, Ec2Error> {
+    let named = vec![group.to_owned()];
+    if group.starts_with("sg-") {
+        ec2.describe_security_groups(&Groups::Ids(named)).await?;
+        return Ok(group.to_owned());
+    }
+    let found = ec2.describe_security_groups(&Groups::Names(named)).await?;
+    let wrong = |message: String| Ec2Error {
+        code: Some(ErrorCode::GroupNotFound),
+        why: Why { kind: WhyKind::NotFound, message },
+        refused: true,
+    };
+    match &found[..] {
+        [one] => Ok(one.id.clone()),
+        [] => Err(wrong(format!("no security group is named `{group}`"))),
+        several => Err(wrong(format!("{} security groups are named `{group}`: name it by its id", several.len()))),
+    }
+}
+
+/// The innermost cause: the others only say that something failed.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_judgement_of_permissions_is_a_yes_or_a_no() {
+        let error = |code: Option<ErrorCode>, refused: bool| {
+            Err(Ec2Error { code, refused, why: Why { kind: WhyKind::ServerError, message: "its words".to_owned() } })
+        };
+        for (answer, word) in [
+            (Ok(()), "yes"),
+            (error(Some(ErrorCode::PermissionDuplicate), true), "yes"),
+            (error(Some(ErrorCode::PermissionNotFound), true), "yes"),
+            (error(Some(ErrorCode::Unauthorized), true), "no"),
+            (error(Some(ErrorCode::GroupNotFound), true), "no"),
+            (error(Some(ErrorCode::Other("InvalidParameterValue".to_owned())), true), "no"),
+            (error(Some(ErrorCode::Other("InternalError".to_owned())), false), "unknown"),
+            (error(Some(ErrorCode::Throttled), true), "unknown"),
+            (error(None, true), "unknown"),
+            (error(None, false), "unknown"),
+        ] {
+            let said = format!("{answer:?}");
+            let found = match permitted(answer) {
+                Permitted::Yes => "yes",
+                Permitted::No(message) if message == "its words" => "no",
+                Permitted::Unknown(why) if why.message == "its words" => "unknown",
+                Permitted::No(_) | Permitted::Unknown(_) => "something else",
+            };
+            assert_eq!(found, word, "{said}");
+        }
+    }
+}
