@@ -200,6 +200,7 @@ impl Generation {
         submissions.chain(self.faults.values().map(|fault| fault.last_attempt_at)).max()
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm an event, each a line or a call")]
     pub(super) fn apply(&mut self, at: Timestamp, event: &Event) -> Result<(), String> {
         match event {
             Event::Accepted { .. } => return Err("accepted twice".to_owned()),

@@ -97,11 +97,11 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
             let names: Vec<&str> = targets.iter().map(|task| task.arn.id()).collect();
             (NORMAL, "FaultInjecting", format!("{fault} on {}", names.join(", ")))
         }
-        Event::InjectTried { fault, effect, outcome } => match outcome {
-            Outcome::Done(_) => return None,
-            Outcome::Refused { reason, .. } => (WARNING, "FaultRefused", format!("{fault}, effect {effect}: {reason}")),
-            Outcome::Unknown { reason } => (WARNING, "FaultInDoubt", format!("{fault}, effect {effect}: {reason}")),
-        },
+        Event::InjectTried { fault, effect, outcome } => {
+            let (is_refused, reason) = unhappy(outcome)?;
+            let word = if is_refused { "FaultRefused" } else { "FaultInDoubt" };
+            (WARNING, word, format!("{fault}, effect {effect}: {reason}"))
+        }
         Event::FaultSeen { fault, asked_at } => (NORMAL, "FaultInPlace", format!("{fault} was seen at {asked_at}")),
         Event::FaultSteady { fault, asked_at } => {
             (NORMAL, "FaultRecovered", format!("{fault}: the baseline was back at {asked_at}"))
@@ -113,11 +113,9 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::StopRequested { reason, terminate: true } => {
             (NORMAL, "Stopping", format!("{reason}: its runs are terminated"))
         }
-        Event::TerminateTried { run_id, outcome } => match outcome {
-            Outcome::Done(_) => (NORMAL, "Terminating", format!("run {run_id} was asked to end")),
-            Outcome::Refused { reason, .. } | Outcome::Unknown { reason } => {
-                (WARNING, "TerminateFailed", format!("run {run_id}: {reason}"))
-            }
+        Event::TerminateTried { run_id, outcome } => match unhappy(outcome) {
+            None => (NORMAL, "Terminating", format!("run {run_id} was asked to end")),
+            Some((_, reason)) => (WARNING, "TerminateFailed", format!("run {run_id}: {reason}")),
         },
         Event::AuditBegan => (NORMAL, "Auditing", "the records are read and judged".to_owned()),
         Event::Concluded { conclusion } => match conclusion.verdict {
@@ -127,4 +125,13 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
             Verdict::Unknown => (WARNING, "Unknown", conclusion.message.clone()),
         },
     })
+}
+
+/// Whether it was refused, and why; `None`: it was done.
+fn unhappy(outcome: &Outcome) -> Option<(bool, &str)> {
+    match outcome {
+        Outcome::Done(_) => None,
+        Outcome::Refused { reason, .. } => Some((true, reason)),
+        Outcome::Unknown { reason } => Some((false, reason)),
+    }
 }
