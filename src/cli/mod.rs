@@ -1,6 +1,7 @@
 //! L8: the commands, one file each. Exit codes: 0 passed, 1 failed, 2 usage or bad manifest, 3 unknown, 4 environment.
 
 mod check;
+mod control;
 mod explain;
 mod files;
 mod logging;
@@ -33,6 +34,9 @@ enum Command {
     Operator(operator::Arguments),
     Run(run::Arguments),
     Plan(plan::Arguments),
+    Halt(control::HaltArguments),
+    Suspend(control::SuspendArguments),
+    Resume(control::ResumeArguments),
     Validate(validate::Arguments),
     Explain(explain::Arguments),
     Schema(schema::Arguments),
@@ -86,6 +90,9 @@ pub fn main() -> ExitCode {
             Command::Operator(arguments) => operator::execute(arguments).await,
             Command::Run(arguments) => run::execute(arguments).await,
             Command::Plan(arguments) => plan::execute(arguments).await,
+            Command::Halt(arguments) => control::halt(&arguments),
+            Command::Suspend(arguments) => control::suspend(&arguments),
+            Command::Resume(arguments) => control::resume(&arguments),
             Command::Validate(arguments) => validate::execute(&arguments),
             Command::Explain(arguments) => explain::execute(&arguments),
             Command::Schema(arguments) => schema::execute(&arguments),

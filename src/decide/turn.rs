@@ -21,8 +21,10 @@ pub enum Turn {
     At(Timestamp),
     /// A verdict of these scenarios, newer than its own last turn.
     After(Vec<ScenarioName>),
-    /// `suspend: false`.
+    /// `suspend: false`, or `dagstorm resume`.
     Suspended,
+    /// The lifting of a halt; its reason.
+    Halted(String),
     /// Another version: this one has had its only turn.
     Had,
 }

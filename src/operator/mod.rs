@@ -1,6 +1,7 @@
 //! L7: run and shutdown. One reconciler a scenario, fed by the intake; all of them in one task, none waits for another.
 
 mod catalog;
+mod control;
 mod fleet;
 mod gauges;
 mod intake;
@@ -12,6 +13,7 @@ mod serve;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use catalog::{Catalog, FileReport, Finder, Lack, ScannedFile, read_attachment};
+pub use control::{Control, Controls, HALT};
 pub use fleet::{ABSENT_FOR, Fleet};
 pub use intake::{Attachment, Following, Intake, LARGEST_ATTACHMENT, Scan, Version, Watch};
 pub use lease::{Lease, LeaseError};
@@ -36,6 +38,8 @@ pub struct Shared<W, S, C> {
     pub epoch: u64,
     /// When each scenario last had a verdict: others may wait for it.
     pub verdicts: Verdicts,
+    /// What people ask beside the manifests.
+    pub control: watch::Sender<Control>,
 }
 
 /// See [`Shared::verdicts`]. The newest of each scenario; reconcilers post theirs.

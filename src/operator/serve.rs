@@ -7,8 +7,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{
-    Attachment, Catalog, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError, Scan, ScannedFile, Shared,
-    Verdicts, gauges,
+    Attachment, Catalog, Controls, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError, Scan, ScannedFile,
+    Shared, Verdicts, gauges,
 };
 use crate::{
     journal::{FileStore, Store},
@@ -67,6 +67,16 @@ pub async fn serve<W: World>(
     let folder = Folder::open(data).map_err(failed)?;
     let store = FileStore::open(&data.join("journal")).map_err(failed)?;
     lease.raise_above(newest_epoch(&store).await.map_err(failed)?).map_err(failed)?;
+    let manifests = match &options.source {
+        Source::Folder(following) => Some(following.root.as_path()),
+        Source::Files(_) => None,
+    };
+    let controls = Controls::new(data, manifests);
+    // Known before anything is taken up: a halted operator launches nothing, however it was started.
+    let control = controls.read().or_else(|_| Controls::new(data, None).read()).map_err(failed)?;
+    if let Some(reason) = &control.halted {
+        tracing::warn!(%reason, "halted: nothing starts until that is lifted");
+    }
     let shared = Arc::new(Shared {
         world,
         store,
@@ -74,7 +84,9 @@ pub async fn serve<W: World>(
         folder: folder.clone(),
         epoch: lease.epoch,
         verdicts: Verdicts::default(),
+        control: watch::Sender::new(control),
     });
+    let asking = tokio::spawn(controls.follow(shared.control.clone()));
     let mut fleet = Fleet::new(Arc::clone(&shared), shutdown.clone());
     started(folder.clone());
     match options.source {
@@ -94,6 +106,7 @@ pub async fn serve<W: World>(
             until_all_ended(&shared, &mut fleet, &catalog, shutdown).await;
         }
     }
+    asking.abort();
     Ok(folder.latest().into_values().collect())
 }
 
@@ -172,6 +185,11 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
     let wanted = catalog.wanted();
     loop {
         let latest = shared.folder.latest();
+        let is_halted = shared.control.borrow().halted.is_some();
+        let has_ended = |status: &Status, digest: &str| {
+            let phase = status.status.phase;
+            has_ended(status, digest) || (is_halted && (phase.is_final() || phase == Phase::Suspended))
+        };
         let all = wanted
             .iter()
             .all(|wanted| latest.get(&wanted.scenario.name).is_some_and(|status| has_ended(status, &wanted.digest)));

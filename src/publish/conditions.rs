@@ -169,7 +169,8 @@ pub fn waiting(turn: &Turn, since: Timestamp) -> Vec<Condition> {
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
             ("WaitingForScenarios", format!("it starts after the verdict of {}", names.join(", ")))
         }
-        Turn::Suspended => ("Suspended", "spec.suspend is true".to_owned()),
+        Turn::Suspended => ("Suspended", "spec.suspend is true, or `dagstorm suspend` asked for it".to_owned()),
+        Turn::Halted(reason) => ("Halted", format!("everything is halted: {reason}")),
         Turn::Had => ("Had", "it has had its turn".to_owned()),
     };
     vec![accepted, make(ConditionType::Ready, ConditionStatus::False, reason, message)]

@@ -77,7 +77,7 @@ impl Next {
         match turn {
             Turn::At(at) => Some(Self::At(*at)),
             Turn::After(names) => Some(Self::After(names.clone())),
-            Turn::Due | Turn::Suspended | Turn::Had => None,
+            Turn::Due | Turn::Suspended | Turn::Halted(_) | Turn::Had => None,
         }
     }
 }
@@ -190,7 +190,7 @@ pub fn phase(plan: &Plan, generation: &Generation) -> Phase {
 /// Renders a scenario that has a generation, living or past. A rejected edit shows beside the version in force.
 pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Beside<'_>) -> Status {
     let phase = match beside.turn {
-        Some((Turn::Suspended, _)) => Phase::Suspended,
+        Some((Turn::Suspended | Turn::Halted(_), _)) => Phase::Suspended,
         Some((Turn::Due | Turn::At(_) | Turn::After(_) | Turn::Had, _)) | None => phase(plan, generation),
     };
     Status {
@@ -228,7 +228,10 @@ pub fn not_accepted(
         }
         (None, Some((turn, since))) => {
             conditions.extend(conditions::waiting(turn, since));
-            if *turn == Turn::Suspended { Phase::Suspended } else { Phase::Waiting }
+            match turn {
+                Turn::Suspended | Turn::Halted(_) => Phase::Suspended,
+                Turn::Due | Turn::At(_) | Turn::After(_) | Turn::Had => Phase::Waiting,
+            }
         }
         (None, None) => Phase::Pending,
     };

@@ -121,7 +121,7 @@ def test_a_data_folder_that_is_held(stack: Stack, tmp_path: Path) -> None:
 
 def test_a_run_passes_and_its_metrics_are_there(stack: Stack, tmp_path: Path) -> None:
     began = datetime.now(UTC) - timedelta(minutes=1)
-    files = [write(tmp_path / "target.yaml", stack.target()), write(tmp_path / "s.json", burst("measured", 6, FAST))]
+    files = [write(tmp_path / "target.yaml", stack.target()), write(tmp_path / "s.yaml", burst("measured", 6, FAST))]
     done = run(stack, tmp_path / "data", *files)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "measured: Passed — 6 of 6 acknowledged runs completed exactly once" in done.stdout

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rig import Operator, Stack, burst, run, scenario, wait_for, write
+from rig import PROGRAM, Operator, Stack, burst, run, scenario, wait_for, write
 
 FAST = {"fast_job": 1}
 
@@ -98,3 +99,56 @@ def test_a_chain_survives_a_restart(operator: Operator, stack: Stack) -> None:
     assert wait_for(settled, "the chain is known again", 10)
     operator.wait_phase("kept-first", "Passed")
     assert (len(stack.runs("kept-first")), len(stack.runs("kept-second"))) == (1, 1), "nothing runs again"
+
+
+def test_a_halt_stops_everything_until_it_is_lifted(operator: Operator, stack: Stack) -> None:
+    operator.drop(scenario("halted", {"constant": {"rate": "1/s"}}, "20s", FAST))
+    operator.start()
+    operator.wait("halted", "a launch", lambda status: status["load"]["acknowledged"] >= 2, 30)
+    (operator.manifests / "HALT").write_text("an incident\n")
+    operator.wait_phase("halted", "Suspended")
+    assert operator.status("halted")["history"][0]["message"] == "everything was halted"
+    (operator.manifests / "HALT").unlink()
+    operator.wait_phase("halted", "Running")
+    assert "halted" in command(operator, "halt", "--reason", "again")
+    operator.wait_phase("halted", "Suspended")
+    before = len(stack.runs("halted"))
+    assert operator.end(signal.SIGTERM) == 0
+    operator.start()
+    operator.drop(burst("newcomer", 1, FAST))
+    operator.wait_phase("newcomer", "Suspended")
+    newcomer = operator.condition("newcomer", "Ready")
+    assert (newcomer["reason"], newcomer["message"]) == ("Halted", "everything is halted: again")
+    assert (len(stack.runs("halted")), stack.runs("newcomer")) == (before, [])
+    assert "lifted" in command(operator, "halt", "--lift")
+    assert operator.wait_verdict("newcomer")["phase"] == "Passed"
+
+
+def test_one_scenario_is_suspended_and_resumed_by_command(operator: Operator, stack: Stack) -> None:
+    operator.drop(burst("bystander", 1, FAST))
+    operator.start()
+    operator.wait_verdict("bystander")
+    command(operator, "suspend", "set-aside")
+    operator.drop(burst("set-aside", 1, FAST))
+    operator.wait_phase("set-aside", "Suspended")
+    assert operator.status("bystander")["phase"] == "Passed"
+    assert stack.runs("set-aside") == []
+    assert "goes on" in command(operator, "resume", "set-aside")
+    assert operator.wait_verdict("set-aside")["phase"] == "Passed"
+
+
+def test_a_deleted_scenario_ends_its_runs_where_that_is_asked_for(operator: Operator, stack: Stack) -> None:
+    operator.drop(burst("terminated", 3, {"slow_job": 1}, deletion="terminate"))
+    operator.start()
+    operator.wait("terminated", "runs", lambda status: status.get("runs", {}).get("running", 0) >= 1, 60)
+    operator.delete("terminated")
+    operator.wait_phase("terminated", "Stopped")
+    statuses = {run["status"] for run in stack.runs("terminated")}
+    assert statuses <= {"CANCELED", "SUCCESS"} and "CANCELED" in statuses, statuses
+
+
+def command(operator: Operator, verb: str, *arguments: str) -> str:
+    asked = [str(PROGRAM), verb, "--data", str(operator.data), *arguments]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -15,7 +15,7 @@ use std::{
 use dagstorm::{
     journal::{Event, Found, Record, State, SubmissionStage},
     model::{GenerationId, Key, Phase, ScenarioName, Timestamp, Verdict},
-    operator::{ABSENT_FOR, Desired, Fleet, Shared as Operator},
+    operator::{ABSENT_FOR, Control, Desired, Fleet, Shared as Operator},
     plan::{self, Plan},
     publish::{self, Beside, Folder, Status},
     world::Clock,
@@ -96,6 +96,14 @@ fn run(seed: u64, mutant: Mutant) -> Outcome {
         let crashes = core.millis(0, u64::from(MOST_CRASHES)).as_millis() as u32;
         (began, crashes)
     };
+    // Everything is halted for a while, and goes on.
+    let halt = {
+        let mut core = core.lock().unwrap();
+        core.chance(10).then(|| {
+            let from = core.millis(0, 40_000);
+            (from, from + core.millis(0, 40_000))
+        })
+    };
     let deadline = core.lock().unwrap().storm_ends.plus(CALM);
     let mut outcome = Outcome::default();
     let mut epoch = 0;
@@ -103,7 +111,7 @@ fn run(seed: u64, mutant: Mutant) -> Outcome {
         epoch += 1;
         let folder = Folder::nowhere();
         let crash_at = (crashes_left > 0).then(|| core.lock().unwrap().millis(1, 250).as_millis() as u64);
-        let operator = operate(&core, &disk, mutant, epoch, folder.clone(), script.clone(), began);
+        let operator = operate(&core, &disk, mutant, epoch, folder.clone(), script.clone(), halt, began);
         let ended = drive(operator, &core, &disk, &folder, crash_at, deadline, &script, &mut outcome.polls);
         match ended {
             Ended::Crashed => {
@@ -122,8 +130,12 @@ fn run(seed: u64, mutant: Mutant) -> Outcome {
     outcome
 }
 
+/// From when to when everything is halted.
+type Halt = Option<(Duration, Duration)>;
+
 type Operate = Pin<Box<dyn Future<Output = ScenarioName>>>;
 
+#[allow(clippy::too_many_arguments, reason = "one call, from the loop above")]
 fn operate(
     core: &Shared,
     disk: &Disk,
@@ -131,16 +143,18 @@ fn operate(
     epoch: u64,
     folder: Folder,
     script: Script,
+    halt: Halt,
     began: Timestamp,
 ) -> Operate {
     let clock = SimClock(Arc::clone(core));
     let world = SimWorld { core: Arc::clone(core), disk: disk.clone(), mutant };
     let store = SimStore { disk: disk.clone(), core: Arc::clone(core), mutant };
     let verdicts = watch::Sender::default();
-    let shared = Arc::new(Operator { world, store, clock: clock.clone(), folder, epoch, verdicts });
+    let control = watch::Sender::new(control_at(clock.now(), began, halt));
+    let shared = Arc::new(Operator { world, store, clock: clock.clone(), folder, epoch, verdicts, control });
     Box::pin(async move {
         let (_shutdown, receiver) = watch::channel(false);
-        let mut fleet = Fleet::new(shared, receiver);
+        let mut fleet = Fleet::new(Arc::clone(&shared), receiver);
         fleet.take_up().await.expect("the simulated disk can be listed");
         let mut versions = script.into_iter().peekable();
         loop {
@@ -149,7 +163,10 @@ fn operate(
                 fleet.want(&desired, true, clock.now().minus(ABSENT_FOR));
                 fleet.want(&desired, true, clock.now());
             }
-            let next = versions.peek().map(|(offset, _)| began.plus(*offset));
+            shared.control.send_replace(control_at(clock.now(), began, halt));
+            let edges = halt.into_iter().flat_map(|(from, to)| [began.plus(from), began.plus(to)]);
+            let version = versions.peek().map(|(offset, _)| began.plus(*offset));
+            let next = edges.filter(|edge| *edge > clock.now()).chain(version).min();
             let change = async {
                 match next {
                     Some(instant) => clock.sleep_until(instant).await,
@@ -163,6 +180,11 @@ fn operate(
             }
         }
     })
+}
+
+fn control_at(now: Timestamp, began: Timestamp, halt: Halt) -> Control {
+    let is_halted = halt.is_some_and(|(from, to)| began.plus(from) <= now && now < began.plus(to));
+    Control { halted: is_halted.then(|| "a drill".to_owned()), ..Control::default() }
 }
 
 enum Ended {

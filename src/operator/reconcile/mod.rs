@@ -19,7 +19,7 @@ use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use indexmap::IndexMap;
 use tokio::sync::watch;
 
-use super::{Desired, Handle, say::say};
+use super::{Control, Desired, Handle, say::say};
 use crate::{
     decide::{self, Act, Decision, Purpose, Turn},
     journal::{Event, Record, State, Store, SubmissionStage},
@@ -61,6 +61,7 @@ pub struct Reconciler<W, S, C> {
     rejection: Option<Rejection>,
     stalled: Option<Rejection>,
     verdicts: watch::Receiver<BTreeMap<ScenarioName, Timestamp>>,
+    control: watch::Receiver<Control>,
     /// What the manifest last said of its own deletion.
     deletion: Option<Deletion>,
     /// The version that is wanted, by its digest, and since when this process knows of it.
@@ -93,7 +94,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         desired: watch::Receiver<Desired>,
         shutdown: watch::Receiver<bool>,
     ) -> Self {
-        let (now, verdicts) = (shared.clock.now(), shared.verdicts.subscribe());
+        let (now, verdicts, control) = (shared.clock.now(), shared.verdicts.subscribe(), shared.control.subscribe());
         Self {
             shared,
             name,
@@ -113,6 +114,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             rejection: None,
             stalled: None,
             verdicts,
+            control,
             deletion: None,
             known_since: None,
             turn: None,
@@ -273,6 +275,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             changed = self.shutdown.changed() => { closed(changed).await; None }
             Some(answer) = self.calls.next() => Some(answer),
             changed = self.desired.changed() => { closed(changed).await; None }
+            changed = self.control.changed() => { closed(changed).await; None }
             changed = self.verdicts.changed(), if waits_for_others => { closed(changed).await; None }
             () = sleep => None,
         };

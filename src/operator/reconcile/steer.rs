@@ -24,7 +24,10 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             self.rejection = rejection.cloned();
             self.dirty = true;
         }
+        let held = self.held();
         let wanted = match &desired {
+            // A halt does not wait for the manifests.
+            Desired::Unread if held.is_some() => return self.keep_or_stop(None, false, held).await,
             Desired::Unread => return Ok(()),
             Desired::Deleted => None,
             Desired::Present { wanted, .. } => wanted.as_deref(),
@@ -38,19 +41,30 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             self.deletion = Some(wanted.scenario.deletion);
         }
         if self.state.living().is_none() {
-            return self.begin(wanted).await;
+            return self.begin(wanted, held).await;
         }
         self.set_turn(None);
-        self.keep_or_stop(wanted, matches!(desired, Desired::Deleted)).await
+        self.keep_or_stop(wanted, matches!(desired, Desired::Deleted), held).await
+    }
+
+    /// What keeps this scenario from running, whatever its manifest says.
+    fn held(&mut self) -> Option<Turn> {
+        let control = self.control.borrow_and_update();
+        let halted = control.halted.clone().map(Turn::Halted);
+        halted.or_else(|| control.suspended.contains(&self.name).then_some(Turn::Suspended))
     }
 
     /// Begins the next generation if its turn has come.
-    async fn begin(&mut self, wanted: Option<&Wanted>) -> io::Result<()> {
+    async fn begin(&mut self, wanted: Option<&Wanted>, held: Option<Turn>) -> io::Result<()> {
         let Some(wanted) = wanted else {
             self.set_turn(None);
             return Ok(());
         };
-        let turn = self.turn(wanted);
+        let turn = match (self.turn(wanted), held) {
+            (Turn::Had, _) => Turn::Had,
+            (_, Some(held)) => held,
+            (turn, None) => turn,
+        };
         if turn == Turn::Due {
             let repeat = self.state.repeats_of(&wanted.digest) + 1;
             let generation = GenerationId { digest: wanted.digest.clone(), repeat };
@@ -89,10 +103,12 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     }
 
     /// Stops the generation that lives if it is not wanted any more; exchanges its target if nothing was sent yet.
-    async fn keep_or_stop(&mut self, wanted: Option<&Wanted>, is_deleted: bool) -> io::Result<()> {
+    async fn keep_or_stop(&mut self, wanted: Option<&Wanted>, is_deleted: bool, held: Option<Turn>) -> io::Result<()> {
         let Some(living) = self.state.living() else { return Ok(()) };
         let reason = match wanted {
             None if is_deleted => "the manifest was deleted",
+            _ if held == Some(Turn::Suspended) => "the scenario was suspended",
+            _ if held.is_some() => "everything was halted",
             None => return Ok(()),
             Some(wanted) if wanted.digest != living.id.digest => "the manifest was edited",
             Some(wanted) if wanted.scenario.suspend && !wanted.again => "the scenario was suspended",
