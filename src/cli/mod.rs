@@ -1,12 +1,14 @@
 //! L8: the commands, one file each. Exit codes: 0 passed, 1 failed, 2 usage or bad manifest, 3 unknown, 4 environment.
 
 mod check;
+mod draft;
 mod explain;
 mod files;
 mod logging;
 mod operator;
 mod progress;
 mod run;
+mod scenarios;
 mod schema;
 mod validate;
 
