@@ -1,9 +1,33 @@
 //! A manifest that is written from flags: its text, and which flag a mistake in it comes from.
 
+use std::io::{self, Write};
+
+use super::{is_colored, say};
 use crate::spec::{Kind, ManifestError};
 
 /// The name under which a text that was made from flags is loaded.
 pub const NAME: &str = "<flags>";
+
+/// Something that keeps flags from being a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wrong {
+    /// A flag, in a line.
+    Flag(String),
+    /// What no flag is behind: a manifest's own error, with its line.
+    Manifest(String),
+}
+
+impl Wrong {
+    /// Says it on stderr. If nobody listens there, nothing can be done about it.
+    pub fn say(&self) {
+        match self {
+            Self::Flag(message) => say(message),
+            Self::Manifest(rendered) => {
+                let _ = writeln!(anstream::stderr(), "{rendered}\n");
+            }
+        }
+    }
+}
 
 /// One document, and the flags that its fields came from.
 #[derive(Debug, Clone)]
@@ -35,14 +59,20 @@ impl Draft {
         self.flag(path, if is_default { format!("{flag} ({value} unless you say)") } else { flag.to_owned() });
     }
 
-    /// An error in the words of the command line. `None`: no flag is behind it.
-    pub fn blame(&self, error: &ManifestError) -> Option<String> {
+    /// An error in the words of the command line, or with its line of `source` if no flag is behind it.
+    pub fn wrong(&self, error: &ManifestError, source: &str) -> Wrong {
+        self.blame(error).map_or_else(|| Wrong::Manifest(error.render(source, is_colored(&io::stderr()))), Wrong::Flag)
+    }
+
+    fn blame(&self, error: &ManifestError) -> Option<String> {
         let covers = |origin: &&Origin| {
             let rest = error.path.strip_prefix(origin.path.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
         let origin = self.origins.iter().filter(covers).max_by_key(|origin| origin.path.len())?;
-        let help = error.help.as_ref().map_or_else(String::new, |help| format!("; {help}"));
+        // A line of a text that nobody has written yet helps nobody.
+        let help = error.help.as_ref().filter(|help| !help.contains(" in line "));
+        let help = help.map_or_else(String::new, |help| format!("; {help}"));
         Some(format!("{}: {}{help}", origin.flag, error.message))
     }
 }

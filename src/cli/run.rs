@@ -1,6 +1,11 @@
 //! `dagstorm run`: some files, to their end.
 
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::Args;
@@ -8,7 +13,8 @@ use tokio::sync::watch;
 
 use super::{
     Exit,
-    check::{Severity, check, scenarios},
+    check::{self, Severity, check},
+    draft::Wrong,
     files::Given,
     is_colored, logging, print, progress, say,
     scenarios::{self, Ready},
@@ -71,7 +77,7 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
                 built.given
             }
             Err(wrong) => {
-                wrong.iter().for_each(|message| say(message));
+                wrong.iter().for_each(Wrong::say);
                 return Ok(Exit::Usage);
             }
         },
@@ -98,6 +104,15 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     summarize(&folder, &statuses, began)
 }
 
+/// What to say of a command line that clap refuses: a ready-made scenario that is misspelt has no flags.
+pub fn hint(arguments: &[OsString]) -> Option<String> {
+    let [_, command, word, ..] = arguments else { return None };
+    if command != "run" || Path::new(word).exists() {
+        return None;
+    }
+    word.to_str().filter(|word| !word.starts_with('-')).and_then(scenarios::unknown)
+}
+
 /// The given files, if they are good and there is something to run; says what is wrong otherwise.
 fn read(files: &[PathBuf]) -> Option<Given> {
     let is_absent = |file: &&PathBuf| !file.exists();
@@ -116,7 +131,7 @@ fn refuse(given: &Given) -> bool {
     let wrong = findings(&checked, Severity::Blocker, is_colored(&std::io::stderr()));
     let _ = write!(anstream::stderr(), "{wrong}");
     let is_good = checked.iter().flat_map(|file| &file.documents).all(|document| document.is_good(Severity::Blocker));
-    if is_good && scenarios(given).is_empty() {
+    if is_good && check::scenarios(given).is_empty() {
         say("no Scenario is in these files: there is nothing to run");
         return true;
     }

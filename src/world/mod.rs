@@ -4,6 +4,7 @@ mod aws;
 mod clock;
 mod cloudwatch;
 mod dagster;
+mod discover;
 pub mod ec2;
 mod ecs;
 mod graphql;
@@ -13,6 +14,8 @@ mod queue;
 use std::future::Future;
 
 pub use clock::SystemClock;
+pub use dagster::Dagster;
+pub use discover::{Account, Location, Queue, Repository, Service};
 pub use live::LiveWorld;
 
 use crate::model::{Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timestamp};

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
 
+mod flags;
+mod init;
 mod rig;
 mod validate;
 mod words;

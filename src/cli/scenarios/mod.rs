@@ -12,6 +12,7 @@ mod steady_load;
 mod worker_failure;
 
 use clap::Subcommand;
+pub use place::usual_url;
 
 use self::{
     basics::Basics,
@@ -19,7 +20,7 @@ use self::{
 };
 use super::{
     check::{Severity, check},
-    draft::{Draft, NAME},
+    draft::{Draft, NAME, Wrong},
     files::Given,
 };
 use crate::{
@@ -64,7 +65,7 @@ impl Ready {
     ///
     /// # Errors
     /// All that is wrong, each with the flag that it comes from.
-    pub fn build(&self) -> Result<Built, Vec<String>> {
+    pub fn build(&self) -> Result<Built, Vec<Wrong>> {
         let basics = self.basics();
         let found = basics.place.find(self.guard(), self.path())?;
         let lacks = match found.target()? {
@@ -74,7 +75,11 @@ impl Ready {
             },
             None => Lacks::default(),
         };
-        let scenario = self.draft(found.name(), lacks);
+        let mut scenario = self.draft(found.name(), lacks);
+        if let Found::Flags(_) = found {
+            scenario.flag("spec.faults[0].stopTasks.service", "--cluster and --workers");
+            scenario.flag("spec.faults[0].partition.and", "--workers-group and --peer-at");
+        }
         let mut text = scenario.text.clone();
         let mut files = vec![];
         match &found {
@@ -89,7 +94,7 @@ impl Ready {
             return Err(wrong);
         }
         if matches!(found, Found::Nowhere) && !basics.print {
-            return Err(vec![place::WHERE.to_owned()]);
+            return Err(vec![Wrong::Flag(place::WHERE.to_owned())]);
         }
         Ok(Built { text, is_printed: basics.print, given, notes: basics.left_out(self.thresholds(), lacks) })
     }
@@ -143,7 +148,7 @@ impl Ready {
 }
 
 /// Everything that is wrong, in the words of the flags where one is behind it. Only what runs must be able to run.
-fn refusals(given: &Given, scenario: &Draft, found: &Found, is_printed: bool) -> Vec<String> {
+fn refusals(given: &Given, scenario: &Draft, found: &Found, is_printed: bool) -> Vec<Wrong> {
     let least = if is_printed || matches!(found, Found::Nowhere) { Severity::Error } else { Severity::Blocker };
     let mut wrong = vec![];
     for file in check(given) {
@@ -153,8 +158,11 @@ fn refusals(given: &Given, scenario: &Draft, found: &Found, is_printed: bool) ->
                 Found::Flags(_) | Found::File { .. } | Found::Nowhere => scenario,
             };
             for finding in checked.findings.iter().filter(|finding| finding.severity >= least) {
-                let rendered = || finding.error.render(file.file.text(), false);
-                wrong.push(draft.blame(&finding.error).unwrap_or_else(rendered));
+                let found = draft.wrong(&finding.error, file.file.text());
+                // One flag may stand in several places.
+                if !wrong.contains(&found) {
+                    wrong.push(found);
+                }
             }
         }
     }
@@ -162,14 +170,11 @@ fn refusals(given: &Given, scenario: &Draft, found: &Found, is_printed: bool) ->
 }
 
 /// The Target that a draft is, if it is a good one.
-fn target_of(draft: &Draft) -> Result<Target, Vec<String>> {
+fn target_of(draft: &Draft) -> Result<Target, Vec<Wrong>> {
     let documents = load(NAME, draft.text.as_bytes(), &no_attachments);
     match documents.into_iter().next().map(|document: Document| document.content) {
         Some(Ok(Manifest::Target(target))) => Ok(*target),
-        Some(Err(errors)) => {
-            let blame = |error| draft.blame(error).unwrap_or_else(|| error.render(&draft.text, false));
-            Err(errors.iter().map(blame).collect())
-        }
+        Some(Err(errors)) => Err(errors.iter().map(|error| draft.wrong(error, &draft.text)).collect()),
         Some(Ok(Manifest::Scenario(_))) | None => unreachable!("the draft of a Target is one document, and a Target"),
     }
 }

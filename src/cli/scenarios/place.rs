@@ -8,7 +8,7 @@ use super::target_of;
 use crate::{
     cli::{
         check::{CheckedDocument, Severity, check},
-        draft::{Draft, text, value},
+        draft::{Draft, Wrong, text, value},
         files::Given,
     },
     model::Target,
@@ -132,7 +132,7 @@ impl Found {
     ///
     /// # Errors
     /// All that is wrong with a Target that was made from flags; one of a file was judged before.
-    pub fn target(&self) -> Result<Option<Target>, Vec<String>> {
+    pub fn target(&self) -> Result<Option<Target>, Vec<Wrong>> {
         match self {
             Self::Nowhere => Ok(None),
             Self::File { target, .. } => Ok(Some((**target).clone())),
@@ -148,7 +148,7 @@ pub fn usual_url() -> String {
 
 impl Place {
     /// The Target that was named. The command line comes before the environment.
-    pub fn find(&self, guard: Option<&Guard>, path: Option<(&str, &Path)>) -> Result<Found, Vec<String>> {
+    pub fn find(&self, guard: Option<&Guard>, path: Option<(&str, &Path)>) -> Result<Found, Vec<Wrong>> {
         if let Some(file) = &self.target {
             return self.read(file.clone());
         }
@@ -160,7 +160,9 @@ impl Place {
         }
         match (env::var_os(TARGET_VARIABLE).filter(|file| !file.is_empty()), &self.target_name) {
             (Some(file), _) => self.read(file.into()),
-            (None, Some(_)) => Err(vec!["--target-name chooses a Target of a file: add --target FILE".to_owned()]),
+            (None, Some(_)) => {
+                Err(vec![Wrong::Flag("--target-name chooses a Target of a file: add --target FILE".to_owned())])
+            }
             (None, None) => Ok(Found::Nowhere),
         }
     }
@@ -172,7 +174,7 @@ impl Place {
     }
 
     /// The one Target of a file. Whatever else the file holds is not touched.
-    fn read(&self, path: PathBuf) -> Result<Found, Vec<String>> {
+    fn read(&self, path: PathBuf) -> Result<Found, Vec<Wrong>> {
         let shown = path.display().to_string();
         let given = Given::read(&[path]);
         let checked = check(&given);
@@ -183,7 +185,8 @@ impl Place {
         for file in &checked {
             for document in file.documents.iter().filter(|document| !is_other(document)) {
                 let errors = document.findings.iter().filter(|finding| finding.severity == Severity::Error);
-                wrong.extend(errors.map(|finding| finding.error.render(file.file.text(), false)));
+                let nobody = Draft::new(Kind::Target);
+                wrong.extend(errors.map(|finding| nobody.wrong(&finding.error, file.file.text())));
                 if let Ok(Manifest::Target(target)) = &document.document.content {
                     targets.push((file.file, document.document.number, target));
                 }
@@ -206,17 +209,17 @@ impl Place {
                 }
             },
         };
-        let (file, number, target) = chosen.map_err(|message| vec![message])?;
+        let (file, number, target) = chosen.map_err(|message| vec![Wrong::Flag(message)])?;
         let text = document_text(file.content.as_deref().unwrap_or_default(), *number);
         let text = text.expect("the number is that of a document which was read from this file").to_owned();
         Ok(Found::File { file: file.name.clone(), text, target: (*target).clone() })
     }
 
-    fn draft(&self, guard: Option<&Guard>, path: Option<(&str, &Path)>) -> Result<Draft, Vec<String>> {
+    fn draft(&self, guard: Option<&Guard>, path: Option<(&str, &Path)>) -> Result<Draft, Vec<Wrong>> {
         let Some(location) = &self.location else {
             let message = "--location is missing: say which code location of Dagster holds the jobs, or name the file \
                            of a Target by --target FILE";
-            return Err(vec![message.to_owned()]);
+            return Err(vec![Wrong::Flag(message.to_owned())]);
         };
         let url = self.dagster_url.clone().unwrap_or_else(usual_url);
         let mut draft = Draft::new(Kind::Target);
@@ -255,7 +258,6 @@ spec:
         }
         out += &self.guard(guard);
         for (path, flag) in [
-            ("metadata.name", "--name"),
             ("spec.dagster.url", url_flag),
             ("spec.dagster.location", "--location"),
             ("spec.dagster.headersFromEnv", "--header"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::Span;
+use crate::{load::Rate, model::Span};
 
 /// `part` of `whole` of a duration. `None` where that is no duration: its own flag is to blame then.
 ///
@@ -15,10 +15,11 @@ pub fn share(length: &str, part: u32, whole: u32) -> Option<String> {
     Some(Span::from_millis(millis).to_string())
 }
 
-/// So many times a rate. `None` where that is no rate.
+/// So many times a rate. `None` where that is no rate: its own flag is to blame then.
 pub fn multiple(rate: &str, factor: f64) -> Option<String> {
+    rate.parse::<Rate>().ok()?;
     let (times, unit) = rate.split_once('/')?;
-    let times: f64 = times.trim().parse().ok().filter(|times: &f64| times.is_finite() && *times >= 0.0)?;
+    let times: f64 = times.trim().parse().ok()?;
     let rounded = (times * factor * 1e9).round() / 1e9;
     Some(format!("{rounded}/{}", unit.trim()))
 }
@@ -64,6 +65,7 @@ mod tests {
             ("0.1/s", 3.0, Some("0.3/s")),
             ("2 / h", 1.5, Some("3/h")),
             ("6", 5.0, None),
+            ("6/fortnight", 5.0, None),
             ("-1/s", 5.0, None),
             ("NaN/s", 5.0, None),
         ] {

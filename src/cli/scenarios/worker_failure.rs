@@ -103,7 +103,6 @@ impl Arguments {
         draft.flag_or_default(&at("repeat.times"), "--kills", KILLS, self.kills == KILLS);
         draft.flag(&at("repeat"), format!("--kill-after, --kill-every and --kills ({after}, {every}, {})", self.kills));
         draft.flag_or_default(&at("stopTasks.pick"), "--pick", PICK, self.pick == PICK);
-        draft.flag(&at("stopTasks.service"), "--workers");
         draft
     }
 }
