@@ -212,7 +212,7 @@ fn missing<T>(choice: &Choice<T>, what: &str, name: impl Fn(&T) -> String, flag:
         Choice::One(_) => None,
         Choice::Several(several) => {
             let names: Vec<String> = several.iter().map(name).collect();
-            Some(format!("no one {what}, it may be {}; choose by {flag}", names.join(" or ")))
+            Some(format!("the {what} may be {}; choose by {flag}", names.join(" or ")))
         }
         Choice::None(why) => Some(format!("no {what}: {}; give {flag}", remark(why))),
     }

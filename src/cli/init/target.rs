@@ -84,11 +84,11 @@ fn dagster(url: &str, headers: &IndexMap<String, String>, findings: &Findings) -
 }
 
 fn ecs(findings: &Findings) -> String {
-    let why = "the ECS cluster and its services: needed for faults and for the number of workers";
+    let what = "The ECS cluster and its services, for faults and for the number of workers";
     match &findings.workers {
         Choice::One(workers) => one_cluster(workers),
         Choice::Several(several) => {
-            let mut out = format!("  # Several may be {why}. Choose one:\n");
+            let mut out = format!("  # {what}. Choose one of them:\n");
             for Workers { cluster, service, .. } in several {
                 let (cluster, service) = (text(cluster), text(service));
                 let _ = writeln!(out, "  # ecs: {{ cluster: {cluster}, services: {{ workers: {service} }} }}");
@@ -96,7 +96,7 @@ fn ecs(findings: &Findings) -> String {
             out
         }
         Choice::None(reason) => format!(
-            "  # Not found out: {why}.\n  # {}\n  # ecs: {{ cluster: CLUSTER, services: {{ workers: SERVICE, autoscaler: SERVICE }} }}\n",
+            "  # {what}. Not found out: {}\n  # ecs: {{ cluster: CLUSTER, services: {{ workers: SERVICE, autoscaler: SERVICE }} }}\n",
             remark(reason)
         ),
     }
@@ -118,7 +118,7 @@ fn one_cluster(workers: &Workers) -> String {
 }
 
 fn queues(findings: &Findings) -> String {
-    let why = "the SQS queue that feeds the workers: needed for its depth and for its faults";
+    let what = "The SQS queue that feeds the workers, for its depth and for its faults";
     let line = |queue: &Queue| {
         let dead = queue.dead_letters.iter().map(|dead| format!(", deadLetters: {}", text(dead)));
         format!("queues: {{ tasks: {{ name: {}{} }} }}\n", text(&queue.name), dead.collect::<String>())
@@ -127,30 +127,28 @@ fn queues(findings: &Findings) -> String {
         Choice::One(queue) => format!("  {}", line(queue)),
         Choice::Several(several) => {
             let lines = several.iter().map(|queue| format!("  # {}", line(queue)));
-            format!("  # Several may be {why}. Choose one:\n{}", lines.collect::<String>())
+            format!("  # {what}. Choose one of them:\n{}", lines.collect::<String>())
         }
         Choice::None(reason) => format!(
-            "  # Not found out: {why}.\n  # {}\n  # queues: {{ tasks: {{ name: QUEUE, deadLetters: QUEUE }} }}\n",
+            "  # {what}. Not found out: {}\n  # queues: {{ tasks: {{ name: QUEUE, deadLetters: QUEUE }} }}\n",
             remark(reason)
         ),
     }
 }
 
 fn network(findings: &Findings) -> String {
-    let why = "the workers' security group: needed for partitions, which take its rules away for a while";
+    let what = "The workers' security group, for partitions, which take its rules away for a while";
     let example = "sqs: { securityGroup: sg-0123456789abcdef0, port: 443 }";
     let group = match &findings.group {
         Choice::One(group) => group,
         Choice::Several(several) => {
             let lines = several.iter().map(|group| format!("  #   workers: {{ securityGroup: {} }}\n", text(group)));
             let lines: String = lines.collect();
-            return format!(
-                "  # Several may be {why}. Choose one:\n  # network:\n{lines}  #   peers: {{ {example} }}\n"
-            );
+            return format!("  # {what}. Choose one of them:\n  # network:\n{lines}  #   peers: {{ {example} }}\n");
         }
         Choice::None(reason) => {
             return format!(
-                "  # Not found out: {why}.\n  # {}\n  # network:\n  #   workers: {{ securityGroup: sg-0123456789abcdef0 }}\n  #   peers: {{ {example} }}\n",
+                "  # {what}. Not found out: {}\n  # network:\n  #   workers: {{ securityGroup: sg-0123456789abcdef0 }}\n  #   peers: {{ {example} }}\n",
                 remark(reason)
             );
         }
