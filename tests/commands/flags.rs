@@ -222,3 +222,18 @@ fn a_file_of_that_name_is_reached_by_its_path() {
     assert_eq!(done.code, 2);
     assert!(done.err.contains("--> ./steady-load:1:7"), "{}", done.err);
 }
+
+#[test]
+fn faults_that_do_not_fit_are_told_beforehand() {
+    let rig = Rig::new();
+    rig.write("target.yaml", &(target(NOBODY) + "  ecs: { cluster: demo, services: { workers: taskiq-worker } }\n"));
+    for (length, is_told) in [("20s", true), ("2m", false)] {
+        let command = "run worker-failure --target target.yaml --start-timeout 1s --for";
+        let arguments: Vec<&str> = command.split(' ').chain([length]).collect();
+        let done = rig.run(&arguments);
+        assert_eq!(done.code, 4, "{}{}", done.out, done.err);
+        let words =
+            "not every `kill` may fit into the load: each waits until the one before it is healed, which takes 5s";
+        assert_eq!(done.err.contains(words), is_told, "{length}: {}", done.err);
+    }
+}

@@ -19,13 +19,13 @@ use self::{
     place::{Found, Guard, Path},
 };
 use super::{
-    check::{Severity, check},
+    check::{Severity, check, scenarios},
     draft::{Draft, NAME, Wrong},
     files::Given,
 };
 use crate::{
-    model::Target,
-    spec::{Document, Manifest, help_for, load, no_attachments},
+    model::{Span, Target},
+    spec::{Document, FaultSpec, FaultTrigger, LoadPhase, Manifest, help_for, load, no_attachments},
 };
 
 const NAMES: [&str; 5] = ["steady-load", "burst-load", "mixed-workload", "worker-failure", "network-partition"];
@@ -49,7 +49,7 @@ pub struct Built {
     pub is_printed: bool,
     /// The manifest, with the file of the Target if that was given.
     pub given: Given,
-    /// What was left out because the Target cannot show it.
+    /// What is worth knowing before it runs.
     pub notes: Vec<String>,
 }
 
@@ -96,7 +96,9 @@ impl Ready {
         if matches!(found, Found::Nowhere) && !basics.print {
             return Err(vec![Wrong::Flag(place::WHERE.to_owned())]);
         }
-        Ok(Built { text, is_printed: basics.print, given, notes: basics.left_out(self.thresholds(), lacks) })
+        let mut notes = basics.left_out(self.thresholds(), lacks);
+        notes.extend(self.times().and_then(|flag| crowded(&given, flag)));
+        Ok(Built { text, is_printed: basics.print, given, notes })
     }
 
     fn basics(&self) -> &Basics {
@@ -123,6 +125,15 @@ impl Ready {
         match self {
             Self::SteadyLoad(_) | Self::BurstLoad(_) | Self::MixedWorkload(_) | Self::WorkerFailure(_) => None,
             Self::NetworkPartition(arguments) => Some((&arguments.peer, &arguments.path)),
+        }
+    }
+
+    /// The flag that says how often a fault comes, where there is one.
+    fn times(&self) -> Option<&'static str> {
+        match self {
+            Self::SteadyLoad(_) | Self::BurstLoad(_) | Self::MixedWorkload(_) => None,
+            Self::WorkerFailure(_) => Some("--kills"),
+            Self::NetworkPartition(_) => Some("--cuts"),
         }
     }
 
@@ -167,6 +178,25 @@ fn refusals(given: &Given, scenario: &Draft, found: &Found, is_printed: bool) ->
         }
     }
     wrong
+}
+
+/// One line if the occurrences of a fault do not fit into the load: each waits until the one before it is healed.
+fn crowded(given: &Given, flag: &str) -> Option<String> {
+    let (scenario, target) = scenarios(given).into_iter().next()?;
+    let settle = target?.dagster.settle.duration();
+    let ends = scenario.spec.load.iter().map(LoadPhase::ends).max()?;
+    let is_crowded = |fault: &&FaultSpec| {
+        let (FaultTrigger::After(after), Some(repeat)) = (fault.trigger, &fault.repeat) else { return false };
+        let apart = repeat.every.duration().max(settle + fault.length.unwrap_or_default().duration());
+        after.duration() + apart * repeat.times.saturating_sub(1) >= ends
+    };
+    let fault = scenario.spec.faults.iter().find(is_crowded)?;
+    Some(format!(
+        "not every `{}` may fit into the load: each waits until the one before it is healed, which takes {} (the \
+         Target's settle) at least; what is skipped makes the verdict Unknown, so give a longer --for or a lower {flag}",
+        fault.name,
+        Span::new(settle)
+    ))
 }
 
 /// The Target that a draft is, if it is a good one.
