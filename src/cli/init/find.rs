@@ -11,6 +11,7 @@ use super::{
     choose::{self, Choice, Code, Workers},
 };
 use crate::{
+    cli::draft::text,
     model::{RulePeer, Span, Why, WhyKind, network::Protocol, target::DagsterTarget},
     world::{Account, Dagster, Queue, Service},
 };
@@ -214,8 +215,8 @@ async fn peers(account: &Account, group: &str) -> Vec<FoundPeer> {
         let Some((first, last)) = rule.ports().filter(|(first, last)| first == last) else { continue };
         let Ok(port) = u16::try_from(last.min(first)) else { continue };
         let place = match &rule.peer {
-            RulePeer::Group { id, account: _ } => format!("securityGroup: {id}"),
-            RulePeer::PrefixList(id) => format!("prefixList: {id}"),
+            RulePeer::Group { id, account: _ } => format!("securityGroup: {}", text(id)),
+            RulePeer::PrefixList(id) => format!("prefixList: {}", text(id)),
             RulePeer::Ipv4(net) => format!("cidr: \"{}\"", net.trunc()),
             RulePeer::Ipv6(net) => format!("cidr: \"{}\"", net.trunc()),
         };

@@ -89,7 +89,7 @@ const URL: &str = "http://127.0.0.1:3000/graphql";
 const MAX_AFFECTED: &str = "50%";
 const MIN_HEALTHY: &str = "1";
 const TARGET_VARIABLE: &str = "DAGSTORM_TARGET";
-pub const URL_VARIABLE: &str = "DAGSTER_GRAPHQL_URL";
+const URL_VARIABLE: &str = "DAGSTER_GRAPHQL_URL";
 
 impl Guard {
     fn is_described(&self) -> bool {
