@@ -1,14 +1,18 @@
 //! L8: the commands, one file each. Exit codes: 0 passed, 1 failed, 2 usage or bad manifest, 3 unknown, 4 environment.
 
 mod check;
+mod completions;
 mod control;
+mod draft;
 mod explain;
 mod files;
+mod init;
 mod logging;
 mod operator;
 mod plan;
 mod progress;
 mod run;
+mod scenarios;
 mod schema;
 mod validate;
 
@@ -17,7 +21,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -32,7 +36,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Operator(operator::Arguments),
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
     Plan(plan::Arguments),
     Halt(control::HaltArguments),
     Suspend(control::SuspendArguments),
@@ -40,6 +44,8 @@ enum Command {
     Validate(validate::Arguments),
     Explain(explain::Arguments),
     Schema(schema::Arguments),
+    Init(init::Arguments),
+    Completions(completions::Arguments),
 }
 
 /// How a result is written: `-o`, everywhere.
@@ -78,6 +84,11 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let code = u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8);
             let _ = error.print();
+            if error.kind() == ErrorKind::UnknownArgument
+                && let Some(hint) = run::hint(&std::env::args_os().collect::<Vec<_>>())
+            {
+                say(&hint);
+            }
             return ExitCode::from(code);
         }
     };
@@ -88,7 +99,7 @@ pub fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Operator(arguments) => operator::execute(arguments).await,
-            Command::Run(arguments) => run::execute(arguments).await,
+            Command::Run(arguments) => run::execute(*arguments).await,
             Command::Plan(arguments) => plan::execute(arguments).await,
             Command::Halt(arguments) => control::halt(&arguments),
             Command::Suspend(arguments) => control::suspend(&arguments),
@@ -96,6 +107,8 @@ pub fn main() -> ExitCode {
             Command::Validate(arguments) => validate::execute(&arguments),
             Command::Explain(arguments) => explain::execute(&arguments),
             Command::Schema(arguments) => schema::execute(&arguments),
+            Command::Init(arguments) => init::execute(&arguments).await,
+            Command::Completions(arguments) => completions::execute(&arguments),
         }
     });
     // A look that hangs in a blocking call must not hold up the end.

@@ -1,6 +1,11 @@
 //! `dagstorm run`: some files, to their end.
 
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::Args;
@@ -8,9 +13,12 @@ use tokio::sync::watch;
 
 use super::{
     Exit,
-    check::{Severity, check, scenarios},
+    check::{self, Severity, check},
+    draft::Wrong,
     files::Given,
-    is_colored, logging, progress, say, shutdown,
+    is_colored, logging, print, progress, say,
+    scenarios::{self, Ready},
+    shutdown,
     validate::findings,
 };
 use crate::{
@@ -20,28 +28,64 @@ use crate::{
     world::{Clock, LiveWorld, SystemClock},
 };
 
-/// Run the scenarios of some files to their end, with their progress.
+/// Run scenarios to their end, with their progress: a ready-made one from flags, or those of some files.
 ///
-/// The exit code is the verdict: 0 passed, 1 failed, 3 unknown; 2 for a bad manifest, 4 when the target cannot be used.
-/// A scenario whose run was interrupted is continued; one that was concluded is run once more.
+/// The exit code is the verdict: 0 passed, 1 failed, 3 unknown; 2 for a bad flag or manifest, 4 when the target cannot
+/// be used. A scenario whose run was interrupted is continued; one that was concluded is run once more.
 #[derive(Debug, Args)]
+#[command(
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    subcommand_value_name = "SCENARIO",
+    subcommand_help_heading = "Ready-made scenarios (--help after one shows its flags)",
+    override_usage = "dagstorm run [OPTIONS] <FILE>...\n       dagstorm run <SCENARIO> [FLAGS]",
+    after_help = "Examples:
+  dagstorm run target.yaml scenario.yaml
+  dagstorm run steady-load --target target.yaml --rate 6/min --for 5m --mix fast_job=70,slow_job=30
+  dagstorm run burst-load --print > scenario.yaml"
+)]
 pub struct Arguments {
+    #[command(subcommand)]
+    ready: Option<Ready>,
     /// Manifests: at least one Scenario, and its Target in the same or in another file.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Where status, reports and the journal are kept.
-    #[arg(long, value_name = "DIR", env = "DAGSTORM_DATA", default_value = "dagstorm-data")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "DAGSTORM_DATA",
+        default_value = "dagstorm-data",
+        global = true,
+        display_order = 900
+    )]
     data: PathBuf,
     /// Give up when a scenario could not start for this long.
-    #[arg(long, value_name = "DURATION", default_value = "2m")]
+    #[arg(long, value_name = "DURATION", default_value = "2m", global = true, display_order = 900)]
     start_timeout: Span,
 }
 
 pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
-    let given = Given::read(&arguments.files);
-    if refuse(&given) {
-        return Ok(Exit::Usage);
-    }
+    let given = match &arguments.ready {
+        Some(ready) => match ready.build() {
+            Ok(built) if built.is_printed => {
+                print(&built.text)?;
+                return Ok(Exit::Passed);
+            }
+            Ok(built) => {
+                built.notes.iter().for_each(|note| say(note));
+                built.given
+            }
+            Err(wrong) => {
+                wrong.iter().for_each(Wrong::say);
+                return Ok(Exit::Usage);
+            }
+        },
+        None => match read(&arguments.files) {
+            Some(given) => given,
+            None => return Ok(Exit::Usage),
+        },
+    };
     std::fs::create_dir_all(&arguments.data)
         .and_then(|()| logging::to_file(&arguments.data.join("run.log")))
         .with_context(|| format!("the data folder {} cannot be used", arguments.data.display()))?;
@@ -60,13 +104,34 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     summarize(&folder, &statuses, began)
 }
 
+/// What to say of a command line that clap refuses: a ready-made scenario that is misspelt has no flags.
+pub fn hint(arguments: &[OsString]) -> Option<String> {
+    let [_, command, word, ..] = arguments else { return None };
+    if command != "run" || Path::new(word).exists() {
+        return None;
+    }
+    word.to_str().filter(|word| !word.starts_with('-')).and_then(scenarios::unknown)
+}
+
+/// The given files, if they are good and there is something to run; says what is wrong otherwise.
+fn read(files: &[PathBuf]) -> Option<Given> {
+    let is_absent = |file: &&PathBuf| !file.exists();
+    let unknown = files.iter().filter(is_absent).find_map(|file| scenarios::unknown(&file.to_string_lossy()));
+    if let Some(message) = unknown {
+        say(&message);
+        return None;
+    }
+    let given = Given::read(files);
+    (!refuse(&given)).then_some(given)
+}
+
 /// Checks everything before anything is sent; says what is wrong.
 fn refuse(given: &Given) -> bool {
     let checked = check(given);
     let wrong = findings(&checked, Severity::Blocker, is_colored(&std::io::stderr()));
     let _ = write!(anstream::stderr(), "{wrong}");
     let is_good = checked.iter().flat_map(|file| &file.documents).all(|document| document.is_good(Severity::Blocker));
-    if is_good && scenarios(given).is_empty() {
+    if is_good && check::scenarios(given).is_empty() {
         say("no Scenario is in these files: there is nothing to run");
         return true;
     }

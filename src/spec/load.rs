@@ -91,6 +91,12 @@ impl<'a> Locator<'a> {
     }
 }
 
+/// The text of the document of this number, as [`load`] counts them, without what stands around it.
+pub fn document_text(bytes: &[u8], number: usize) -> Option<&str> {
+    let text = text_of("", bytes).ok()?;
+    split(text).into_iter().nth(number).map(|part| part.text)
+}
+
 fn text_of<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, ManifestError> {
     let fail = |message: String, place: Place| ManifestError { place, ..ManifestError::of_file(file, message) };
     if bytes.len() > LARGEST_FILE {

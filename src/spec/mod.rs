@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use explain::explain;
 use indexmap::IndexMap;
-pub use load::{Document, LARGEST_FILE, Locator, Manifest, load, no_attachments};
+pub use load::{Document, LARGEST_FILE, Locator, Manifest, document_text, load, no_attachments};
 pub use problem::{ManifestError, Path, Place, Problem, help_for, meant};
 pub use relate::{circles, relate, unsupported};
 pub use schema::{Kind, schema};

@@ -25,13 +25,13 @@ const QUOTE: usize = 200;
 #[derive(Debug, Clone)]
 pub struct Dagster {
     http: reqwest::Client,
-    target: DagsterTarget,
+    pub(super) target: DagsterTarget,
 }
 
 /// What went wrong with a call, and whether it can have had an effect.
 #[derive(Debug)]
-struct Failure {
-    why: Why,
+pub(super) struct Failure {
+    pub(super) why: Why,
     /// The request certainly had no effect.
     refused: bool,
 }
@@ -39,7 +39,7 @@ struct Failure {
 /// What to make of an answer that has both data and errors: a launch's data says what became of it, a part of a list
 /// must not be taken for the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Partial {
+pub(super) enum Partial {
     Taken,
     Refused,
 }
@@ -248,7 +248,8 @@ impl Dagster {
         Ok(data)
     }
 
-    async fn call<T: DeserializeOwned>(
+    /// Asks one document once.
+    pub(super) async fn call<T: DeserializeOwned>(
         &self,
         document: &str,
         variables: &Value,

@@ -9,6 +9,8 @@ pub const RUNS: &str = concat!(include_str!("graphql/runs.graphql"), include_str
 pub const EVENTS: &str = concat!(include_str!("graphql/events.graphql"), include_str!("graphql/event_page.graphql"));
 pub const LAUNCH: &str = include_str!("graphql/launch.graphql");
 pub const TERMINATE: &str = include_str!("graphql/terminate.graphql");
+pub const LOCATIONS: &str = include_str!("graphql/locations.graphql");
+pub const CONFIG: &str = include_str!("graphql/config.graphql");
 
 /// The tags that every run of ours carries.
 pub const KEY_TAG: &str = "dagstorm/key";

@@ -4,6 +4,7 @@ mod aws;
 mod clock;
 mod cloudwatch;
 mod dagster;
+mod discover;
 pub mod ec2;
 mod ecs;
 mod graphql;
@@ -14,6 +15,8 @@ mod survey;
 use std::future::Future;
 
 pub use clock::SystemClock;
+pub use dagster::Dagster;
+pub use discover::{Account, Location, Queue, Repository, Service};
 pub use live::LiveWorld;
 pub use survey::{Identity, NetworkView, Permitted};
 

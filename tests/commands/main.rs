@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
 
+mod cloud;
+mod flags;
+mod init;
 mod plan;
 mod rig;
 mod validate;

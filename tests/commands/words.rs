@@ -43,7 +43,7 @@ fn the_schema_is_json_and_knows_both_kinds() {
 #[test]
 fn every_command_has_a_help_with_examples() {
     let rig = Rig::new();
-    for command in ["validate", "plan", "schema", "explain"] {
+    for command in ["validate", "plan", "schema", "explain", "run", "init", "completions"] {
         let done = rig.run(&[command, "--help"]);
         assert_eq!((done.code, done.err.as_str()), (0, ""), "{command}");
         assert!(done.out.contains("Examples:\n  dagstorm"), "{command}: {}", done.out);
@@ -60,4 +60,17 @@ fn a_reader_that_goes_away_is_no_error() {
     BufReader::with_capacity(16, child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn shells_complete_commands_and_scenarios() {
+    let rig = Rig::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let done = rig.run(&["completions", shell]);
+        assert_eq!((done.code, done.err.as_str()), (0, ""), "{shell}");
+        for word in ["dagstorm", "validate", "burst-load", "spike-every"] {
+            assert!(done.out.contains(word), "{shell}: {word}");
+        }
+    }
+    assert_eq!(rig.run(&["completions", "cmd"]).code, 2);
 }

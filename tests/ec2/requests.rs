@@ -6,7 +6,8 @@ use dagstorm::{
         Groups, Request, Verb, regional,
         requests::{
             change_rules, create_tags, delete_tags, describe_network_acls, describe_network_interfaces,
-            describe_security_group_rules, describe_security_groups, describe_subnets,
+            describe_network_interfaces_by_id, describe_security_group_rules, describe_security_groups,
+            describe_subnets,
         },
     },
 };
@@ -80,6 +81,10 @@ fn looks() -> Vec<Value> {
         row(
             &describe_network_interfaces(&strings(&ids), None),
             page("group-id", &ids, json!({ "IncludeManagedResources": true })),
+        ),
+        row(
+            &describe_network_interfaces_by_id(&strings(&["eni-1", "eni-2"]), None),
+            page("network-interface-id", &["eni-1", "eni-2"], json!({ "IncludeManagedResources": true })),
         ),
         row(&describe_subnets(&strings(&subnets), None), page("subnet-id", &subnets, json!({}))),
         row(

@@ -25,7 +25,7 @@ def errors(document: str) -> list[str]:
 
 
 def test_there_are_documents() -> None:
-    assert set(documents()) == {"runs", "events", "launch", "terminate"}
+    assert set(documents()) == {"runs", "events", "launch", "terminate", "locations", "config"}
 
 
 @pytest.mark.parametrize("name", sorted(documents()))

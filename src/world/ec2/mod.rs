@@ -24,7 +24,7 @@ use crate::model::{NetworkAcl, NetworkInterface, SecurityGroup, SecurityGroupRul
 pub mod requests {
     pub use super::request::{
         change_rules, create_tags, delete_tags, describe_network_acls, describe_network_interfaces,
-        describe_security_group_rules, describe_security_groups, describe_subnets,
+        describe_network_interfaces_by_id, describe_security_group_rules, describe_security_groups, describe_subnets,
     };
 }
 
@@ -76,6 +76,12 @@ impl Ec2 {
     pub async fn describe_network_interfaces(&self, groups: &[String]) -> Result<Vec<NetworkInterface>, Ec2Error> {
         let page = |page: Option<&str>| request::describe_network_interfaces(groups, page);
         self.pages(groups, page, answer::network_interfaces).await
+    }
+
+    /// The interfaces with these ids; those that do not exist are absent.
+    pub async fn describe_network_interfaces_by_id(&self, ids: &[String]) -> Result<Vec<NetworkInterface>, Ec2Error> {
+        let page = |page: Option<&str>| request::describe_network_interfaces_by_id(ids, page);
+        self.pages(ids, page, answer::network_interfaces).await
     }
 
     /// The subnets with these ids; those that do not exist are absent.

@@ -61,6 +61,14 @@ pub fn describe_network_interfaces(groups: &[String], page: Option<&str>) -> Req
     })
 }
 
+/// Interfaces by their ids; those that do not exist are absent.
+pub fn describe_network_interfaces_by_id(ids: &[String], page: Option<&str>) -> Request {
+    read("DescribeNetworkInterfaces", |writer| {
+        writer.prefix("IncludeManagedResources").boolean(true);
+        filtered(writer, "network-interface-id", ids, page);
+    })
+}
+
 pub fn describe_subnets(ids: &[String], page: Option<&str>) -> Request {
     read("DescribeSubnets", |writer| filtered(writer, "subnet-id", ids, page))
 }
