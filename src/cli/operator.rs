@@ -33,6 +33,9 @@ pub struct Arguments {
     /// Delete all scenarios when the folder is there but holds no manifest any more; without, that changes nothing.
     #[arg(long, env = "DAGSTORM_PRUNE_EMPTY", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     prune_empty: bool,
+    /// End with 4 when another dagstorm holds the data folder; without, stand by and take over when that one is gone.
+    #[arg(long, env = "DAGSTORM_NO_STANDBY", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    no_standby: bool,
     /// Show the scenarios' progress on stdout; log lines go to `operator.log` in the data folder then.
     #[arg(long)]
     progress: bool,
@@ -68,9 +71,9 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
         poll_interval: arguments.poll_interval.duration(),
         prune_empty: arguments.prune_empty,
     };
-    let options = Options { source: Source::Folder(following), data: arguments.data };
+    let options = Options { source: Source::Folder(following), data: arguments.data, standby: !arguments.no_standby };
     let mut display = None;
-    let served = serve(LiveWorld::default(), options, shutdown, |folder| {
+    let served = serve(LiveWorld::default, options, shutdown, |folder| {
         display = arguments.progress.then(|| progress::start(folder));
     })
     .await;

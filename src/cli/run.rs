@@ -92,9 +92,9 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     let began = SystemClock.now();
     let (stop, stopped) = watch::channel(false);
     forward(shutdown()?, stop.clone());
-    let options = Options { source: given.into_source(), data: arguments.data };
+    let options = Options { source: given.into_source(), data: arguments.data, standby: false };
     let mut started = None;
-    let statuses = serve(LiveWorld::default(), options, stopped, |folder| {
+    let statuses = serve(LiveWorld::default, options, stopped, |folder| {
         give_up(folder.clone(), arguments.start_timeout.duration(), stop);
         started = Some((progress::start(folder.clone()), folder));
     })

@@ -204,6 +204,7 @@ impl Generation {
     pub(super) fn apply(&mut self, at: Timestamp, event: &Event) -> Result<(), String> {
         match event {
             Event::Accepted { .. } => return Err("accepted twice".to_owned()),
+            Event::Compacted { .. } => return Err("records are compacted while a generation lives".to_owned()),
             Event::Retargeted { target } => self.retarget(at, target)?,
             Event::Unready { dependency, why } => self.unready(at, dependency, why),
             Event::Readied { dependency } => self.readied(at, dependency),

@@ -1,16 +1,19 @@
 //! L4: the journal, the only truth. `record` is what is written, `state` and `generation` what it adds up to, `log` how
-//! a record becomes a line, `store` where the lines lie.
+//! a record becomes a line, `segment` and `files` where the lines lie, `holding` who may write them, `store` the promise.
 
 mod files;
 mod generation;
+mod holding;
 mod log;
 mod record;
+mod segment;
 mod state;
 mod store;
 
-pub use files::FileStore;
+pub use files::{FileStore, newest_epoch};
 pub use generation::{Fact, FaultStage, FaultState, Generation, Launches, Sample, Submission, SubmissionStage};
+pub use holding::{Fenced, Holding, read_epoch};
 pub use log::{LogError, decode, encode};
-pub use record::{Conclusion, Dependency, Event, Found, Record, RunCounts, ThresholdResult};
-pub use state::{IllegalRecord, State, Summary};
-pub use store::Store;
+pub use record::{Conclusion, Dependency, Event, Found, Record, RunCounts, Summary, ThresholdResult};
+pub use state::{IllegalRecord, State};
+pub use store::{Store, Trouble};

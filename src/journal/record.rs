@@ -23,6 +23,8 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Event {
+    /// Stands for all records before it, of which nothing lives: what is kept of the generations that concluded.
+    Compacted { past: Vec<Summary> },
     /// A generation begins its life. Holds all that carrying out and healing need: the files are never needed again.
     Accepted { generation: GenerationId, scenario: Box<Scenario>, target: Box<Target> },
     /// The target was edited before anything had been sent to the old one.
@@ -88,6 +90,18 @@ pub enum Event {
     AuditBegan,
     /// Nothing more happens to this generation.
     Concluded { conclusion: Conclusion },
+}
+
+/// What stays of a generation that concluded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    pub generation: GenerationId,
+    pub accepted_at: Timestamp,
+    pub concluded_at: Timestamp,
+    /// The epoch of the process that concluded it.
+    pub epoch: u64,
+    pub conclusion: Conclusion,
 }
 
 /// What a scenario rests on.

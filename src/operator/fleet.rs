@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{Desired, Handle, Reconciler};
 use crate::{
-    journal::Store,
+    journal::{Fenced, Store},
     model::{ScenarioName, Timestamp},
     world::{Clock, World},
 };
@@ -22,8 +22,11 @@ pub struct Fleet<W, S, C> {
     shutdown: watch::Receiver<bool>,
     members: BTreeMap<ScenarioName, watch::Sender<Desired>>,
     absent: Absent,
-    running: FuturesUnordered<Pin<Box<dyn Future<Output = ScenarioName> + Send>>>,
+    running: FuturesUnordered<Pin<Box<Running>>>,
 }
+
+/// A reconciler until its end.
+type Running = dyn Future<Output = Result<ScenarioName, Fenced>> + Send;
 
 impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
     pub fn new(shared: Handle<W, S, C>, shutdown: watch::Receiver<bool>) -> Self {
@@ -72,16 +75,25 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
     /// Drives all reconcilers until one of them ends: at a shutdown, or because its journal cannot be used.
     ///
     /// It may be dropped and called again at any time. Pending for ever when none runs.
-    pub async fn step(&mut self) -> ScenarioName {
+    ///
+    /// # Errors
+    /// When another process took the data folder over: drop the fleet, so that it sends nothing more.
+    pub async fn step(&mut self) -> Result<ScenarioName, Fenced> {
         match self.running.next().await {
-            Some(name) => name,
+            Some(ended) => ended,
             None => std::future::pending().await,
         }
     }
 
     /// Drives all reconcilers to their end, after a shutdown was requested.
-    pub async fn finish(&mut self) {
-        while self.running.next().await.is_some() {}
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub async fn finish(&mut self) -> Result<(), Fenced> {
+        while let Some(ended) = self.running.next().await {
+            ended?;
+        }
+        Ok(())
     }
 }
 

@@ -1,90 +1,247 @@
-//! One writer: an exclusive lock on the data folder, and an epoch that grows with every holder.
+//! One writer: a lock on the data folder, a lease that is renewed, and an epoch that grows with every holder.
+//!
+//! The epoch is what is safe: who finds a higher one writes and sends nothing more, and what it wrote too late does not
+//! count. Lock and lease only say when to take over, so that nobody does without need.
 
 use std::{
     fs::{self, File, OpenOptions},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 
 use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
 
-use crate::publish::write_atomically;
+use crate::{
+    journal::{Holding, Trouble, newest_epoch, read_epoch},
+    publish::write_atomically,
+};
 
-/// Held while this process may write. Dropping it, or dying, lets the next one in.
+/// How often the holder renews.
+pub const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// A lease that did not change for so long, by the clock of whoever looks, is over.
+///
+/// Well above the second within which a call must follow its intent, or is not sent at all: a holder that was stopped
+/// for as long as it takes to be followed has no call left that it would still send.
+pub const EXPIRY: Duration = Duration::from_secs(6);
+/// Who looks less often than this may have slept itself, and begins to count anew.
+const LONGEST_GAP: Duration = Duration::from_secs(2);
+
+/// Held while this process may write. Dropping it, or dying, lets the next one in at once.
 #[derive(Debug)]
 pub struct Lease {
+    pub holding: Holding,
     _lock: File,
+    /// Closing it ends the renewals.
+    _renewals: mpsc::Sender<()>,
+}
+
+/// What the holder writes of itself; `counter` grows with each renewal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
     pub epoch: u64,
-    path: PathBuf,
+    pub pid: u32,
+    pub host: String,
+    pub counter: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    #[error("another dagstorm holds the data folder {}: stop it first, or choose another folder with --data", .0.display())]
-    Held(PathBuf),
+    #[error("another dagstorm holds the data folder {}{}: stop it first, or choose another folder with --data", folder.display(), whose(holder.as_ref()))]
+    Held { folder: PathBuf, holder: Option<Ticket> },
     #[error("the data folder {} cannot be used: {source}", folder.display())]
     Io { folder: PathBuf, source: io::Error },
-    #[error("{} holds no number: {text:?}", path.display())]
-    Epoch { path: PathBuf, text: String },
+}
+
+/// ` (process 17 on host-a)`, if that is known.
+fn whose(holder: Option<&Ticket>) -> String {
+    holder.map(|ticket| format!(" (process {} on {})", ticket.pid, ticket.host)).unwrap_or_default()
 }
 
 impl Lease {
-    /// Takes the data folder, or says who stands in the way.
+    /// Takes the data folder if its lock is free, or says who stands in the way.
     ///
     /// # Errors
-    /// When another process holds it, or it cannot be written.
+    /// When another process holds it, or it cannot be used.
     pub fn acquire(data: &Path) -> Result<Self, LeaseError> {
         let failed = |source: io::Error| LeaseError::Io { folder: data.to_owned(), source };
         fs::create_dir_all(data).map_err(failed)?;
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).open(data.join("lock")).map_err(failed)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(LeaseError::Held(data.to_owned())),
-            Err(errno) => return Err(failed(errno.into())),
-        }
-        let path = data.join("epoch");
-        let last = match fs::read_to_string(&path) {
-            Ok(text) => text.trim().parse().map_err(|_| LeaseError::Epoch { path: path.clone(), text })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(failed(error)),
-        };
-        let epoch: u64 = last + 1;
-        write_atomically(&path, format!("{epoch}\n").as_bytes()).map_err(failed)?;
-        Ok(Self { _lock: lock, epoch, path })
+        let taken = take(data, None).map_err(failed)?;
+        taken.ok_or_else(|| LeaseError::Held {
+            folder: data.to_owned(),
+            holder: sight(data).ok().and_then(Sight::ticket),
+        })
     }
 }
 
-impl Lease {
-    /// Raises the epoch above one that a journal holds: the file may have been lost or restored.
+/// Watches the holder, and takes over when it is gone or silent.
+#[derive(Debug)]
+pub struct Watcher {
+    data: PathBuf,
+    seen: Sight,
+    /// When this very sight was first seen, and when it was looked at last.
+    since: Instant,
+    looked: Instant,
+}
+
+/// The lease as it lies there: the content, and the instant of its last change as the file system has it. None of it is
+/// compared with anything but an earlier sight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sight {
+    content: Vec<u8>,
+    modified: Option<SystemTime>,
+}
+
+impl Sight {
+    fn ticket(self) -> Option<Ticket> {
+        serde_json::from_slice(&self.content).ok()
+    }
+}
+
+impl Watcher {
+    /// # Errors
+    /// When the lease is there and cannot be read.
+    pub fn new(data: &Path) -> io::Result<Self> {
+        let now = Instant::now();
+        Ok(Self { data: data.to_owned(), seen: sight(data)?, since: now, looked: now })
+    }
+
+    /// Looks once, at `now` of this process's clock, and takes over if it is time.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn raise_above(&mut self, seen: u64) -> io::Result<()> {
-        if seen >= self.epoch {
-            self.epoch = seen + 1;
-            write_atomically(&self.path, format!("{}\n", self.epoch).as_bytes())?;
+    /// When the data folder cannot be used now.
+    pub fn look(&mut self, now: Instant) -> io::Result<Option<Lease>> {
+        let seen = sight(&self.data)?;
+        let slept = now.saturating_duration_since(self.looked) > LONGEST_GAP;
+        if seen != self.seen || slept {
+            (self.seen, self.since) = (seen, now);
         }
-        Ok(())
+        self.looked = now;
+        let is_over = now.saturating_duration_since(self.since) >= EXPIRY;
+        take(&self.data, is_over.then_some(&self.seen))
     }
+
+    /// Who holds the folder, as far as it is known: ` (process 17 on host-a)`.
+    pub fn holder(&self) -> String {
+        whose(self.seen.clone().ticket().as_ref())
+    }
+}
+
+fn sight(data: &Path) -> io::Result<Sight> {
+    let path = data.join("lease.json");
+    match fs::read(&path) {
+        Ok(content) => Ok(Sight { content, modified: fs::metadata(&path).and_then(|meta| meta.modified()).ok() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Sight { content: vec![], modified: None }),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the folder if its lock is free, or if the lease still is the one that is over. One process at a time tries.
+fn take(data: &Path, over: Option<&Sight>) -> io::Result<Option<Lease>> {
+    let election = open(&data.join("election"))?;
+    if !try_lock(&election)? {
+        return Ok(None);
+    }
+    let last = sight(data)?;
+    let lock = match lock_in_place(data)? {
+        Some(lock) => lock,
+        None if over == Some(&last) => replace_lock(data)?,
+        None => return Ok(None),
+    };
+    let (path, newest) = (data.join("epoch"), newest_epoch(&data.join("journal"))?);
+    // The file may have been lost or restored from a copy: every trace of an epoch counts.
+    let known = [read_epoch(&path)?.unwrap_or(0), last.ticket().map_or(0, |ticket| ticket.epoch), newest];
+    let epoch = known.into_iter().max().unwrap_or(0) + 1;
+    // From here on nobody of an older epoch is told that what it wrote counts.
+    write_atomically(&path, format!("{epoch}\n").as_bytes())?;
+    let holding = Holding::new(&path, epoch);
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let mut ticket = Ticket { epoch, pid: std::process::id(), host, counter: 0 };
+    renew(data, &ticket)?;
+    let (renewals, ended) = mpsc::channel();
+    let (data, renewed) = (data.to_owned(), holding.clone());
+    let begin = move || {
+        while ended.recv_timeout(RENEW_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+            ticket.counter += 1;
+            if !keep(&data, &ticket, &renewed) {
+                return;
+            }
+        }
+    };
+    // A thread of its own: whatever keeps the others busy must not look like death.
+    thread::Builder::new().name("lease".to_owned()).spawn(begin)?;
+    Ok(Some(Lease { holding, _lock: lock, _renewals: renewals }))
+}
+
+/// Renews once. Returns whether it goes on: not after someone took over.
+fn keep(data: &Path, ticket: &Ticket, holding: &Holding) -> bool {
+    let began = Instant::now();
+    if let Err(error) = holding.check() {
+        // When it cannot be read, the folder is as good as gone: not renewing lets another one try.
+        return !matches!(Trouble::of(&error), Trouble::Fenced(_));
+    }
+    match renew(data, ticket) {
+        Ok(()) => holding.renewed(began),
+        Err(error) => tracing::warn!(%error, "the lease cannot be renewed"),
+    }
+    true
+}
+
+/// Writes the ticket, in one step; where there is no room for that, the old one is touched.
+///
+/// Not fsynced: after a crash of the machine nobody holds anything.
+fn renew(data: &Path, ticket: &Ticket) -> io::Result<()> {
+    let (path, aside) = (data.join("lease.json"), data.join(format!(".lease-{}.tmp", ticket.epoch)));
+    let text = serde_json::to_vec(ticket)?;
+    let written = fs::write(&aside, text).and_then(|()| fs::rename(&aside, &path));
+    if written.is_err() {
+        let touched = OpenOptions::new().write(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        return touched.and(fs::remove_file(&aside).or(Ok(())));
+    }
+    written
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).open(path)
+}
+
+fn try_lock(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Locks `lock`, unless someone has it or has put another in its place.
+fn lock_in_place(data: &Path) -> io::Result<Option<File>> {
+    let path = data.join("lock");
+    let lock = open(&path)?;
+    if !try_lock(&lock)? {
+        return Ok(None);
+    }
+    let (own, there) = (lock.metadata()?, fs::metadata(&path)?);
+    Ok(((own.dev(), own.ino()) == (there.dev(), there.ino())).then_some(lock))
+}
+
+/// Puts a lock of our own in the place of the one that a silent process still has: when that one dies, it lets nobody in.
+fn replace_lock(data: &Path) -> io::Result<File> {
+    let aside = data.join(".lock.tmp");
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let lock = open(&aside)?;
+    if !try_lock(&lock)? {
+        return Err(io::Error::other(format!("{} is new, and locked already", aside.display())));
+    }
+    fs::rename(&aside, data.join("lock"))?;
+    Ok(lock)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_holder_at_a_time_and_a_higher_epoch_each() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut first = Lease::acquire(folder.path()).expect("free");
-        first.raise_above(7).expect("raised");
-        first.raise_above(3).expect("nothing to do");
-        assert_eq!(first.epoch, 8);
-        assert!(matches!(Lease::acquire(folder.path()), Err(LeaseError::Held(_))));
-        let epoch = first.epoch;
-        drop(first);
-        assert_eq!(Lease::acquire(folder.path()).expect("free again").epoch, epoch + 1);
-        fs::write(folder.path().join("epoch"), "many").expect("written");
-        assert!(matches!(Lease::acquire(folder.path()), Err(LeaseError::Epoch { .. })));
-    }
-}
+mod tests;

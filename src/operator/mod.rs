@@ -9,6 +9,7 @@ mod lease;
 mod reconcile;
 mod say;
 mod serve;
+mod standby;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,7 +17,7 @@ pub use catalog::{Catalog, FileReport, Finder, Lack, ScannedFile, read_attachmen
 pub use control::{Control, Controls, HALT};
 pub use fleet::{ABSENT_FOR, Fleet};
 pub use intake::{Attachment, Following, Intake, LARGEST_ATTACHMENT, Scan, Version, Watch};
-pub use lease::{Lease, LeaseError};
+pub use lease::{Lease, LeaseError, Ticket, Watcher};
 pub use reconcile::Reconciler;
 pub use serve::{Options, Source, on_disk, serve};
 

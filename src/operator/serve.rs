@@ -1,17 +1,22 @@
 //! The process: takes the data folder, takes up the journals, then follows the manifests until it is told to stop.
 
-use std::{io, path::PathBuf, pin::Pin, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+};
 
 use futures::Future;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{
-    Attachment, Catalog, Controls, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError, Scan, ScannedFile,
-    Shared, Verdicts, gauges,
+    Attachment, Catalog, Control, Controls, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError, Scan,
+    ScannedFile, Shared, Verdicts, gauges, standby,
 };
 use crate::{
-    journal::{FileStore, Store},
+    journal::{Fenced, FileStore, Store},
     model::Phase,
     publish::{Folder, Status},
     world::{Clock, SystemClock, World},
@@ -22,6 +27,8 @@ use crate::{
 pub struct Options {
     pub source: Source,
     pub data: PathBuf,
+    /// Wait until the data folder is free, and again when another process takes it over.
+    pub standby: bool,
 }
 
 /// Where the manifests come from.
@@ -37,6 +44,8 @@ pub enum Source {
 pub enum ServeError {
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    #[error("{0}: everything was dropped, and nothing more was sent")]
+    Fenced(#[from] Fenced),
     #[error("the data folder {} cannot be used: {source}", folder.display())]
     Data { folder: PathBuf, source: io::Error },
     #[error("the folder of manifests {} and the data folder {} must not lie in each other", manifests.display(), data.display())]
@@ -53,71 +62,98 @@ struct IntakeFile {
 /// Serves until `shutdown` says so, or, for files, until every scenario has ended. Returns the last statuses.
 ///
 /// # Errors
-/// When the data folder cannot be used. Nothing was sent then.
+/// When the data folder cannot be used, or another process holds it or takes it over.
 pub async fn serve<W: World>(
-    world: W,
+    world: impl Fn() -> W,
     options: Options,
     shutdown: watch::Receiver<bool>,
     started: impl FnOnce(Folder),
 ) -> Result<Vec<Status>, ServeError> {
     check_nesting(&options)?;
     let data = &options.data;
-    let mut lease = Lease::acquire(data)?;
     let failed = |source: io::Error| ServeError::Data { folder: data.clone(), source };
+    let mut lease = Lease::acquire(data);
+    if options.standby && matches!(lease, Err(LeaseError::Held { .. })) {
+        let Some(next) = standby::wait(data, shutdown.clone()).await.map_err(failed)? else { return Ok(vec![]) };
+        lease = Ok(next);
+    }
+    let mut lease = lease?;
     let folder = Folder::open(data).map_err(failed)?;
-    let store = FileStore::open(&data.join("journal")).map_err(failed)?;
-    lease.raise_above(newest_epoch(&store).await.map_err(failed)?).map_err(failed)?;
     let manifests = match &options.source {
         Source::Folder(following) => Some(following.root.as_path()),
         Source::Files(_) => None,
     };
     let controls = Controls::new(data, manifests);
-    // Known before anything is taken up: a halted operator launches nothing, however it was started.
-    let control = controls.read().or_else(|_| Controls::new(data, None).read()).map_err(failed)?;
+    started(folder.clone());
+    loop {
+        let holding = lease.holding.clone();
+        let control = asked(&controls, data).map_err(failed)?;
+        let shared = Arc::new(Shared {
+            world: world(),
+            store: FileStore::open(&data.join("journal"), holding.clone()).map_err(failed)?,
+            clock: SystemClock,
+            folder: folder.clone(),
+            epoch: holding.epoch(),
+            verdicts: Verdicts::default(),
+            control: watch::Sender::new(control),
+        });
+        let asking = tokio::spawn(controls.clone().follow(shared.control.clone()));
+        let worked = standby::while_held(&holding, work(shared, &options, shutdown.clone())).await;
+        asking.abort();
+        match worked {
+            Ok(worked) => {
+                worked.map_err(failed)?;
+                return Ok(folder.latest().into_values().collect());
+            }
+            Err(fenced) if options.standby => {
+                tracing::warn!(%fenced, "superseded: everything is dropped, and nothing more is sent");
+                drop(lease);
+                let Some(next) = standby::wait(data, shutdown.clone()).await.map_err(failed)? else {
+                    return Ok(vec![]);
+                };
+                lease = next;
+            }
+            Err(fenced) => return Err(fenced.into()),
+        }
+    }
+}
+
+/// What people ask, known before anything is taken up: a halted operator launches nothing, however it was started.
+fn asked(controls: &Controls, data: &Path) -> io::Result<Control> {
+    let control = controls.read().or_else(|_| Controls::new(data, None).read())?;
     if let Some(reason) = &control.halted {
         tracing::warn!(%reason, "halted: nothing starts until that is lifted");
     }
-    let shared = Arc::new(Shared {
-        world,
-        store,
-        clock: SystemClock,
-        folder: folder.clone(),
-        epoch: lease.epoch,
-        verdicts: Verdicts::default(),
-        control: watch::Sender::new(control),
-    });
-    let asking = tokio::spawn(controls.follow(shared.control.clone()));
+    Ok(control)
+}
+
+/// The work of a holder. That it was superseded is an error of its own, outside of that of the folder.
+async fn work<W: World, S: Store, C: Clock>(
+    shared: Arc<Shared<W, S, C>>,
+    options: &Options,
+    shutdown: watch::Receiver<bool>,
+) -> Result<io::Result<()>, Fenced> {
     let mut fleet = Fleet::new(Arc::clone(&shared), shutdown.clone());
-    started(folder.clone());
-    match options.source {
+    match &options.source {
         Source::Folder(following) => {
-            fleet.take_up().await.map_err(failed)?;
+            if let Err(error) = fleet.take_up().await {
+                return Ok(Err(error));
+            }
             let manifests = following.root.display();
-            tracing::info!(%manifests, data = %data.display(), epoch = lease.epoch, "watching");
+            tracing::info!(%manifests, data = %options.data.display(), epoch = shared.epoch, "watching");
             let catalog = Catalog::default();
             let catalog = if following.prune_empty { catalog.pruning_empty() } else { catalog };
-            follow(&shared, &mut fleet, Intake::new(&following), catalog, shutdown).await;
+            follow(&shared, &mut fleet, Intake::new(following), catalog, shutdown).await?;
         }
         Source::Files(files) => {
             let mut catalog = Catalog::again();
             let now = shared.clock.now();
-            catalog.update(files, &on_disk, true, now);
+            catalog.update(files.clone(), &on_disk, true, now);
             fleet.want(&catalog.desired(), false, now);
-            until_all_ended(&shared, &mut fleet, &catalog, shutdown).await;
+            until_all_ended(&shared, &mut fleet, &catalog, shutdown).await?;
         }
     }
-    asking.abort();
-    Ok(folder.latest().into_values().collect())
-}
-
-/// The highest epoch that any journal holds. One that cannot be read stalls its own scenario later.
-async fn newest_epoch(store: &FileStore) -> io::Result<u64> {
-    let mut newest = 0;
-    for name in store.names().await? {
-        let records = store.read(&name).await.unwrap_or_default();
-        newest = newest.max(records.last().map_or(0, |record| record.epoch));
-    }
-    Ok(newest)
+    Ok(Ok(()))
 }
 
 fn check_nesting(options: &Options) -> Result<(), ServeError> {
@@ -138,7 +174,7 @@ async fn follow<W: World, S: Store, C: Clock>(
     mut intake: Intake,
     mut catalog: Catalog,
     mut shutdown: watch::Receiver<bool>,
-) {
+) -> Result<(), Fenced> {
     let mut gauges: Gauges = Box::pin(async {});
     loop {
         let next = intake.next();
@@ -148,7 +184,7 @@ async fn follow<W: World, S: Store, C: Clock>(
             tokio::select! {
                 biased;
                 changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { break None },
-                name = fleet.step() => tracing::error!(scenario = %name, "this scenario is not reconciled any more"),
+                ended = fleet.step() => tracing::error!(scenario = %ended?, "this scenario is not reconciled any more"),
                 scan = &mut next => break Some(scan),
                 () = &mut gauges => gauges = next_gauges(shared, &catalog),
             }
@@ -163,7 +199,7 @@ async fn follow<W: World, S: Store, C: Clock>(
         }
     }
     tracing::info!("stopping: no new launches, waiting for the answers of those in flight");
-    fleet.finish().await;
+    fleet.finish().await
 }
 
 fn found(scan: &Scan, path: &str) -> Option<Attachment> {
@@ -180,7 +216,7 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
     fleet: &mut Fleet<W, S, C>,
     catalog: &Catalog,
     mut shutdown: watch::Receiver<bool>,
-) {
+) -> Result<(), Fenced> {
     let mut gauges: Gauges = Box::pin(async {});
     let wanted = catalog.wanted();
     loop {
@@ -194,18 +230,18 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
             .iter()
             .all(|wanted| latest.get(&wanted.scenario.name).is_some_and(|status| has_ended(status, &wanted.digest)));
         if all {
-            return;
+            return Ok(());
         }
         let tick = tokio::time::sleep(std::time::Duration::from_millis(100));
         tokio::select! {
             biased;
             changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { break },
             () = &mut gauges => gauges = next_gauges(shared, catalog),
-            name = fleet.step() => tracing::error!(scenario = %name, "this scenario is not reconciled any more"),
+            ended = fleet.step() => tracing::error!(scenario = %ended?, "this scenario is not reconciled any more"),
             () = tick => {}
         }
     }
-    fleet.finish().await;
+    fleet.finish().await
 }
 
 /// It reached its verdict in the wanted version, or can reach none.

@@ -67,13 +67,12 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::Started { at, dagster_version } => {
             (NORMAL, "Started", format!("offsets count from {at}; Dagster {dagster_version}"))
         }
-        Event::SubmitIntended { .. }
+        Event::Compacted { .. }
+        | Event::SubmitIntended { .. }
         | Event::TerminateIntended { .. }
         | Event::InjectIntended { .. }
         | Event::Counted { .. }
-        | Event::Sampled { .. } => {
-            return None;
-        }
+        | Event::Sampled { .. } => return None,
         Event::Submitted { index, run_id, found } => match found {
             Found::Acknowledged => (NORMAL, "Launched", format!("arrival {index} is run {run_id}")),
             Found::LookedUp => (NORMAL, "Recovered", format!("arrival {index} was in doubt and is run {run_id}")),

@@ -175,7 +175,7 @@ fn operate(
             };
             tokio::select! {
                 biased;
-                name = fleet.step() => return name,
+                ended = fleet.step() => return ended.expect("nobody takes over yet"),
                 () = change => {}
             }
         }

@@ -36,11 +36,11 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         too_early
     }
 
-    /// Judges the records; the report is complete before the conclusion is written.
-    pub(super) fn conclude(&mut self, census: &Census) -> io::Result<Option<Event>> {
+    /// Judges the records, read anew from where they lie; the report is complete before the conclusion is written.
+    pub(super) async fn conclude(&mut self, census: &Census) -> io::Result<Option<Event>> {
         let (Some(plan), Some(current)) = (&self.plan, self.state.living()) else { return Ok(None) };
-        let audit = audit::audit(plan, &self.records, census)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let recorded = self.shared.store.replay(&self.name).await?;
+        let audit = audit::audit_state(plan, recorded, census);
         let report = publish::report(plan, &self.state, current, census, &audit);
         if let Err(error) = self.shared.folder.write_report(&report) {
             tracing::error!(scenario = %self.name, %error, "the report cannot be written; trying again");

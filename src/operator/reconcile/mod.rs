@@ -2,6 +2,7 @@
 
 mod census;
 mod steer;
+mod trouble;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 use super::{Control, Desired, Handle, say::say};
 use crate::{
     decide::{self, Act, Decision, Purpose, Turn},
-    journal::{Event, Record, State, Store, SubmissionStage},
+    journal::{Event, Fenced, Record, State, Store, SubmissionStage},
     model::{Census, Observation, Outcome, Query, ScenarioName, Seen, Timestamp, Verdict},
     plan::{self, Plan},
     publish::{self, Beside, Rejection},
@@ -46,7 +47,6 @@ pub struct Reconciler<W, S, C> {
     desired: watch::Receiver<Desired>,
     shutdown: watch::Receiver<bool>,
     state: State,
-    records: Vec<Record>,
     plan: Option<Plan>,
     observation: Observation,
     calls: FuturesUnordered<Call>,
@@ -101,7 +101,6 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             desired,
             shutdown,
             state: State::default(),
-            records: vec![],
             plan: None,
             observation: Observation::default(),
             calls: FuturesUnordered::new(),
@@ -125,14 +124,16 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     }
 
     /// Runs until the shutdown. A journal that cannot be read or written stops this scenario alone, visibly.
-    pub async fn run(mut self) -> ScenarioName {
-        if let Err(error) = self.drive().await {
-            tracing::error!(scenario = %self.name, %error, "the scenario is stalled: its journal cannot be used");
-            let reason = if error.kind() == io::ErrorKind::InvalidData { "JournalDamaged" } else { "JournalUnusable" };
-            self.stalled = Some(Rejection { at: self.shared.clock.now(), reason, message: error.to_string() });
-            self.publish_now();
+    ///
+    /// # Errors
+    /// When another process took the data folder over: drop everything, send nothing more.
+    pub async fn run(mut self) -> Result<ScenarioName, Fenced> {
+        while let Err(error) = self.drive().await {
+            if !self.survive(error).await? {
+                break;
+            }
         }
-        self.name
+        Ok(self.name)
     }
 
     async fn drive(&mut self) -> io::Result<()> {
@@ -153,10 +154,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     }
 
     async fn replay(&mut self) -> io::Result<()> {
-        self.records = self.shared.store.read(&self.name).await?;
-        for record in &self.records {
-            self.state.apply(record).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        }
+        self.state = self.shared.store.replay(&self.name).await?;
         self.compile();
         self.post_verdict();
         Ok(())
@@ -300,7 +298,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
                 Answer::Counted(Seen::Fresh(census)) => {
                     self.counting = false;
                     if !self.is_too_early(&census) {
-                        events.extend(self.conclude(&census)?);
+                        events.extend(self.conclude(&census).await?);
                     }
                 }
                 Answer::Counted(Seen::Unavailable(why)) => {
@@ -341,7 +339,6 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         if records.iter().any(|record| matches!(record.event, Event::Concluded { .. })) {
             self.post_verdict();
         }
-        self.records.extend(records);
         self.dirty = true;
         Ok(())
     }
@@ -356,7 +353,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     }
 
     /// A status that cannot be written is said and tried again with the next change; the journal has it all.
-    fn publish_now(&mut self) {
+    fn publish_now(&mut self) -> bool {
         self.dirty = false;
         let turn = self.turn.as_ref().zip(self.known_since.as_ref().map(|(_, since)| *since));
         let beside = Beside { rejection: self.rejection.as_ref(), stalled: self.stalled.as_ref(), turn };
@@ -364,15 +361,17 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             if let Err(error) = self.shared.folder.remove_status(&self.name) {
                 tracing::error!(scenario = %self.name, %error, "the status cannot be removed");
             }
-            return;
+            return true;
         }
         let status = match (&self.plan, &self.state.current) {
             (Some(plan), Some(current)) => publish::status(plan, &self.state, current, beside),
             _ => publish::not_accepted(&self.name, &self.labels(), &self.state, beside),
         };
-        if let Err(error) = self.shared.folder.write_status(&status) {
+        let written = self.shared.folder.write_status(&status);
+        if let Err(error) = &written {
             tracing::error!(scenario = %self.name, %error, "the status cannot be written");
         }
+        written.is_ok()
     }
 
     /// After a shutdown: what was sent is waited for and recorded. What is left, the next start finds by its intent.

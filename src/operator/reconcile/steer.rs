@@ -69,7 +69,8 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             let repeat = self.state.repeats_of(&wanted.digest) + 1;
             let generation = GenerationId { digest: wanted.digest.clone(), repeat };
             let (scenario, target) = (Box::new(wanted.scenario.clone()), Box::new(wanted.target.clone()));
-            self.append(vec![Event::Accepted { generation, scenario, target }]).await?;
+            let accepted = Event::Accepted { generation, scenario, target };
+            self.append(self.state.compacted().into_iter().chain([accepted]).collect()).await?;
             self.begin_tenure();
             self.compile();
             self.set_turn(None);
@@ -129,7 +130,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     }
 
     /// Forgets what was seen and asked of another generation or target.
-    fn begin_tenure(&mut self) {
+    pub(super) fn begin_tenure(&mut self) {
         self.tenure += 1;
         self.sending = Arc::new(AtomicBool::new(true));
         self.observation = Observation::default();
