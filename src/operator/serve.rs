@@ -102,6 +102,7 @@ pub async fn serve<W: World>(
         asking.abort();
         match worked {
             Ok(worked) => {
+                folder.flush();
                 worked.map_err(failed)?;
                 return Ok(folder.latest().into_values().collect());
             }

@@ -10,7 +10,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{events::PersonEvent, markdown::markdown, report::Report, status::Status};
+use super::{events::PersonEvent, markdown::markdown, report::Report, status::Status, writer::Writer};
 use crate::model::{GenerationId, ScenarioName};
 
 /// The data folder, as far as users read it, and what was last published, for a live display.
@@ -21,6 +21,8 @@ pub struct Folder {
     /// `None`: nothing is written, for simulations.
     root: Option<PathBuf>,
     latest: Arc<Mutex<BTreeMap<ScenarioName, Status>>>,
+    /// Writes statuses in a thread of its own: a slow disk holds nobody up, and of many changes the last is written.
+    writer: Option<Arc<Writer>>,
 }
 
 impl Folder {
@@ -31,12 +33,14 @@ impl Folder {
     pub fn open(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root.join("status"))?;
         fs::create_dir_all(root.join("reports"))?;
-        Ok(Self { root: Some(root.to_owned()), latest: Arc::default() })
+        let latest: Arc<Mutex<BTreeMap<ScenarioName, Status>>> = Arc::default();
+        let writer = Writer::start(root.join("status"), Arc::clone(&latest))?;
+        Ok(Self { root: Some(root.to_owned()), latest, writer: Some(Arc::new(writer)) })
     }
 
     /// Keeps the latest statuses in memory and writes nothing.
     pub fn nowhere() -> Self {
-        Self { root: None, latest: Arc::default() }
+        Self { root: None, latest: Arc::default(), writer: None }
     }
 
     /// The latest status of every scenario.
@@ -49,33 +53,27 @@ impl Folder {
         Some(self.root.as_ref()?.join("reports").join(scenario.as_str()).join(generation.to_string()))
     }
 
-    fn status_path(&self, scenario: &ScenarioName) -> Option<PathBuf> {
-        Some(self.root.as_ref()?.join("status").join(format!("{scenario}.yaml")))
-    }
-
-    /// Writes `status/<scenario>.yaml`.
-    ///
-    /// # Errors
-    /// When it cannot be rendered or written.
-    pub fn write_status(&self, status: &Status) -> io::Result<()> {
-        let name = &status.metadata.name;
-        self.latest.lock().expect("no holder of this lock panics").insert(name.clone(), status.clone());
-        match self.status_path(name) {
-            Some(path) => write_atomically(&path, yaml(status)?.as_bytes()),
-            None => Ok(()),
+    /// Publishes a status: at once to a live display, soon as `status/<scenario>.yaml`. See [`Folder::flush`].
+    pub fn write_status(&self, status: Status) {
+        let name = status.metadata.name.clone();
+        self.latest.lock().expect("no holder of this lock panics").insert(name.clone(), status);
+        if let Some(writer) = &self.writer {
+            writer.tell(name);
         }
     }
 
     /// Removes the status of a scenario that never was accepted and whose manifest is gone.
-    ///
-    /// # Errors
-    /// When it is there and cannot be removed.
-    pub fn remove_status(&self, scenario: &ScenarioName) -> io::Result<()> {
+    pub fn remove_status(&self, scenario: &ScenarioName) {
         self.latest.lock().expect("no holder of this lock panics").remove(scenario);
-        let Some(path) = self.status_path(scenario) else { return Ok(()) };
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        if let Some(writer) = &self.writer {
+            writer.tell(scenario.clone());
+        }
+    }
+
+    /// Waits until every status that was published is a file, or could not be written.
+    pub fn flush(&self) {
+        if let Some(writer) = &self.writer {
+            writer.flush();
         }
     }
 
@@ -117,8 +115,18 @@ impl Folder {
     }
 }
 
-fn yaml(value: &impl Serialize) -> io::Result<String> {
+pub(super) fn yaml(value: &impl Serialize) -> io::Result<String> {
     serde_saphyr::to_string(value).map_err(io::Error::other)
+}
+
+/// Replaces a file in one step: a reader sees the old one or the new one. After a crash it may be neither.
+///
+/// # Errors
+/// When a step fails; the old file is untouched then.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let aside = aside(path);
+    fs::write(&aside, bytes)?;
+    fs::rename(&aside, path)
 }
 
 /// Replaces a file in one step: a reader sees the old one or the new one, also after a crash.
@@ -126,12 +134,20 @@ fn yaml(value: &impl Serialize) -> io::Result<String> {
 /// # Errors
 /// When a step fails; the old file is untouched then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("file");
-    let aside = folder.join(format!(".{name}.tmp"));
+    let aside = aside(path);
     let mut file = File::create(&aside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&aside, path)?;
-    File::open(folder)?.sync_all()
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// Where a file is written before it takes its place.
+fn aside(path: &Path) -> PathBuf {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("file");
+    folder_of(path).join(format!(".{name}.tmp"))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new("."))
 }

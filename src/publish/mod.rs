@@ -8,6 +8,7 @@ mod markdown;
 mod metrics;
 mod report;
 mod status;
+mod writer;
 
 pub use events::{PersonEvent, for_people};
 pub use files::{Folder, write_atomically};

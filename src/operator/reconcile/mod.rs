@@ -352,26 +352,19 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         }
     }
 
-    /// A status that cannot be written is said and tried again with the next change; the journal has it all.
-    fn publish_now(&mut self) -> bool {
+    fn publish_now(&mut self) {
         self.dirty = false;
         let turn = self.turn.as_ref().zip(self.known_since.as_ref().map(|(_, since)| *since));
         let beside = Beside { rejection: self.rejection.as_ref(), stalled: self.stalled.as_ref(), turn };
         if self.state.current.is_none() && *self.desired.borrow() == Desired::Deleted && self.stalled.is_none() {
-            if let Err(error) = self.shared.folder.remove_status(&self.name) {
-                tracing::error!(scenario = %self.name, %error, "the status cannot be removed");
-            }
-            return true;
+            self.shared.folder.remove_status(&self.name);
+            return;
         }
         let status = match (&self.plan, &self.state.current) {
             (Some(plan), Some(current)) => publish::status(plan, &self.state, current, beside),
             _ => publish::not_accepted(&self.name, &self.labels(), &self.state, beside),
         };
-        let written = self.shared.folder.write_status(&status);
-        if let Err(error) = &written {
-            tracing::error!(scenario = %self.name, %error, "the status cannot be written");
-        }
-        written.is_ok()
+        self.shared.folder.write_status(status);
     }
 
     /// After a shutdown: what was sent is waited for and recorded. What is left, the next start finds by its intent.

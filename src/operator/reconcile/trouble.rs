@@ -40,7 +40,6 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         tracing::warn!(scenario = %self.name, %error, "the scenario is stalled: there is no room for its journal");
         let message = format!("{error}: make room, and the scenario goes on by itself within {ROOM_EVERY:?}");
         self.forget();
-        let mut is_published = false;
         match self.shared.store.replay(&self.name).await {
             Ok(state) => self.state = state,
             // What cannot be read either is no matter of room.
@@ -49,8 +48,8 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         }
         self.compile();
         self.stalled = Some(self.stall("DiskFull", message));
+        self.publish_now();
         while !*self.shutdown.borrow() {
-            is_published = is_published || self.publish_now();
             let shared = std::sync::Arc::clone(&self.shared);
             let again = shared.clock.now().plus(ROOM_EVERY);
             tokio::select! {
