@@ -135,6 +135,12 @@ fn refuse(given: &Given) -> bool {
         say("no Scenario is in these files: there is nothing to run");
         return true;
     }
+    let scenarios = check::scenarios(given);
+    let suspended = scenarios.iter().find(|(scenario, _)| is_good && scenario.suspend);
+    if let Some((scenario, _)) = suspended {
+        say(&format!("Scenario `{}` says `suspend: true`: set it to false to run it", scenario.name));
+        return true;
+    }
     !is_good
 }
 

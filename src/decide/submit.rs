@@ -32,7 +32,8 @@ const NEAR: Duration = Duration::from_millis(100);
 
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
     let Some(started_at) = state.started_at else { return };
-    let mut sending = Sending { plan, started_at, now, gate: breaker::gate(state, now), decision };
+    let lanes = state.target.dagster.max_concurrent_launches.saturating_sub(observation.launching);
+    let mut sending = Sending { plan, started_at, now, lanes, gate: breaker::gate(state, now), decision };
     if !state.open.is_empty() {
         settle_open(state, observation, &mut sending);
     }
@@ -166,13 +167,19 @@ struct Sending<'a> {
     plan: &'a Plan,
     started_at: Timestamp,
     now: Timestamp,
+    /// So many more may wait for their answers.
+    lanes: u32,
     gate: Gate,
     decision: &'a mut Decision,
 }
 
 impl Sending<'_> {
-    /// Intends a launch and sends it at its instant, unless the breaker holds it back. False: it does.
+    /// Intends a launch and sends it at its instant, unless the breaker or too many open answers hold it back. False: they do.
     fn send(&mut self, arrival: Arrival, index: u32, attempt: u32) -> bool {
+        // An answer makes room, and wakes by itself.
+        if self.lanes == 0 {
+            return false;
+        }
         match self.gate {
             Gate::All => {}
             Gate::One => self.gate = Gate::None(None),
@@ -183,6 +190,7 @@ impl Sending<'_> {
                 return false;
             }
         }
+        self.lanes -= 1;
         let due = Some(self.started_at.plus(arrival.offset)).filter(|due| *due > self.now);
         let choice = &self.plan.choices[arrival.choice as usize];
         let key = self.plan.key(index);

@@ -74,6 +74,8 @@ pub enum Query {
 /// What has been seen so far; of each kind only the latest.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Observation {
+    /// Launches that this process has sent, or will at their instant, and whose answers it waits for.
+    pub launching: u32,
     pub dagster: Option<Timed<DagsterView>>,
     pub services: BTreeMap<String, Timed<ServiceView>>,
     pub queue: Option<Timed<QueueView>>,

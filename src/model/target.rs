@@ -39,9 +39,17 @@ pub struct DagsterTarget {
     pub request_timeout: Span,
     /// How long after its last attempt a launch can still appear. Longer than the longest call in flight.
     pub settle: Span,
+    /// So many launches of one scenario wait for their answers at most: more at once only slow Dagster down.
+    #[serde(default = "most_launches")]
+    pub max_concurrent_launches: u32,
     /// HTTP header → name of the environment variable that holds its value. Values are never recorded.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub headers_from_env: IndexMap<String, String>,
+}
+
+/// What a stock Dagster takes at once, with room for the way there and back.
+pub(crate) const fn most_launches() -> u32 {
+    16
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

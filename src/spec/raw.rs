@@ -13,7 +13,7 @@ use super::{
 use crate::{
     fault::{DenyQueue, DrainInstances, DrainService, Follow, Partition, Pick, Redeliver},
     load::{Burst, Constant, Diurnal, Poisson, Ramp, RawTrace, Spike, Stairs},
-    model::{Cron, Span, Timestamp, When},
+    model::{Cron, Span, Timestamp, When, target::most_launches},
 };
 
 /// The API version that this program reads.
@@ -281,6 +281,10 @@ pub struct RawDagster {
     /// How long after its last attempt a launch can still appear; `requestTimeout` and 35s by default, which fits a stock
     /// Dagster. Too short a settle can launch twice.
     pub settle: Option<Span>,
+    /// So many launches of a scenario wait for their answers at once at most; `16` by default. What is due beyond it is late.
+    #[serde(default = "most_launches")]
+    #[schemars(range(min = 1))]
+    pub max_concurrent_launches: u32,
     /// HTTP header to the name of the environment variable that holds its value. Values are never recorded.
     #[serde(default)]
     #[schemars(schema_with = "text_map_schema")]

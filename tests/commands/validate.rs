@@ -94,7 +94,9 @@ fn the_shipped_manifests_are_good() {
 #[test]
 fn run_refuses_in_the_same_words_and_touches_nothing() {
     let rig = mixture();
+    rig.write("suspended/paused.yaml", &scenario("paused", "  suspend: true\n"));
     for (arguments, gist) in [
+        (&["run", "suspended/paused.yaml", "target.yaml"][..], "Scenario `paused` says `suspend: true`"),
         (&["run", "sub/bad.yaml"][..], "--> sub/bad.yaml:8:3"),
         (&["run", "good.yaml"], "no manifest that was given is the Target `local`"),
         (&["run", "faults.yaml", "target.yaml"], "has no `spec.ecs`"),

@@ -83,6 +83,7 @@ async fn code(arguments: &Arguments, url: &str, headers: &IndexMap<String, Strin
             repository: repository.to_owned(),
             request_timeout: DAGSTER_TIMEOUT,
             settle: DAGSTER_TIMEOUT,
+            max_concurrent_launches: 1,
             headers_from_env: headers.clone(),
         })
     };

@@ -159,3 +159,15 @@ fn a_dagster_that_takes_no_launch_is_tried_with_one_at_a_time() {
     case.event(9.6, Event::Submitted { index: 0, run_id: "r0".to_owned(), found: Found::Acknowledged });
     assert_eq!(case.decides(9.6).matches("launch").count(), 9, "and then all that is due");
 }
+
+#[test]
+fn no_more_launches_wait_for_answers_than_dagster_takes() {
+    let mut case = Case::of(with_arrivals("{ burst: { size: 40, every: 30s } }"));
+    case.event(0.0, Event::Started { at: at(0.0), dagster_version: "1".to_owned() }).dagster(0.0, &[]);
+    let launches = |case: &Case| case.decides(0.0).matches("launch ").count();
+    assert_eq!(launches(&case), 16, "the target's default");
+    case.observation.launching = 14;
+    assert_eq!(launches(&case), 2);
+    case.observation.launching = 16;
+    assert_eq!(case.decides(0.0), "wake 1", "an answer wakes by itself");
+}

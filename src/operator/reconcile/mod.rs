@@ -214,15 +214,16 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     }
 
     /// Sends an effect at its instant, whatever becomes of this pass. What was stopped meanwhile is not launched.
-    fn send(&self, act: Act, intended_at: Timestamp) {
+    fn send(&mut self, act: Act, intended_at: Timestamp) {
         let (shared, target, sending) = (Arc::clone(&self.shared), self.target(), Arc::clone(&self.sending));
         let due = act.due.unwrap_or(intended_at);
         let refused = |reason: &str| Outcome::Refused { reason: reason.to_owned(), retry: true };
+        let is_launch = matches!(act.purpose, Purpose::Submit { .. });
+        self.observation.launching += u32::from(is_launch);
         self.call(async move {
             if due > shared.clock.now() {
                 shared.clock.sleep_until(due).await;
             }
-            let is_launch = matches!(act.purpose, Purpose::Submit { .. });
             let outcome = if is_launch && !sending.load(Ordering::Relaxed) {
                 refused("stopped before it was sent")
             } else if shared.clock.now() > due.plus(SEND_SLACK) {
@@ -287,6 +288,8 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             match answer {
                 _ if tenure != self.tenure => {}
                 Answer::Acted(purpose, outcome) => {
+                    let is_launch = matches!(purpose, Purpose::Submit { .. });
+                    self.observation.launching -= u32::from(is_launch);
                     let current = self.state.current.as_ref().expect("an act is of a generation");
                     events.extend(decide::outcome(current, &purpose, outcome));
                 }

@@ -72,6 +72,9 @@ fn dagster(problems: &mut Problems, at: &Path, raw: RawDagster) -> DagsterTarget
     if timeout < LEAST_TIMEOUT {
         problems.add(&at.key("requestTimeout"), "a request gets at least 100ms");
     }
+    if raw.max_concurrent_launches == 0 {
+        problems.add(&at.key("maxConcurrentLaunches"), "at least 1");
+    }
     let settle = raw.settle.unwrap_or(Span::new(timeout.saturating_add(STOCK_DAGSTER_SETTLE)));
     if settle.duration() < timeout.saturating_add(LEAST_MARGIN) {
         let message = format!(
@@ -103,6 +106,7 @@ fn dagster(problems: &mut Problems, at: &Path, raw: RawDagster) -> DagsterTarget
         repository: raw.repository,
         request_timeout: raw.request_timeout,
         settle,
+        max_concurrent_launches: raw.max_concurrent_launches,
         headers_from_env: raw.headers_from_env,
     }
 }
