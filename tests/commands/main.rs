@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
 
+mod dagster;
 mod rig;
 mod validate;
 mod words;
+mod writers;
