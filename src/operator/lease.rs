@@ -146,16 +146,19 @@ fn take(data: &Path, over: Option<&Sight>) -> io::Result<Option<Lease>> {
     if !try_lock(&election)? {
         return Ok(None);
     }
-    let last = sight(data)?;
+    let (path, last) = (data.join("epoch"), sight(data)?);
+    let is_over = over == Some(&last);
+    let (taken, renewed) = (read_epoch(&path)?, last.ticket().map(|ticket| ticket.epoch));
     let lock = match lock_in_place(data)? {
         Some(lock) => lock,
-        None if over == Some(&last) => replace_lock(data)?,
+        // A lease of another epoch is not that of whoever has the lock: a version before there were leases, say, which
+        // would not notice that it was followed.
+        None if is_over && renewed.is_some() && renewed == taken => replace_lock(data)?,
         None => return Ok(None),
     };
-    let (path, newest) = (data.join("epoch"), newest_epoch(&data.join("journal"))?);
     // The file may have been lost or restored from a copy: every trace of an epoch counts.
-    let known = [read_epoch(&path)?.unwrap_or(0), last.ticket().map_or(0, |ticket| ticket.epoch), newest];
-    let epoch = known.into_iter().max().unwrap_or(0) + 1;
+    let epoch =
+        [taken, renewed, Some(newest_epoch(&data.join("journal"))?)].into_iter().flatten().max().unwrap_or(0) + 1;
     // From here on nobody of an older epoch is told that what it wrote counts.
     write_atomically(&path, format!("{epoch}\n").as_bytes())?;
     let holding = Holding::new(&path, epoch);

@@ -82,6 +82,10 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn manifests(rig: &Rig, dagster: &Dagster, rate: u32, seconds: u32) {
+    manifests_with(rig, dagster, rate, seconds, "");
+}
+
+fn manifests_with(rig: &Rig, dagster: &Dagster, rate: u32, seconds: u32, more: &str) {
     let url = &dagster.url;
     rig.write(
         "manifests/all.yaml",
@@ -101,7 +105,7 @@ spec:
       arrivals: {{ constant: {{ rate: {rate}/s }} }}
       jobs: {{ fast_job: 1 }}
   expect: {{ quiet: 1s }}
-"
+{more}"
         ),
     );
 }
@@ -236,4 +240,30 @@ async fn a_journal_of_a_newer_version_says_so() {
     operator.send(Signal::TERM);
     assert_eq!(operator.ends().await.code(), Some(0));
     assert_eq!(fs::read_to_string(rig.path("data/epoch")).unwrap(), "8\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scenario_that_comes_again_keeps_a_short_journal_and_counts_on() {
+    let (rig, dagster) = (Rig::new(), Dagster::start().await);
+    manifests_with(&rig, &dagster, 2, 1, "  start: { every: 1s }\n");
+    let segments = || {
+        let folder = fs::read_dir(rig.path(&format!("data/journal/{NAME}"))).unwrap();
+        folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let reports = || fs::read_dir(rig.path(&format!("data/reports/{NAME}"))).map_or(0, Iterator::count);
+    for (round, generations) in [(1, 3), (2, 5)] {
+        let mut operator = operator(&rig, &format!("round-{round}"));
+        until("verdicts", || reports() >= generations).await;
+        // The next one was accepted: all before is one record.
+        until("a compaction", || launches(&dagster).len() > 2 * generations).await;
+        operator.child.kill().unwrap();
+        operator.ends().await;
+        let records = records(&rig).await;
+        let Event::Compacted { past } = &records[0].event else { panic!("{:?}", records[0]) };
+        let repeats: Vec<u32> = past.iter().map(|summary| summary.generation.repeat).collect();
+        assert!(repeats.len() >= generations && repeats.iter().copied().eq(1..=repeats.len() as u32), "{repeats:?}");
+        let accepted = records.iter().filter(|record| matches!(record.event, Event::Accepted { .. })).count();
+        assert_eq!((segments().len(), accepted), (1, 1), "{:?}", segments());
+    }
+    assert!(launches(&dagster).values().all(|times| *times == 1), "{:?}", launches(&dagster));
 }
