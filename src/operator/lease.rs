@@ -149,16 +149,20 @@ fn take(data: &Path, over: Option<&Sight>) -> io::Result<Option<Lease>> {
     let (path, last) = (data.join("epoch"), sight(data)?);
     let is_over = over == Some(&last);
     let (taken, renewed) = (read_epoch(&path)?, last.ticket().map(|ticket| ticket.epoch));
-    let lock = match lock_in_place(data)? {
-        Some(lock) => lock,
-        // A lease of another epoch is not that of whoever has the lock: a version before there were leases, say, which
-        // would not notice that it was followed.
-        None if is_over && renewed.is_some() && renewed == taken => replace_lock(data)?,
-        None => return Ok(None),
-    };
+    let in_place = lock_in_place(data)?;
+    // A lease of another epoch is not that of whoever has the lock: a version from before there were leases, say, which
+    // would not notice that it was followed.
+    let may_follow = is_over && renewed.is_some() && renewed == taken;
+    if in_place.is_none() && !may_follow {
+        return Ok(None);
+    }
     // The file may have been lost or restored from a copy: every trace of an epoch counts.
-    let epoch =
-        [taken, renewed, Some(newest_epoch(&data.join("journal"))?)].into_iter().flatten().max().unwrap_or(0) + 1;
+    let traces = [taken, renewed, Some(newest_epoch(&data.join("journal"))?)];
+    let epoch = traces.into_iter().flatten().max().unwrap_or(0) + 1;
+    let lock = match in_place {
+        Some(lock) => lock,
+        None => replace_lock(data)?,
+    };
     // From here on nobody of an older epoch is told that what it wrote counts.
     write_atomically(&path, format!("{epoch}\n").as_bytes())?;
     let holding = Holding::new(&path, epoch);
