@@ -73,7 +73,7 @@ def measure(program: Path, stack: Paths, folder: Path, size: int) -> int:
 def records(data: Path) -> list[dict[str, Any]]:
     """The journal, oldest first."""
     lines = [line for file in sorted(data.glob("journal/*/*.jsonl")) for line in file.read_text().splitlines()]
-    return [json.loads(line)["record"] for line in lines]
+    return [line["record"] for line in map(json.loads, lines) if "record" in line]
 
 
 if __name__ == "__main__":

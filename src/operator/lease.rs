@@ -146,16 +146,23 @@ fn take(data: &Path, over: Option<&Sight>) -> io::Result<Option<Lease>> {
     if !try_lock(&election)? {
         return Ok(None);
     }
-    let last = sight(data)?;
-    let lock = match lock_in_place(data)? {
-        Some(lock) => lock,
-        None if over == Some(&last) => replace_lock(data)?,
-        None => return Ok(None),
-    };
-    let (path, newest) = (data.join("epoch"), newest_epoch(&data.join("journal"))?);
+    let (path, last) = (data.join("epoch"), sight(data)?);
+    let is_over = over == Some(&last);
+    let (taken, renewed) = (read_epoch(&path)?, last.ticket().map(|ticket| ticket.epoch));
+    let in_place = lock_in_place(data)?;
+    // A lease of another epoch is not that of whoever has the lock: a version from before there were leases, say, which
+    // would not notice that it was followed.
+    let may_follow = is_over && renewed.is_some() && renewed == taken;
+    if in_place.is_none() && !may_follow {
+        return Ok(None);
+    }
     // The file may have been lost or restored from a copy: every trace of an epoch counts.
-    let known = [read_epoch(&path)?.unwrap_or(0), last.ticket().map_or(0, |ticket| ticket.epoch), newest];
-    let epoch = known.into_iter().max().unwrap_or(0) + 1;
+    let traces = [taken, renewed, Some(newest_epoch(&data.join("journal"))?)];
+    let epoch = traces.into_iter().flatten().max().unwrap_or(0) + 1;
+    let lock = match in_place {
+        Some(lock) => lock,
+        None => replace_lock(data)?,
+    };
     // From here on nobody of an older epoch is told that what it wrote counts.
     write_atomically(&path, format!("{epoch}\n").as_bytes())?;
     let holding = Holding::new(&path, epoch);

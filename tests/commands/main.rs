@@ -5,9 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
 
 mod cloud;
+mod dagster;
 mod flags;
 mod init;
 mod plan;
 mod rig;
 mod validate;
 mod words;
+mod writers;

@@ -217,10 +217,15 @@ class Operator:
         return report
 
     def journal(self, name: str) -> list[Document]:
-        """The events, oldest first."""
+        """The events, oldest first: of each segment what the fence of the newest one lets count, without a torn tail."""
         files = sorted((self.data / "journal" / name).glob("*.jsonl"))
-        lines = [line for file in files for line in file.read_text().splitlines()]
-        return [json.loads(line)["record"]["event"] for line in lines]
+        if not files:
+            return []
+        newest = files[-1].read_bytes()
+        accepted = json.loads(newest.splitlines()[0])["fence"]["accepted"]
+        parts = [(files[-1].parent / part["segment"]).read_bytes()[: part["bytes"]] for part in accepted]
+        lines = [line for part in [*parts, newest] for line in part.splitlines(keepends=True) if line.endswith(b"\n")]
+        return [line["record"]["event"] for line in map(json.loads, lines) if "record" in line]
 
 
 def run(

@@ -88,6 +88,23 @@ fn a_silent_holder_is_followed_after_the_expiry_and_not_before() {
 }
 
 #[test]
+fn who_never_renews_is_not_followed_as_long_as_it_has_the_lock() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path();
+    // As versions did before there were leases; the second time one was left by a version in between.
+    for left in [None, Some(Ticket { epoch: 3, pid: 17, host: "host-a".to_owned(), counter: 9 })] {
+        let lock = lock_in_place(data).expect("locked").expect("free");
+        fs::write(data.join("epoch"), "4\n").expect("written");
+        left.iter().for_each(|ticket| renew(data, ticket).expect("renewed"));
+        let (mut watcher, mut clock) = watch(data);
+        assert!((0..20).all(|_| watcher.look(clock.after(1_000)).expect("looked").is_none()));
+        drop(lock);
+        assert_eq!(watcher.look(clock.after(1_000)).expect("looked").expect("free").holding.epoch(), 5);
+        fs::remove_file(data.join("lease.json")).expect("removed");
+    }
+}
+
+#[test]
 fn any_sign_of_life_and_a_sleep_of_its_own_begin_the_wait_anew() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_old, _) = stopped(folder.path(), 3);

@@ -57,10 +57,13 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
                 changed = self.shutdown.changed() => super::closed(changed).await,
                 () = shared.clock.sleep_until(again) => {}
             }
-            if shared.store.room(&self.name).await.is_ok() {
-                tracing::info!(scenario = %self.name, "there is room for its journal again: the scenario goes on");
-                self.stalled = None;
-                return Ok(true);
+            match shared.store.room(&self.name).await {
+                Ok(()) => {
+                    tracing::info!(scenario = %self.name, "there is room for its journal again: the scenario goes on");
+                    self.stalled = None;
+                    return Ok(true);
+                }
+                Err(error) => tracing::debug!(scenario = %self.name, %error, "there still is no room"),
             }
         }
         Ok(false)
