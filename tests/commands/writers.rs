@@ -125,7 +125,7 @@ async fn records(rig: &Rig) -> Vec<Record> {
 
 fn attempts(records: &[Record]) -> BTreeMap<u32, u32> {
     let intended = records.iter().filter_map(|record| match &record.event {
-        Event::SubmitIntended { index, attempt } => Some((*index, *attempt)),
+        Event::SubmitIntended { index, attempt, .. } => Some((*index, *attempt)),
         _ => None,
     });
     intended.collect()
