@@ -6,6 +6,7 @@ use std::{
 };
 
 use aws_config::SdkConfig;
+use tokio::sync::OnceCell;
 
 use super::{Clock, SystemClock, World, aws, cloudwatch, dagster::Dagster, ec2::Ec2, ecs, queue};
 use crate::model::{
@@ -21,8 +22,14 @@ pub struct LiveWorld {
 
 pub(super) struct Clients {
     target: Target,
-    pub(super) config: SdkConfig,
     dagster: Result<Dagster, Why>,
+    /// Made when AWS is first asked: where there is none, a Dagster alone does not wait for it.
+    aws: OnceCell<Aws>,
+}
+
+/// The clients of AWS.
+pub(super) struct Aws {
+    pub(super) config: SdkConfig,
     ecs: aws_sdk_ecs::Client,
     pub(super) ec2: Result<Ec2, Why>,
     sqs: aws_sdk_sqs::Client,
@@ -30,11 +37,9 @@ pub(super) struct Clients {
     cloudwatch: aws_sdk_cloudwatch::Client,
 }
 
-impl Clients {
-    fn new(target: &Target, config: SdkConfig) -> Self {
+impl Aws {
+    fn new(config: SdkConfig) -> Self {
         Self {
-            target: target.clone(),
-            dagster: Dagster::new(&target.dagster),
             ecs: aws_sdk_ecs::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
             ec2: Ec2::new(&config),
@@ -45,17 +50,21 @@ impl Clients {
     }
 }
 
+impl Clients {
+    pub(super) async fn aws(&self) -> &Aws {
+        let region = self.target.guard.region.as_deref();
+        self.aws.get_or_init(async || Aws::new(aws::config(region).await)).await
+    }
+}
+
 impl LiveWorld {
-    pub(super) async fn clients(&self, target: &Target) -> Arc<Clients> {
-        let known = {
-            let clients = self.clients.lock().expect("no holder of this lock panics");
-            clients.get(target.name.as_str()).filter(|known| known.target == *target).cloned()
-        };
-        if let Some(known) = known {
-            return known;
-        }
-        let made = Arc::new(Clients::new(target, aws::config(target.guard.region.as_deref()).await));
+    pub(super) fn clients(&self, target: &Target) -> Arc<Clients> {
         let mut clients = self.clients.lock().expect("no holder of this lock panics");
+        if let Some(known) = clients.get(target.name.as_str()).filter(|known| known.target == *target) {
+            return Arc::clone(known);
+        }
+        let dagster = Dagster::new(&target.dagster);
+        let made = Arc::new(Clients { target: target.clone(), dagster, aws: OnceCell::new() });
         clients.insert(target.name.to_string(), Arc::clone(&made));
         made
     }
@@ -64,7 +73,7 @@ impl LiveWorld {
 impl World for LiveWorld {
     async fn look(&self, target: &Target, query: &Query) -> Observation {
         let asked_at = SystemClock.now();
-        let clients = self.clients(target).await;
+        let clients = self.clients(target);
         let mut observation = Observation::default();
         match query {
             Query::Dagster { scenario, generation, jobs } => {
@@ -76,14 +85,14 @@ impl World for LiveWorld {
             }
             Query::Service { service } => {
                 let answer = match &target.ecs {
-                    Some(cluster) => ecs::look(&clients.ecs, &cluster.cluster, service).await,
+                    Some(cluster) => ecs::look(&clients.aws().await.ecs, &cluster.cluster, service).await,
                     None => Seen::Unavailable(undeclared(target, "ecs")),
                 };
                 observation.services.insert(service.clone(), Timed { asked_at, answer });
             }
             Query::Queue => {
                 let answer = match &target.queue {
-                    Some(tasks) => queue::look(&clients.sqs, &tasks.name).await,
+                    Some(tasks) => queue::look(&clients.aws().await.sqs, &tasks.name).await,
                     None => Seen::Unavailable(undeclared(target, "queues")),
                 };
                 observation.queue = Some(Timed { asked_at, answer });
@@ -93,7 +102,7 @@ impl World for LiveWorld {
     }
 
     async fn act(&self, target: &Target, effect: &Effect) -> Outcome {
-        let clients = self.clients(target).await;
+        let clients = self.clients(target);
         match effect {
             Effect::LaunchRun { key: _, job, tags, run_config } => match &clients.dagster {
                 Ok(dagster) => dagster.launch(job, tags.iter(), run_config).await,
@@ -104,7 +113,7 @@ impl World for LiveWorld {
                 Err(why) => Outcome::Refused { reason: why.message.clone(), retry: true },
             },
             Effect::StopTask { task, reason } => match &target.ecs {
-                Some(cluster) => ecs::stop_task(&clients.ecs, &cluster.cluster, task, reason).await,
+                Some(cluster) => ecs::stop_task(&clients.aws().await.ecs, &cluster.cluster, task, reason).await,
                 None => Outcome::Refused { reason: undeclared(target, "ecs").message, retry: false },
             },
         }
@@ -112,7 +121,7 @@ impl World for LiveWorld {
 
     async fn census(&self, target: &Target, query: &CensusQuery) -> Seen<Census> {
         let now = SystemClock.now();
-        match &self.clients(target).await.dagster {
+        match &self.clients(target).dagster {
             Ok(dagster) => dagster.census(query, now).await,
             Err(why) => Seen::Unavailable(why.clone()),
         }
@@ -120,7 +129,7 @@ impl World for LiveWorld {
 
     async fn emit(&self, target: &Target, data: &[Datum]) -> Outcome {
         match &target.metrics {
-            Some(metrics) => cloudwatch::put(&self.clients(target).await.cloudwatch, metrics, data).await,
+            Some(metrics) => cloudwatch::put(&self.clients(target).aws().await.cloudwatch, metrics, data).await,
             None => Outcome::Refused { reason: undeclared(target, "metrics").message, retry: false },
         }
     }

@@ -51,7 +51,8 @@ impl LiveWorld {
     /// Whether there are credentials at all. Nothing is asked of AWS itself, unless they come from there.
     pub async fn credentials(&self, target: &Target) -> Result<(), Why> {
         let none = |message: String| Why { kind: WhyKind::Unauthorized, message };
-        let clients = self.clients(target).await;
+        let clients = self.clients(target);
+        let clients = clients.aws().await;
         let provider = clients.config.credentials_provider();
         let provider = provider.ok_or_else(|| none("no AWS credentials are configured".to_owned()))?;
         match provider.provide_credentials().await {
@@ -62,12 +63,13 @@ impl LiveWorld {
 
     /// The region of all AWS calls, if one is configured.
     pub async fn region(&self, target: &Target) -> Option<String> {
-        self.clients(target).await.config.region().map(ToString::to_string)
+        self.clients(target).aws().await.config.region().map(ToString::to_string)
     }
 
     /// Asks STS. It needs no permission.
     pub async fn identity(&self, target: &Target) -> Result<Identity, Why> {
-        let clients = self.clients(target).await;
+        let clients = self.clients(target);
+        let clients = clients.aws().await;
         let answer = clients.sts.get_caller_identity().send().await;
         let answer = answer.map_err(|error| aws::why("STS GetCallerIdentity", &error))?;
         match (answer.account(), answer.arn()) {
@@ -82,7 +84,8 @@ impl LiveWorld {
     /// Looks up all that a partition of the workers from this peer is computed from.
     pub async fn network(&self, target: &Target, peer: &Peer) -> Result<NetworkView, Why> {
         let network = target.network.as_ref().ok_or_else(|| undeclared(target, "network"))?;
-        let clients = self.clients(target).await;
+        let clients = self.clients(target);
+        let clients = clients.aws().await;
         let ec2 = clients.ec2.as_ref().map_err(Clone::clone)?;
         let answer = around(ec2, network, peer).await;
         answer.map_err(|error| error.why)
@@ -90,7 +93,8 @@ impl LiveWorld {
 
     /// Asks EC2 whether these rules might be authorized or revoked: one answer for each call that it would take.
     pub async fn would_permit(&self, target: &Target, verb: Verb, rules: &[SecurityGroupRule]) -> Vec<Permitted> {
-        let clients = self.clients(target).await;
+        let clients = self.clients(target);
+        let clients = clients.aws().await;
         let ec2 = match &clients.ec2 {
             Ok(ec2) => ec2,
             Err(why) => return vec![Permitted::Unknown(why.clone())],
