@@ -44,6 +44,23 @@ enum Partial {
     Refused,
 }
 
+/// What a page of runs shall hold.
+#[derive(Debug, Clone, Copy)]
+struct With {
+    /// So many runs at most.
+    runs: usize,
+    /// The names of the code location's jobs.
+    jobs: bool,
+    /// The runs' events; `true`: in pages.
+    events: Option<bool>,
+}
+
+impl With {
+    fn look() -> Self {
+        Self { runs: PAGE, jobs: false, events: None }
+    }
+}
+
 impl Dagster {
     /// Makes a client. The headers' values are read from the environment now.
     ///
@@ -113,7 +130,8 @@ impl Dagster {
         generation: &GenerationId,
         jobs: &[String],
     ) -> Result<DagsterView, Why> {
-        let first = self.runs_page(scenario, generation, None, PAGE, !jobs.is_empty(), false).await?;
+        let with_jobs = !jobs.is_empty();
+        let first = self.runs_page(scenario, generation, None, With { jobs: with_jobs, ..With::look() }).await?;
         let missing_jobs = self.missing_jobs(&first, jobs)?;
         let version = first.version.clone();
         let mut runs = vec![];
@@ -121,7 +139,7 @@ impl Dagster {
         loop {
             runs.extend(page.iter().map(graphql::Run::view));
             let Some(last) = page.last().filter(|_| page.len() == PAGE) else { break };
-            let next = self.runs_page(scenario, generation, Some(&last.run_id), PAGE, false, false).await?;
+            let next = self.runs_page(scenario, generation, Some(&last.run_id), With::look()).await?;
             page = next.runs_or_error.fields.results;
         }
         Ok(DagsterView { version, runs, missing_jobs })
@@ -157,15 +175,16 @@ impl Dagster {
     }
 
     async fn try_census(&self, query: &CensusQuery, now: Timestamp) -> Result<Census, Why> {
+        // Reading changes nothing, so what failed is read again at once: a census is all or nothing.
+        let again = |error: &Why| is_passing(error);
+        let read = || self.runs_page(&query.scenario, &query.generation, None, With { runs: 1, ..With::look() });
+        let version = read.retry(census_retry()).sleep(tokio::time::sleep).when(again).await?.version;
+        let with = With { runs: EVENTS_PAGE, jobs: false, events: Some(graphql::has_event_pages(&version)) };
         let mut runs = vec![];
         let mut cursor: Option<String> = None;
-        let mut version;
         loop {
-            // Reading changes nothing, so a page that failed is read again at once: a census is all or nothing.
-            let read =
-                || self.runs_page(&query.scenario, &query.generation, cursor.as_deref(), EVENTS_PAGE, false, true);
-            let data = read.retry(census_retry()).sleep(tokio::time::sleep).when(is_passing).await?;
-            version = data.version;
+            let read = || self.runs_page(&query.scenario, &query.generation, cursor.as_deref(), with);
+            let data = read.retry(census_retry()).sleep(tokio::time::sleep).when(again).await?;
             let page = data.runs_or_error.fields.results;
             let full = page.len() == EVENTS_PAGE;
             cursor = page.last().map(|run| run.run_id.clone());
@@ -207,9 +226,7 @@ impl Dagster {
         scenario: &ScenarioName,
         generation: &GenerationId,
         cursor: Option<&str>,
-        limit: usize,
-        with_jobs: bool,
-        with_events: bool,
+        with: With,
     ) -> Result<RunsData, Why> {
         let variables = json!({
             "filter": { "tags": [
@@ -217,14 +234,14 @@ impl Dagster {
                 { "key": graphql::GENERATION_TAG, "value": generation.to_string() },
             ] },
             "cursor": cursor,
-            "limit": limit,
+            "limit": with.runs,
             "location": self.target.location,
             "repository": self.target.repository,
-            "withJobs": with_jobs,
-            "withEvents": with_events,
+            "withJobs": with.jobs,
+            "withEvents": with.events.is_some(),
         });
-        let data: RunsData =
-            self.call(graphql::RUNS, &variables, Partial::Refused).await.map_err(|failure| failure.why)?;
+        let document = if with.events == Some(true) { graphql::RUNS_IN_PAGES } else { graphql::RUNS };
+        let data: RunsData = self.call(document, &variables, Partial::Refused).await.map_err(|failure| failure.why)?;
         if data.runs_or_error.typename != "Runs" {
             return Err(server_error(&data.runs_or_error.typename, data.runs_or_error.message.as_deref()));
         }

@@ -13,6 +13,7 @@ mod queue;
 use std::future::Future;
 
 pub use clock::SystemClock;
+pub use graphql::DOCUMENTS;
 pub use live::LiveWorld;
 
 use crate::model::{Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timestamp};

@@ -1,0 +1,11 @@
+//! The proof over the wire: the real binary against a Dagster that answers as the real one does.
+
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
+
+mod contract;
+mod dagster;
+mod judge;
+mod proxy;
+mod rig;
+mod schema;
+mod storm;
