@@ -17,7 +17,7 @@ use crate::{
     model::{Phase, Span, Timestamp, Verdict},
     operator::{Options, serve},
     publish::{Folder, Status},
-    world::{Clock, LiveWorld, SystemClock},
+    world::{Clock, LiveWorld, SystemClock, check_certificates},
 };
 
 /// Run the scenarios of some files to their end, with their progress.
@@ -42,6 +42,7 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     if refuse(&given) {
         return Ok(Exit::Usage);
     }
+    check_certificates()?;
     std::fs::create_dir_all(&arguments.data)
         .and_then(|()| logging::to_file(&arguments.data.join("run.log")))
         .with_context(|| format!("the data folder {} cannot be used", arguments.data.display()))?;

@@ -18,14 +18,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const PAGE: usize = 500;
 const EVENTS_PAGE: usize = 50;
 const EVENTS_OF_A_RUN: usize = 1_000;
+/// Words of a header's value that are shorter are no secret, and may be anything in an answer.
+const SHORTEST_SECRET: usize = 8;
 /// How much of a foreign answer an error message quotes, in characters.
 const QUOTE: usize = 200;
 
 /// One Dagster. Holds a connection pool; clones share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Dagster {
     http: reqwest::Client,
     target: DagsterTarget,
+    /// What no message may repeat, should an answer quote it.
+    secrets: Vec<String>,
 }
 
 /// What went wrong with a call, and whether it can have had an effect.
@@ -69,9 +73,11 @@ impl Dagster {
     pub fn new(target: &DagsterTarget) -> Result<Self, Why> {
         let wrong = |message: String| Why { kind: WhyKind::Unauthorized, message };
         let mut headers = header::HeaderMap::new();
+        let mut secrets = vec![];
         for (name, variable) in &target.headers_from_env {
             let value = std::env::var(variable)
                 .map_err(|_| wrong(format!("header {name}: the environment has no variable {variable}")))?;
+            secrets.extend(value.split(' ').filter(|word| word.len() >= SHORTEST_SECRET).map(str::to_owned));
             let name: header::HeaderName =
                 name.parse().map_err(|_| wrong(format!("`{name}` cannot be the name of a header")))?;
             let mut value: header::HeaderValue =
@@ -85,8 +91,8 @@ impl Dagster {
             .timeout(target.request_timeout.duration())
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| wrong(format!("no HTTP client: {error}")))?;
-        Ok(Self { http, target: target.clone() })
+            .map_err(|error| wrong(format!("no HTTP client: {}", root_cause(&error))))?;
+        Ok(Self { http, target: target.clone(), secrets })
     }
 
     /// Launches one run, once.
@@ -258,6 +264,7 @@ impl Dagster {
         let response = self.http.post(&self.target.url).json(&body).send().await.map_err(|error| self.lost(&error))?;
         let status = response.status();
         let text = response.text().await.map_err(|error| self.lost(&error))?;
+        let text = self.secrets.iter().fold(text, |text, secret| text.replace(secret, "***"));
         match serde_json::from_str::<Answer<T>>(&text) {
             Ok(Answer { data: Some(data), errors }) if errors.is_empty() || partial == Partial::Taken => Ok(data),
             Ok(Answer { errors, .. }) if !errors.is_empty() => {
@@ -298,12 +305,15 @@ impl Dagster {
 
     /// No answer. Only where no connection was made is it certain that nothing was done.
     fn lost(&self, error: &reqwest::Error) -> Failure {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
+        let cause = root_cause(error);
         let url = &self.target.url;
-        let (kind, message) = if error.is_connect() {
+        let (kind, message) = if error.is_connect() && cause.contains(UNKNOWN_ISSUER) {
+            let way_out = "if a private CA did, add it to this machine's CA certificates, or to those in SSL_CERT_FILE";
+            (
+                WhyKind::Unreachable,
+                format!("{url} cannot be reached: nobody whom we trust issued its certificate; {way_out}"),
+            )
+        } else if error.is_connect() {
             (WhyKind::Unreachable, format!("{url} cannot be reached: {cause}"))
         } else if error.is_timeout() {
             (WhyKind::TimedOut, format!("{url} did not answer within {}", self.target.request_timeout))
@@ -312,6 +322,17 @@ impl Dagster {
         };
         Failure { why: Why { kind, message }, refused: error.is_connect() || error.is_builder() }
     }
+}
+
+/// What rustls says of a certificate whose chain ends at nobody that is trusted; it has no type that could be asked for.
+const UNKNOWN_ISSUER: &str = "UnknownIssuer";
+
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 /// How a census reads a page again: three times, after about 0.5, 1 and 2 s.

@@ -98,6 +98,10 @@ impl Dagster {
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     }
 
+    pub fn version(&self) -> &str {
+        &self.sdl.version
+    }
+
     pub fn runs(&self) -> Vec<Run> {
         self.truth.lock().unwrap().runs.clone()
     }

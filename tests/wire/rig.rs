@@ -72,6 +72,11 @@ impl Operator {
         child.wait().unwrap();
     }
 
+    /// Its end, which it finds by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.take().unwrap().wait().unwrap()
+    }
+
     /// SIGTERM, and its end.
     pub async fn stop(&mut self) -> ExitStatus {
         let mut child = self.child.take().unwrap();
@@ -142,9 +147,14 @@ fn collect(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
 
 /// Waits until there is an answer.
 pub async fn until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+    until_async(what, async || answer()).await
+}
+
+/// Waits until there is an answer of somebody else's.
+pub async fn until_async<T>(what: &str, mut answer: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
-        if let Some(answer) = answer() {
+        if let Some(answer) = answer().await {
             return answer;
         }
         assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");

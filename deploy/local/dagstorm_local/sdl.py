@@ -1,7 +1,7 @@
 """Keeps the GraphQL schema of the Dagster that is installed here, for the tests of the operator's documents.
 
-`python -m dagstorm_local.sdl FILE` writes it, gzipped, with the version in its first line. It runs with any Dagster that
-has `dagster_graphql`: the file of the oldest supported version was written by the same lines.
+`python -m dagstorm_local.sdl FILE` writes it, gzipped, with the version in its first line. It needs dagster-graphql
+alone: the file of the oldest supported version was written by the same lines.
 """
 
 from __future__ import annotations
