@@ -53,7 +53,7 @@ pub struct Run {
     pub tags: BTreeMap<String, String>,
     /// Seconds since 1970.
     pub made_at: f64,
-    seen_at: f64,
+    pub seen_at: f64,
     started_at: f64,
     ended_at: f64,
 }

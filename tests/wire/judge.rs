@@ -8,7 +8,7 @@ use std::{
 
 use dagstorm::{
     journal::{Event, Found, Generation, Record, State, SubmissionStage, decode},
-    model::{Timestamp, Verdict},
+    model::{Key, Timestamp, Verdict},
     plan,
 };
 use serde_json::Value;
@@ -59,15 +59,15 @@ impl Journal {
         journal
     }
 
-    /// When each key was first about to be launched, by generation and index.
-    fn first_intents(&self) -> BTreeMap<(String, u32), Timestamp> {
-        let mut intents = BTreeMap::new();
+    /// When each key was about to be launched, by generation and index.
+    fn intents(&self) -> BTreeMap<(String, u32), Vec<Timestamp>> {
+        let mut intents: BTreeMap<_, Vec<Timestamp>> = BTreeMap::new();
         let mut generation = String::new();
         for record in &self.records {
             match &record.event {
                 Event::Accepted { generation: accepted, .. } => generation = accepted.to_string(),
                 Event::SubmitIntended { index, .. } => {
-                    intents.entry((generation.clone(), *index)).or_insert(record.at);
+                    intents.entry((generation.clone(), *index)).or_default().push(record.at);
                 }
                 _ => {}
             }
@@ -76,19 +76,36 @@ impl Journal {
     }
 }
 
+/// How long after the last intent before its making a run was seen, in seconds: the settle assumption is about that.
+fn seen_after(journals: &BTreeMap<String, Journal>, run: &Run) -> f64 {
+    let key: Key = run.key().parse().unwrap();
+    let intents = journals[key.scenario.as_str()].intents();
+    let of_it = intents.get(&(key.generation.to_string(), key.index)).into_iter().flatten();
+    let made_at = Timestamp::from_seconds(run.made_at);
+    let last = of_it.filter(|at| **at <= made_at).max();
+    last.map_or(f64::NAN, |at| Timestamp::from_seconds(run.seen_at).since(*at).as_secs_f64())
+}
+
 /// Holds the journals against the server's runs: exactly one run a key that was acknowledged, none of any other.
 pub fn launches(journals: &BTreeMap<String, Journal>, runs: &[Run]) -> Tally {
     let mut by_key: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
     for run in runs {
         by_key.entry(run.key()).or_default().push(run);
     }
-    let doubled: Vec<&&str> = by_key.iter().filter(|(_, runs)| runs.len() > 1).map(|(key, _)| key).collect();
-    assert!(doubled.is_empty(), "keys with more than one run: {doubled:?}");
+    let doubled: Vec<String> = by_key
+        .iter()
+        .filter(|(_, runs)| runs.len() > 1)
+        .map(|(key, runs)| {
+            let late: Vec<f64> = runs.iter().map(|run| seen_after(journals, run)).collect();
+            format!("{key}, whose runs were seen so many seconds after their intents: {late:.2?}")
+        })
+        .collect();
+    assert!(doubled.is_empty(), "keys with more than one run:\n{}", doubled.join("\n"));
     let mut tally = Tally::default();
     let mut known: BTreeSet<String> = BTreeSet::new();
     for journal in journals.values() {
         assert!(journal.state.living().is_none(), "a generation still lives");
-        let intents = journal.first_intents();
+        let intents = journal.intents();
         tally.epochs = tally.epochs.max(journal.state.epoch);
         for generation in &journal.ended {
             tally.generations += 1;
@@ -118,7 +135,7 @@ pub fn launches(journals: &BTreeMap<String, Journal>, runs: &[Run]) -> Tally {
                         let made_at = Timestamp::from_seconds(by_key[key.as_str()][0].made_at);
                         let intended_at = intents.get(&(generation.id.to_string(), *index));
                         assert!(
-                            intended_at.is_some_and(|at| *at <= made_at),
+                            intended_at.is_some_and(|at| at[0] <= made_at),
                             "{key} was made before its intent was written"
                         );
                     }

@@ -20,8 +20,9 @@ pub const LONGEST_DELAY: Duration = Duration::from_millis(600);
 const TOO_LATE: std::ops::Range<u64> = 600..1_000;
 /// So often at most a launch of one key is kept from the server: after five attempts the operator gives a key up.
 const MOST_KEPT: u32 = 2;
-/// Of a hundred requests so many are passed on as they are.
+/// Of a hundred launches so many are passed on as they are, and of a hundred look-ups.
 const SPARED: u32 = 45;
+const SPARED_LOOKS: u32 = 30;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -141,7 +142,8 @@ impl Proxy {
         let mut hasher = DefaultHasher::new();
         (self.seed, key, *came).hash(&mut hasher);
         let mut rng = ChaCha8Rng::seed_from_u64(hasher.finish());
-        if is_calm || rng.random_range(0..100) < SPARED {
+        let spared = if key.is_some() { SPARED } else { SPARED_LOOKS };
+        if is_calm || rng.random_range(0..100) < spared {
             return (None, rng);
         }
         let fault = if rng.random() && (key.is_none() || *kept < MOST_KEPT) {

@@ -1,7 +1,7 @@
 //! The operator as a process of its own, in a folder of its own.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -125,11 +125,9 @@ impl Drop for Operator {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-        if std::thread::panicking()
-            && let Ok(mut log) = File::open(self.path("log"))
-        {
-            let mut kept = File::create(std::env::temp_dir().join("dagstorm-wire.log")).unwrap();
-            std::io::copy(&mut log, &mut kept).unwrap();
+        if std::thread::panicking() {
+            let kept = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap()).keep();
+            println!("the operator's folder is kept: {}", kept.display());
         }
     }
 }
