@@ -1,4 +1,4 @@
-"""The kept GraphQL schema, which tests/wire holds the operator's documents against, is that of the installed Dagster."""
+"""The kept GraphQL schema, which tests/wire judges the operator's documents by, is that of the installed Dagster."""
 
 from __future__ import annotations
 
