@@ -63,6 +63,10 @@ bench: $(STAMP) ## a million arrivals planned, a million records replayed, a tho
 lock: $(STAMP) ## new exact versions in deploy/local/requirements.lock, from requirements.in
 	$(BIN)/python -m dagstorm_local.lock $(LOCAL)/requirements.in $(LOCK)
 
+.PHONY: sdl
+sdl: $(STAMP) ## keep the GraphQL schema of the Dagster that is installed, for the tests of the operator's documents
+	$(BIN)/python -m dagstorm_local.sdl tests/contract/installed.graphql.gz
+
 .PHONY: stack-up
 stack-up: $(STAMP) ## start the local stack in .stack and leave it running
 	@$(BIN)/python -m dagstorm_local up --dir $(STACK)

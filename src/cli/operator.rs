@@ -9,7 +9,7 @@ use super::{Exit, logging, progress, shutdown};
 use crate::{
     model::Span,
     operator::{Following, Options, Source, Watch, serve},
-    world::LiveWorld,
+    world::{LiveWorld, check_certificates},
 };
 
 /// Watch a folder of manifests and make them come true, until SIGTERM.
@@ -61,6 +61,7 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     } else {
         logging::to_stderr();
     }
+    check_certificates()?;
     let shutdown = shutdown()?;
     let following = Following {
         root: arguments.manifests,

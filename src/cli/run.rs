@@ -25,7 +25,7 @@ use crate::{
     model::{Phase, Span, Timestamp, Verdict},
     operator::{Options, serve},
     publish::{Folder, Status},
-    world::{Clock, LiveWorld, SystemClock},
+    world::{Clock, LiveWorld, SystemClock, check_certificates},
 };
 
 /// Run scenarios to their end, with their progress: a ready-made one from flags, or those of some files.
@@ -86,6 +86,7 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
             None => return Ok(Exit::Usage),
         },
     };
+    check_certificates()?;
     std::fs::create_dir_all(&arguments.data)
         .and_then(|()| logging::to_file(&arguments.data.join("run.log")))
         .with_context(|| format!("the data folder {} cannot be used", arguments.data.display()))?;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     journal::{Fenced, FileStore, Store},
-    model::Phase,
+    model::{Phase, ScenarioName},
     publish::{Folder, Status},
     world::{Clock, SystemClock, World},
 };
@@ -185,7 +185,7 @@ async fn follow<W: World, S: Store, C: Clock>(
             tokio::select! {
                 biased;
                 changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { break None },
-                ended = fleet.step() => tracing::error!(scenario = %ended?, "this scenario is not reconciled any more"),
+                name = fleet.step() => ended(&name?, &shutdown),
                 scan = &mut next => break Some(scan),
                 () = &mut gauges => gauges = next_gauges(shared, &catalog),
             }
@@ -201,6 +201,13 @@ async fn follow<W: World, S: Store, C: Clock>(
     }
     tracing::info!("stopping: no new launches, waiting for the answers of those in flight");
     fleet.finish().await
+}
+
+/// A reconciler ended: at a shutdown, which it may learn of before we do, or because its journal cannot be used.
+fn ended(name: &ScenarioName, shutdown: &watch::Receiver<bool>) {
+    if !*shutdown.borrow() {
+        tracing::error!(scenario = %name, "this scenario is not reconciled any more");
+    }
 }
 
 fn found(scan: &Scan, path: &str) -> Option<Attachment> {
@@ -238,7 +245,7 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
             biased;
             changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { break },
             () = &mut gauges => gauges = next_gauges(shared, catalog),
-            ended = fleet.step() => tracing::error!(scenario = %ended?, "this scenario is not reconciled any more"),
+            name = fleet.step() => ended(&name?, &shutdown),
             () = tick => {}
         }
     }

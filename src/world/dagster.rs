@@ -18,14 +18,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const PAGE: usize = 500;
 const EVENTS_PAGE: usize = 50;
 const EVENTS_OF_A_RUN: usize = 1_000;
+/// Words of a header's value that are shorter are no secret, and may be anything in an answer.
+const SHORTEST_SECRET: usize = 8;
 /// How much of a foreign answer an error message quotes, in characters.
 const QUOTE: usize = 200;
 
 /// One Dagster. Holds a connection pool; clones share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Dagster {
     http: reqwest::Client,
     pub(super) target: DagsterTarget,
+    /// What no message may repeat, should an answer quote it.
+    secrets: Vec<String>,
 }
 
 /// What went wrong with a call, and whether it can have had an effect.
@@ -44,6 +48,23 @@ pub(super) enum Partial {
     Refused,
 }
 
+/// What a page of runs shall hold.
+#[derive(Debug, Clone, Copy)]
+struct With {
+    /// So many runs at most.
+    runs: usize,
+    /// The names of the code location's jobs.
+    jobs: bool,
+    /// The runs' events; `true`: in pages.
+    events: Option<bool>,
+}
+
+impl With {
+    fn look() -> Self {
+        Self { runs: PAGE, jobs: false, events: None }
+    }
+}
+
 impl Dagster {
     /// Makes a client. The headers' values are read from the environment now.
     ///
@@ -52,9 +73,11 @@ impl Dagster {
     pub fn new(target: &DagsterTarget) -> Result<Self, Why> {
         let wrong = |message: String| Why { kind: WhyKind::Unauthorized, message };
         let mut headers = header::HeaderMap::new();
+        let mut secrets = vec![];
         for (name, variable) in &target.headers_from_env {
             let value = std::env::var(variable)
                 .map_err(|_| wrong(format!("header {name}: the environment has no variable {variable}")))?;
+            secrets.extend(value.split(' ').filter(|word| word.len() >= SHORTEST_SECRET).map(str::to_owned));
             let name: header::HeaderName =
                 name.parse().map_err(|_| wrong(format!("`{name}` cannot be the name of a header")))?;
             let mut value: header::HeaderValue =
@@ -68,8 +91,8 @@ impl Dagster {
             .timeout(target.request_timeout.duration())
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| wrong(format!("no HTTP client: {error}")))?;
-        Ok(Self { http, target: target.clone() })
+            .map_err(|error| wrong(format!("no HTTP client: {}", root_cause(&error))))?;
+        Ok(Self { http, target: target.clone(), secrets })
     }
 
     /// Launches one run, once.
@@ -130,7 +153,8 @@ impl Dagster {
         generation: &GenerationId,
         jobs: &[String],
     ) -> Result<DagsterView, Why> {
-        let first = self.runs_page(scenario, generation, None, PAGE, !jobs.is_empty(), false).await?;
+        let with_jobs = !jobs.is_empty();
+        let first = self.runs_page(scenario, generation, None, With { jobs: with_jobs, ..With::look() }).await?;
         let missing_jobs = self.missing_jobs(&first, jobs)?;
         let version = first.version.clone();
         let mut runs = vec![];
@@ -138,7 +162,7 @@ impl Dagster {
         loop {
             runs.extend(page.iter().map(graphql::Run::view));
             let Some(last) = page.last().filter(|_| page.len() == PAGE) else { break };
-            let next = self.runs_page(scenario, generation, Some(&last.run_id), PAGE, false, false).await?;
+            let next = self.runs_page(scenario, generation, Some(&last.run_id), With::look()).await?;
             page = next.runs_or_error.fields.results;
         }
         Ok(DagsterView { version, runs, missing_jobs })
@@ -174,15 +198,16 @@ impl Dagster {
     }
 
     async fn try_census(&self, query: &CensusQuery, now: Timestamp) -> Result<Census, Why> {
+        // Reading changes nothing, so what failed is read again at once: a census is all or nothing.
+        let again = |error: &Why| is_passing(error);
+        let read = || self.runs_page(&query.scenario, &query.generation, None, With { runs: 1, ..With::look() });
+        let version = read.retry(census_retry()).sleep(tokio::time::sleep).when(again).await?.version;
+        let with = With { runs: EVENTS_PAGE, jobs: false, events: Some(graphql::has_event_pages(&version)) };
         let mut runs = vec![];
         let mut cursor: Option<String> = None;
-        let mut version;
         loop {
-            // Reading changes nothing, so a page that failed is read again at once: a census is all or nothing.
-            let read =
-                || self.runs_page(&query.scenario, &query.generation, cursor.as_deref(), EVENTS_PAGE, false, true);
-            let data = read.retry(census_retry()).sleep(tokio::time::sleep).when(is_passing).await?;
-            version = data.version;
+            let read = || self.runs_page(&query.scenario, &query.generation, cursor.as_deref(), with);
+            let data = read.retry(census_retry()).sleep(tokio::time::sleep).when(again).await?;
             let page = data.runs_or_error.fields.results;
             let full = page.len() == EVENTS_PAGE;
             cursor = page.last().map(|run| run.run_id.clone());
@@ -224,9 +249,7 @@ impl Dagster {
         scenario: &ScenarioName,
         generation: &GenerationId,
         cursor: Option<&str>,
-        limit: usize,
-        with_jobs: bool,
-        with_events: bool,
+        with: With,
     ) -> Result<RunsData, Why> {
         let variables = json!({
             "filter": { "tags": [
@@ -234,14 +257,14 @@ impl Dagster {
                 { "key": graphql::GENERATION_TAG, "value": generation.to_string() },
             ] },
             "cursor": cursor,
-            "limit": limit,
+            "limit": with.runs,
             "location": self.target.location,
             "repository": self.target.repository,
-            "withJobs": with_jobs,
-            "withEvents": with_events,
+            "withJobs": with.jobs,
+            "withEvents": with.events.is_some(),
         });
-        let data: RunsData =
-            self.call(graphql::RUNS, &variables, Partial::Refused).await.map_err(|failure| failure.why)?;
+        let document = if with.events == Some(true) { graphql::RUNS_IN_PAGES } else { graphql::RUNS };
+        let data: RunsData = self.call(document, &variables, Partial::Refused).await.map_err(|failure| failure.why)?;
         if data.runs_or_error.typename != "Runs" {
             return Err(server_error(&data.runs_or_error.typename, data.runs_or_error.message.as_deref()));
         }
@@ -259,6 +282,7 @@ impl Dagster {
         let response = self.http.post(&self.target.url).json(&body).send().await.map_err(|error| self.lost(&error))?;
         let status = response.status();
         let text = response.text().await.map_err(|error| self.lost(&error))?;
+        let text = self.secrets.iter().fold(text, |text, secret| text.replace(secret, "***"));
         match serde_json::from_str::<Answer<T>>(&text) {
             Ok(Answer { data: Some(data), errors }) if errors.is_empty() || partial == Partial::Taken => Ok(data),
             Ok(Answer { errors, .. }) if !errors.is_empty() => {
@@ -299,12 +323,15 @@ impl Dagster {
 
     /// No answer. Only where no connection was made is it certain that nothing was done.
     fn lost(&self, error: &reqwest::Error) -> Failure {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
+        let cause = root_cause(error);
         let url = &self.target.url;
-        let (kind, message) = if error.is_connect() {
+        let (kind, message) = if error.is_connect() && cause.contains(UNKNOWN_ISSUER) {
+            let way_out = "if a private CA did, add it to this machine's CA certificates, or to those in SSL_CERT_FILE";
+            (
+                WhyKind::Unreachable,
+                format!("{url} cannot be reached: nobody whom we trust issued its certificate; {way_out}"),
+            )
+        } else if error.is_connect() {
             (WhyKind::Unreachable, format!("{url} cannot be reached: {cause}"))
         } else if error.is_timeout() {
             (WhyKind::TimedOut, format!("{url} did not answer within {}", self.target.request_timeout))
@@ -313,6 +340,17 @@ impl Dagster {
         };
         Failure { why: Why { kind, message }, refused: error.is_connect() || error.is_builder() }
     }
+}
+
+/// What rustls says of a certificate whose chain ends at nobody that is trusted; it has no type that could be asked for.
+const UNKNOWN_ISSUER: &str = "UnknownIssuer";
+
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 /// How a census reads a page again: three times, after about 0.5, 1 and 2 s.

@@ -5,12 +5,33 @@ use serde::Deserialize;
 
 use crate::model::{RunStatus, RunView, StepEvent, StepEventKind, TaskArn, Timestamp};
 
-pub const RUNS: &str = concat!(include_str!("graphql/runs.graphql"), include_str!("graphql/event_page.graphql"));
+/// The form that every Dagster from 1.8.0 on takes. Where events are asked for, all of a run come at once.
+pub const RUNS: &str = concat!(
+    include_str!("graphql/runs.graphql"),
+    include_str!("graphql/all_run_events.graphql"),
+    include_str!("graphql/event_page.graphql")
+);
+/// The form in which at most 1,000 events of a run come at once, and the others are asked for by `EVENTS`.
+pub const RUNS_IN_PAGES: &str = concat!(
+    include_str!("graphql/runs.graphql"),
+    include_str!("graphql/run_events.graphql"),
+    include_str!("graphql/event_page.graphql")
+);
 pub const EVENTS: &str = concat!(include_str!("graphql/events.graphql"), include_str!("graphql/event_page.graphql"));
 pub const LAUNCH: &str = include_str!("graphql/launch.graphql");
 pub const TERMINATE: &str = include_str!("graphql/terminate.graphql");
 pub const LOCATIONS: &str = include_str!("graphql/locations.graphql");
 pub const CONFIG: &str = include_str!("graphql/config.graphql");
+/// All documents, by name: tests hold them against Dagster's own schemas.
+pub const DOCUMENTS: [(&str, &str); 7] = [
+    ("runs", RUNS),
+    ("runs in pages", RUNS_IN_PAGES),
+    ("events", EVENTS),
+    ("launch", LAUNCH),
+    ("terminate", TERMINATE),
+    ("locations", LOCATIONS),
+    ("config", CONFIG),
+];
 
 /// The tags that every run of ours carries.
 pub const KEY_TAG: &str = "dagstorm/key";
@@ -167,6 +188,16 @@ impl Run {
     }
 }
 
+/// Whether this version surely takes `RUNS_IN_PAGES`: the argument came in the course of 1.8. A version that is written
+/// otherwise than `1.8.0` is one to come.
+pub fn has_event_pages(version: &str) -> bool {
+    let mut parts = version.split('.').map(str::parse::<u32>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (1, 9),
+        _ => true,
+    }
+}
+
 fn status(word: &str) -> RunStatus {
     match word {
         "QUEUED" | "NOT_STARTED" | "STARTING" | "MANAGED" => RunStatus::Queued,
@@ -199,5 +230,27 @@ impl Event {
             at: Timestamp::from_seconds(millis / 1_000.0),
             task: task.and_then(|entry| entry.text.clone()).map(TaskArn),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_event_pages;
+
+    #[test]
+    fn events_come_in_pages_from_1_9_on() {
+        for (version, has) in [
+            ("1.8.0", false),
+            ("1.8.13", false),
+            ("0.15.9", false),
+            ("1.9.0", true),
+            ("1.13.27", true),
+            ("2.0.0", true),
+        ] {
+            assert_eq!(has_event_pages(version), has, "{version}");
+        }
+        for odd in ["1!0+dev", "", "2", "one.two"] {
+            assert!(has_event_pages(odd), "{odd}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! L1: the edge. Two traits that the rest is written against, and the live clients behind them.
 
 mod aws;
+mod certificates;
 mod clock;
 mod cloudwatch;
 mod dagster;
@@ -14,9 +15,11 @@ mod survey;
 
 use std::future::Future;
 
+pub use certificates::{NoCertificates, check_certificates};
 pub use clock::SystemClock;
 pub use dagster::Dagster;
 pub use discover::{Account, Location, Queue, Repository, Service};
+pub use graphql::DOCUMENTS;
 pub use live::LiveWorld;
 pub use survey::{Identity, NetworkView, Permitted};
 

@@ -1,0 +1,73 @@
+//! The documents against the schemas of the oldest Dagster and of the installed one.
+
+use dagstorm::world::DOCUMENTS;
+use serde_json::{Value, json};
+
+use crate::schema::Sdl;
+
+/// Variables in the shape that the client sends; what it really sends, the other tests of this binary judge.
+fn variables(name: &str) -> Value {
+    let filter = json!({ "tags": [{ "key": "dagstorm/scenario", "value": "steady" }] });
+    match name {
+        "runs" | "runs in pages" => json!({
+            "filter": filter, "cursor": null, "limit": 500, "location": "demo", "repository": "__repository__",
+            "withJobs": true, "withEvents": false,
+        }),
+        "events" => json!({ "runId": "1", "after": "7", "limit": 1000 }),
+        "launch" => json!({ "params": {
+            "selector": { "jobName": "a", "repositoryName": "__repository__", "repositoryLocationName": "demo" },
+            "runConfigData": {},
+            "executionMetadata": { "tags": [{ "key": "a", "value": "b" }] },
+        } }),
+        "terminate" => json!({ "runId": "r" }),
+        "locations" => json!({}),
+        "config" => {
+            let job = json!({ "pipelineName": "j", "repositoryName": "r", "repositoryLocationName": "l" });
+            json!({ "pipeline": job })
+        }
+        other => panic!("no variables are known of the document `{other}`"),
+    }
+}
+
+#[test]
+fn every_document_fits_the_schemas_that_it_is_sent_to() {
+    for (sdl, misfits) in [(Sdl::oldest(), &["runs in pages"][..]), (Sdl::installed(), &[])] {
+        let judged: Vec<(&str, Result<(), String>)> =
+            DOCUMENTS.iter().map(|(name, document)| (*name, sdl.judge(document, &variables(name)))).collect();
+        assert_eq!(judged.len(), 7);
+        for (name, judgement) in judged {
+            assert_eq!(judgement.is_err(), misfits.contains(&name), "{} {name}: {judgement:?}", sdl.version);
+        }
+    }
+}
+
+#[test]
+fn the_schemas_are_of_the_versions_that_they_say() {
+    let (oldest, installed) = (Sdl::oldest(), Sdl::installed());
+    assert!(oldest.version.starts_with("1.8."), "{}", oldest.version);
+    assert_ne!(oldest.version, installed.version);
+    assert!(oldest.has_field("Mutation", "launchRun") && !oldest.has_field("Mutation", "launchMultipleRuns"));
+    assert!(installed.has_field("Mutation", "launchMultipleRuns"));
+}
+
+#[test]
+fn what_does_not_fit_is_noticed() {
+    let sdl = Sdl::installed();
+    let runs = DOCUMENTS[0].1;
+    for (document, what, change) in [
+        (runs.replace("jobName", "jobsName"), "a field that Dagster does not have", json!({})),
+        (runs.replace("$limit: Int!", "$limit: String!"), "a variable of another type", json!({ "limit": "1" })),
+        (runs.replace("... on Runs ", "... on Sprints "), "a type that Dagster does not have", json!({})),
+        (runs.to_owned(), "a variable of another shape", json!({ "filter": { "tags": [{ "name": "a" }] } })),
+        (runs.to_owned(), "a variable that is null", json!({ "limit": null })),
+    ] {
+        let mut variables = variables("runs");
+        for (name, value) in change.as_object().unwrap() {
+            variables[name] = value.clone();
+        }
+        assert!(sdl.judge(&document, &variables).is_err(), "{what}");
+    }
+    let mut launch = variables("launch");
+    launch["params"]["executionMetadata"]["runId"] = json!("1");
+    assert!(sdl.judge(DOCUMENTS[3].1, &launch).is_err(), "a launch cannot name its run");
+}
