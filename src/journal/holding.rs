@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::watch;
 
 /// So long after a renewal nobody can have taken over: well below the time for which a lease must have been unchanged.
-const TRUSTED_FOR: Duration = Duration::from_secs(3);
+pub const TRUSTED_FOR: Duration = Duration::from_secs(3);
 
 /// The right to write, until someone takes a higher epoch. Cheap to clone; clones share what is known.
 #[derive(Debug, Clone)]

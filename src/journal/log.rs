@@ -128,7 +128,7 @@ impl<R: BufRead> Lines<R> {
 /// Decodes the bytes of a journal of one piece: its records, and how many of its bytes are good.
 ///
 /// # Errors
-/// As [`Lines::next_line`].
+/// When any line but the last is damaged, or a line is of a newer version.
 pub fn decode(bytes: &[u8]) -> Result<(Vec<Record>, usize), LogError> {
     let mut lines = Lines::new(bytes);
     let mut records = vec![];

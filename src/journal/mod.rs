@@ -12,7 +12,7 @@ mod store;
 
 pub use files::{FileStore, newest_epoch};
 pub use generation::{Fact, FaultStage, FaultState, Generation, Launches, Sample, Submission, SubmissionStage};
-pub use holding::{Fenced, Holding, read_epoch};
+pub use holding::{Fenced, Holding, TRUSTED_FOR, read_epoch};
 pub use log::{LogError, decode, encode};
 pub use record::{Conclusion, Dependency, Event, Found, Record, RunCounts, Summary, ThresholdResult};
 pub use state::{IllegalRecord, State};

@@ -16,8 +16,9 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use super::reconcile::SEND_SLACK;
 use crate::{
-    journal::{Holding, Trouble, newest_epoch, read_epoch},
+    journal::{Holding, TRUSTED_FOR, Trouble, newest_epoch, read_epoch},
     publish::write_atomically,
 };
 
@@ -28,6 +29,11 @@ pub const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// Well above the second within which a call must follow its intent, or is not sent at all: a holder that was stopped
 /// for as long as it takes to be followed has no call left that it would still send.
 pub const EXPIRY: Duration = Duration::from_secs(6);
+const _: () = {
+    assert!(EXPIRY.as_millis() >= 4 * SEND_SLACK.as_millis(), "a call could be sent by who was followed");
+    assert!(EXPIRY.as_millis() >= 2 * TRUSTED_FOR.as_millis(), "work could go on that was followed");
+    assert!(EXPIRY.as_millis() >= 5 * RENEW_EVERY.as_millis(), "a renewal or two may fail");
+};
 /// Who looks less often than this may have slept itself, and begins to count anew.
 const LONGEST_GAP: Duration = Duration::from_secs(2);
 

@@ -82,6 +82,7 @@ mod tests {
         let work = async {
             loop {
                 steps.set(steps.get() + 1);
+                assert!(steps.get() < 10, "it goes on for ever");
                 if steps.get() == 3 {
                     // Stopped for an hour; meanwhile another process takes over, and the renewals do not know yet.
                     holding.renewed(Instant::now() - Duration::from_secs(3_600));

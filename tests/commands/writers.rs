@@ -189,6 +189,25 @@ async fn a_holder_that_was_stopped_and_goes_on_writes_nothing_that_counts_and_la
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_followed_ends() {
+    let (rig, dagster) = (Rig::new(), Dagster::start().await);
+    manifests(&rig, &dagster, 5, 60);
+    let mut run = Operator::start(&rig, "run", rig.command(&["run", "manifests/all.yaml", "--data", "data"]));
+    until("launches of the run", || dagster.launched_by("run") >= 3).await;
+    let second = operator(&rig, "second");
+    second.says("standing by").await;
+    run.send(Signal::STOP);
+    second.says("is taken over").await;
+    until("launches of the second", || dagster.launched_by("second") >= 3).await;
+    let before = dagster.launched_by("run");
+    run.send(Signal::CONT);
+    assert_eq!(run.ends().await.code(), Some(4));
+    let words = "another dagstorm took the data folder over (its epoch is 2, this one's 1): everything was dropped";
+    run.says(words).await;
+    assert_eq!(dagster.launched_by("run"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_room_nothing_is_launched_and_with_room_it_goes_on() {
     let (rig, dagster) = (Rig::new(), Dagster::start().await);
     manifests(&rig, &dagster, 20, 10);

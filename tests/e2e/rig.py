@@ -217,7 +217,7 @@ class Operator:
         return report
 
     def journal(self, name: str) -> list[Document]:
-        """The events, oldest first: of each segment what the fence of the newest one lets count, without a torn tail."""
+        """The events, oldest first: of each segment what the newest one's fence lets count, without a torn tail."""
         files = sorted((self.data / "journal" / name).glob("*.jsonl"))
         if not files:
             return []

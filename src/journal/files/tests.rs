@@ -119,6 +119,7 @@ async fn what_a_superseded_holder_writes_counts_for_nothing_wherever_it_lands() 
     assert_eq!(read(&new).await, [0, 1]);
     append(&old, [2, 3, 4]).await;
     append(&idle, [2]).await;
+    assert_eq!(read(&new).await, [0, 1], "what counts was decided by the first reading");
     append(&new, [2, 3]).await;
     append(&old, [5]).await;
     append(&idle, [3, 4]).await;

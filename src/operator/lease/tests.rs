@@ -79,8 +79,11 @@ fn a_silent_holder_is_followed_after_the_expiry_and_not_before() {
     }
     assert!(watcher.look(clock.after(999)).expect("looked").is_none(), "5.999 s");
     assert_eq!(fenced(&holding), None);
+    let silent = watcher.seen.clone();
     let lease = watcher.look(clock.after(1)).expect("looked").expect("6 s");
     assert_eq!(fenced(&holding), Some(Fenced { epoch: 3, newest: 4 }));
+    let late = take(folder.path(), Some(&silent)).expect("looked");
+    assert!(late.is_none(), "whoever comes second looks once more, and finds another lease");
     // The old one's death lets nobody in: its lock is not the one that lies there.
     drop(old);
     assert!(matches!(Lease::acquire(folder.path()), Err(LeaseError::Held { .. })));

@@ -36,7 +36,7 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 /// After a failed census the next one waits this long.
 const CENSUS_AGAIN: Duration = Duration::from_secs(5);
 /// A call that is sent later than this after its intent is not sent: the settle window counts from the intent.
-const SEND_SLACK: Duration = Duration::from_secs(1);
+pub(super) const SEND_SLACK: Duration = Duration::from_secs(1);
 /// How many sentences of each kind a conclusion keeps; the report has all.
 const SENTENCES: usize = 10;
 
