@@ -150,8 +150,8 @@ fn resend_or_give_up(arrivals: &mut Walk<'_>, state: &Generation, index: u32, se
     let absent = |reason: &str| Event::SubmitAbsent { index, reason: reason.to_owned() };
     if state.stop.is_some() {
         sending.decision.notes.push(absent("looked up after the stop: it was never launched"));
-    } else if state.submissions[&index].attempts >= MOST_ATTEMPTS_IN_DOUBT {
-        sending.decision.notes.push(absent("looked up after every attempt: it was never launched"));
+    } else if state.submissions[&index].doubts + 1 >= MOST_ATTEMPTS_IN_DOUBT {
+        sending.decision.notes.push(absent("looked up after every attempt in doubt: it was never launched"));
     } else {
         send_again(arrivals, state, index, sending);
     }

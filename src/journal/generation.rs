@@ -68,6 +68,8 @@ pub struct Submission {
     pub first_attempt_at: Timestamp,
     pub last_attempt_at: Timestamp,
     pub attempts: u32,
+    /// How many earlier attempts were in doubt until a look-up showed that they never arrived.
+    pub doubts: u32,
     pub stage: SubmissionStage,
 }
 
@@ -322,6 +324,7 @@ impl Generation {
             first_attempt_at: at,
             last_attempt_at: at,
             attempts: 0,
+            doubts: 0,
             stage: SubmissionStage::Intended,
         });
         if submission.is_settled() {
@@ -330,6 +333,8 @@ impl Generation {
         if attempt != submission.attempts + 1 {
             return Err(format!("arrival {index}: attempt {attempt} follows {}", submission.attempts));
         }
+        let was_in_doubt = matches!(submission.stage, SubmissionStage::Intended | SubmissionStage::InDoubt(_));
+        submission.doubts += u32::from(attempt > 1 && was_in_doubt);
         submission.attempts = attempt;
         submission.last_attempt_at = at;
         submission.stage = SubmissionStage::Intended;
@@ -352,7 +357,7 @@ impl Generation {
     /// A fate without an attempt of ours.
     fn unsent(&mut self, at: Timestamp, index: u32, stage: SubmissionStage) -> Result<(), String> {
         self.count(&stage);
-        let submission = Submission { first_attempt_at: at, last_attempt_at: at, attempts: 0, stage };
+        let submission = Submission { first_attempt_at: at, last_attempt_at: at, attempts: 0, doubts: 0, stage };
         if self.submissions.insert(index, submission).is_some() {
             return Err(format!("arrival {index} is adopted or dropped, yet known"));
         }

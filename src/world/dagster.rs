@@ -235,8 +235,11 @@ impl Dagster {
                 return Ok(events);
             }
             let variables = json!({ "runId": run.run_id, "after": page.cursor, "limit": EVENTS_OF_A_RUN });
-            let data: EventsData =
-                self.call(graphql::EVENTS, &variables, Partial::Refused).await.map_err(|failure| failure.why)?;
+            let read = async || {
+                let data: Result<EventsData, Failure> = self.call(graphql::EVENTS, &variables, Partial::Refused).await;
+                data.map_err(|failure| failure.why)
+            };
+            let data = read.retry(census_retry()).sleep(tokio::time::sleep).when(is_passing).await?;
             if data.logs_for_run.typename != "EventConnection" {
                 return Err(server_error(&data.logs_for_run.typename, data.logs_for_run.message.as_deref()));
             }

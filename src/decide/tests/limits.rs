@@ -166,8 +166,29 @@ fn no_more_launches_wait_for_answers_than_dagster_takes() {
     case.event(0.0, Event::Started { at: at(0.0), dagster_version: "1".to_owned() }).dagster(0.0, &[]);
     let launches = |case: &Case| case.decides(0.0).matches("launch ").count();
     assert_eq!(launches(&case), 16, "the target's default");
+    case.event(0.0, Event::Counted { runs: RunCounts::default() });
     case.observation.launching = 14;
     assert_eq!(launches(&case), 2);
     case.observation.launching = 16;
     assert_eq!(case.decides(0.0), "wake 1", "an answer wakes by itself");
+}
+
+#[test]
+fn a_key_is_given_up_after_five_attempts_in_doubt_and_refusals_do_not_count() {
+    let mut case = Case::of(with_arrivals("{ burst: { size: 1, every: 30s } }"));
+    case.event(0.0, Event::Started { at: at(0.0), dagster_version: "1".to_owned() });
+    for attempt in 1..=8 {
+        case.sent(f64::from(attempt), 0, attempt);
+        let refused = Event::SubmitRefused { index: 0, reason: "connection refused".to_owned(), retry: true };
+        case.event(f64::from(attempt), refused);
+    }
+    for attempt in 9..=13 {
+        let second = f64::from(attempt) * 20.0;
+        case.sent(second, 0, attempt);
+        case.event(second + 5.0, Event::SubmitInDoubt { index: 0, reason: "timed out".to_owned() });
+        case.dagster(second + 15.0, &[]);
+        let line = case.decides(second + 15.1);
+        assert_eq!(line.contains("submitAbsent 0"), attempt == 13, "attempt {attempt}: {line}");
+        assert_eq!(line.contains("launch 0"), attempt < 13, "attempt {attempt}: {line}");
+    }
 }
