@@ -32,7 +32,7 @@ async fn run_to_the_end(operator: &mut Operator, dagster: &Dagster, url: &str, m
     let status = operator.verdict("small").await;
     assert_eq!((&status["phase"], &status["dagsterVersion"]), (&json!("Passed"), &json!(dagster.version())));
     assert!(operator.stop().await.success(), "{}", operator.log());
-    let journals = BTreeMap::from([("small".to_owned(), Journal::read(&operator.path("data"), "small"))]);
+    let journals = BTreeMap::from([("small".to_owned(), Journal::read(&operator.path("data"), "small").await)]);
     assert_eq!(judge::launches(&journals, &dagster.runs()).acknowledged, 6);
     judge::verdict(&operator.path("data"), "small", &status, &journals["small"], &dagster.runs());
     judge::events(&operator.path("data"), &journals, &dagster.runs());

@@ -71,8 +71,10 @@ async fn every_key_runs_exactly_once_through_kills_and_a_faulty_network() {
     println!("a storm of {:.1} s, then {:.1} s", storm.as_secs_f64(), (began.elapsed() - storm).as_secs_f64());
 
     let (data, runs) = (operator.path("data"), dagster.runs());
-    let journals: BTreeMap<String, Journal> =
-        NAMES.iter().map(|name| ((*name).to_owned(), Journal::read(&data, name))).collect();
+    let mut journals = BTreeMap::new();
+    for name in NAMES {
+        journals.insert(name.to_owned(), Journal::read(&data, name).await);
+    }
     let tally = judge::launches(&journals, &runs);
     println!("{tally:?} {:?}", proxy.launches());
     for (name, status) in &statuses {
