@@ -5,6 +5,10 @@ use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,12 +37,14 @@ pub struct Control {
 pub struct Controls {
     folder: PathBuf,
     manifests: Option<PathBuf>,
+    /// Whether the last reading failed.
+    is_lost: Arc<AtomicBool>,
 }
 
 impl Controls {
     /// Those of a data folder, and of the folder of manifests where there is one.
     pub fn new(data: &Path, manifests: Option<&Path>) -> Self {
-        Self { folder: data.join("control"), manifests: manifests.map(Path::to_owned) }
+        Self { folder: data.join("control"), manifests: manifests.map(Path::to_owned), is_lost: Arc::default() }
     }
 
     /// Reads what is asked for.
@@ -107,25 +113,29 @@ impl Controls {
 
     /// Tells of every change, for ever.
     pub async fn follow(self, sender: watch::Sender<Control>) {
-        let mut is_lost = false;
         loop {
             tokio::time::sleep(EVERY).await;
-            let controls = self.clone();
-            let read = tokio::task::spawn_blocking(move || controls.read()).await;
-            match read.map_err(io::Error::other).and_then(|read| read) {
-                Ok(control) => {
-                    is_lost = false;
-                    sender.send_if_modified(|known| {
-                        let changed = *known != control;
-                        *known = control;
-                        changed
-                    });
-                }
-                Err(error) if !is_lost => {
-                    is_lost = true;
+            self.tell(&sender).await;
+        }
+    }
+
+    /// Reads and tells what has changed. What cannot be known changes nothing, and is said once.
+    pub async fn tell(&self, sender: &watch::Sender<Control>) {
+        let controls = self.clone();
+        let read = tokio::task::spawn_blocking(move || controls.read()).await;
+        match read.map_err(io::Error::other).and_then(|read| read) {
+            Ok(control) => {
+                self.is_lost.store(false, Ordering::Relaxed);
+                sender.send_if_modified(|known| {
+                    let changed = *known != control;
+                    *known = control;
+                    changed
+                });
+            }
+            Err(error) => {
+                if !self.is_lost.swap(true, Ordering::Relaxed) {
                     tracing::warn!(%error, "whether a halt is asked for cannot be read: what was asked last goes on");
                 }
-                Err(_) => {}
             }
         }
     }

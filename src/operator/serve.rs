@@ -98,7 +98,7 @@ pub async fn serve<W: World>(
             control: watch::Sender::new(control),
         });
         let asking = tokio::spawn(controls.clone().follow(shared.control.clone()));
-        let worked = standby::while_held(&holding, work(shared, &options, shutdown.clone())).await;
+        let worked = standby::while_held(&holding, work(shared, &options, &controls, shutdown.clone())).await;
         asking.abort();
         match worked {
             Ok(worked) => {
@@ -132,6 +132,7 @@ fn asked(controls: &Controls, data: &Path) -> io::Result<Control> {
 async fn work<W: World, S: Store, C: Clock>(
     shared: Arc<Shared<W, S, C>>,
     options: &Options,
+    controls: &Controls,
     shutdown: watch::Receiver<bool>,
 ) -> Result<io::Result<()>, Fenced> {
     let mut fleet = Fleet::new(Arc::clone(&shared), shutdown.clone());
@@ -144,7 +145,7 @@ async fn work<W: World, S: Store, C: Clock>(
             tracing::info!(%manifests, data = %options.data.display(), epoch = shared.epoch, "watching");
             let catalog = Catalog::default();
             let catalog = if following.prune_empty { catalog.pruning_empty() } else { catalog };
-            follow(&shared, &mut fleet, Intake::new(following), catalog, shutdown).await?;
+            follow(&shared, &mut fleet, Intake::new(following), catalog, controls, shutdown).await?;
         }
         Source::Files(files) => {
             let mut catalog = Catalog::again();
@@ -174,6 +175,7 @@ async fn follow<W: World, S: Store, C: Clock>(
     fleet: &mut Fleet<W, S, C>,
     mut intake: Intake,
     mut catalog: Catalog,
+    controls: &Controls,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), Fenced> {
     let mut gauges: Gauges = Box::pin(async {});
@@ -196,6 +198,8 @@ async fn follow<W: World, S: Store, C: Clock>(
             report(shared, &catalog);
         }
         if catalog.is_read() {
+            // Whoever suspends a scenario and then adds it is asked in that order.
+            controls.tell(&shared.control).await;
             fleet.want(&catalog.desired(), catalog.is_complete(), now);
         }
     }

@@ -53,7 +53,7 @@ pub fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Be
 type Make<'a> = dyn Fn(ConditionType, ConditionStatus, &str, String, Timestamp) -> Condition + 'a;
 
 fn ready(generation: &Generation, make: &Make<'_>) -> Condition {
-    if let Some(held) = held_back(generation) {
+    if let Some(held) = held_back(generation).filter(|_| generation.unready.is_empty()) {
         let at = held.at;
         return make(ConditionType::Ready, ConditionStatus::False, "DagsterCircuitOpen", held.value, at);
     }

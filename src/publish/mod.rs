@@ -16,4 +16,4 @@ pub use latency::Quantiles;
 pub use markdown::markdown;
 pub use metrics::{gauges, latencies};
 pub use report::{Report, report};
-pub use status::{Beside, Rejection, Status, not_accepted, phase, status};
+pub use status::{Beside, Rejection, Status, due, not_accepted, phase, status};

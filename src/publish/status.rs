@@ -86,6 +86,8 @@ impl Next {
 #[serde(rename_all = "camelCase")]
 pub struct Load {
     pub planned: u32,
+    /// Arrivals whose instant has come, whether or not they were sent.
+    pub due: u32,
     pub attempted: u32,
     pub acknowledged: u32,
     pub rejected: u32,
@@ -144,6 +146,8 @@ pub struct Beside<'a> {
     pub stalled: Option<&'a Rejection>,
     /// What the next generation waits for, and since when it is known to be wanted.
     pub turn: Option<(&'a Turn, Timestamp)>,
+    /// The instant that it is rendered for; `None`: the end.
+    pub now: Option<Timestamp>,
 }
 
 impl Status {
@@ -204,7 +208,7 @@ pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Besid
             dagster_version: generation.dagster_version.clone(),
             next: beside.turn.and_then(|(turn, _)| Next::of(turn)),
             conditions: conditions::conditions(plan, generation, phase, beside),
-            load: Some(load(plan, generation)),
+            load: Some(load(plan, generation, beside.now)),
             runs: generation.runs.as_ref().map(|fact| fact.value),
             faults: plan.faults.iter().map(|planned| fault(planned, generation)).collect(),
             audit: generation.concluded.as_ref().map(|end| end.value.clone()),
@@ -267,7 +271,18 @@ fn history(state: &State) -> Vec<Past> {
     .collect()
 }
 
-fn load(plan: &Plan, generation: &Generation) -> Load {
+/// How many arrivals were due until `now`, or until the end.
+pub fn due(plan: &Plan, generation: &Generation, now: Option<Timestamp>) -> u32 {
+    let Some(started_at) = generation.started_at else { return 0 };
+    let stopped_at = generation.stop.as_ref().map(|stop| stop.at);
+    let ended_at = generation.concluded.as_ref().map(|end| end.at);
+    let Some(until) = [now, stopped_at, ended_at].into_iter().flatten().min() else { return plan.arrivals.len() };
+    let elapsed = until.since(started_at);
+    let later = plan.arrivals.from(generation.frontier).take_while(|arrival| arrival.offset <= elapsed);
+    generation.frontier + later.count() as u32
+}
+
+fn load(plan: &Plan, generation: &Generation, now: Option<Timestamp>) -> Load {
     let stages = || generation.submissions.values().map(|submission| &submission.stage);
     let count = |is: fn(&SubmissionStage) -> bool| stages().filter(|stage| is(stage)).count() as u32;
     let started_at = generation.started_at.unwrap_or(generation.accepted_at);
@@ -293,6 +308,7 @@ fn load(plan: &Plan, generation: &Generation) -> Load {
     let dropped = count(|stage| matches!(stage, SubmissionStage::Dropped { .. }));
     Load {
         planned: plan.arrivals.len(),
+        due: due(plan, generation, now),
         attempted: generation.submissions.len() as u32 - dropped,
         acknowledged: count(|stage| matches!(stage, SubmissionStage::Acknowledged { .. })),
         rejected: count(|stage| matches!(stage, SubmissionStage::Rejected(_))),

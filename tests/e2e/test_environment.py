@@ -112,7 +112,8 @@ def test_dagster_dies_in_the_middle_and_comes_back(operator: Operator, stack: St
     try:
         operator.wait_condition("outage", "Ready", "DagsterUnreachable")
         began, used = time.monotonic(), operator.cpu_s()
-        operator.wait("outage", "launches that wait", lambda status: status["load"]["attempted"] >= 9, 15)
+        waiting = operator.wait("outage", "launches that wait", lambda status: status["load"]["due"] >= 9, 15)
+        assert waiting["load"]["attempted"] < waiting["load"]["due"], "a Dagster that is down is not called for each"
         assert operator.cpu_s() - used < CPU_SHARE * (time.monotonic() - began), "it is busy with waiting"
     finally:
         stack.command("part", "start", "webserver")

@@ -69,6 +69,8 @@ pub struct Reconciler<W, S, C> {
     /// What the next generation waits for; `None` while one lives.
     turn: Option<Turn>,
     dirty: bool,
+    /// How many arrivals were due when the status was last rendered.
+    due: u32,
     publish_after: Timestamp,
     wake_at: Option<Timestamp>,
 }
@@ -118,6 +120,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             known_since: None,
             turn: None,
             dirty: true,
+            due: 0,
             publish_after: now,
             wake_at: None,
         }
@@ -346,8 +349,17 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         Ok(())
     }
 
+    fn due(&self, now: Timestamp) -> u32 {
+        match (&self.plan, &self.state.current) {
+            (Some(plan), Some(current)) => publish::due(plan, current, Some(now)),
+            (_, _) => 0,
+        }
+    }
+
     fn publish(&mut self) {
         let now = self.shared.clock.now();
+        // What is due and held back changes nothing else.
+        self.dirty |= self.due(now) != self.due;
         let ended = self.state.current.as_ref().is_some_and(|current| current.concluded.is_some());
         if self.dirty && (ended || now >= self.publish_after) {
             self.publish_now();
@@ -357,8 +369,11 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
 
     fn publish_now(&mut self) {
         self.dirty = false;
+        let now = self.shared.clock.now();
+        self.due = self.due(now);
         let turn = self.turn.as_ref().zip(self.known_since.as_ref().map(|(_, since)| *since));
-        let beside = Beside { rejection: self.rejection.as_ref(), stalled: self.stalled.as_ref(), turn };
+        let beside =
+            Beside { rejection: self.rejection.as_ref(), stalled: self.stalled.as_ref(), turn, now: Some(now) };
         if self.state.current.is_none() && *self.desired.borrow() == Desired::Deleted && self.stalled.is_none() {
             self.shared.folder.remove_status(&self.name);
             return;
