@@ -117,8 +117,9 @@ impl Core {
         if self.is_storm() { self.storm.strikes(mishap, percent) } else { None }
     }
 
+    /// Notes what happened, until the first violation.
     pub fn tell(&mut self, what: impl FnOnce() -> String) {
-        if let Some(told) = &mut self.told {
+        if let Some(told) = self.told.as_mut().filter(|_| self.violations.is_empty()) {
             let second = self.now.since(BEGAN).as_secs_f64();
             told.push_back(format!("{second:9.3} s  {}", what()));
             if told.len() > TOLD {
@@ -149,10 +150,9 @@ impl Core {
     /// Whether a launch is on its way whose generation has no run yet: whoever looks finds no trace of it.
     pub fn hides_a_launch(&self) -> bool {
         self.events.values().any(|happening| match happening {
-            Happening::Effect(Effect::LaunchRun { key, .. }) => !self
-                .runs
-                .values()
-                .any(|run| run.key.scenario == key.scenario && run.key.generation == key.generation),
+            Happening::Effect(Effect::LaunchRun { key, .. }) => {
+                !self.runs.values().any(|run| run.key.scenario == key.scenario && run.key.generation == key.generation)
+            }
             Happening::Effect(Effect::TerminateRun { .. } | Effect::StopTask { .. })
             | Happening::Replace
             | Happening::Begin(_)

@@ -46,8 +46,7 @@ pub fn has_converged(around: &Surroundings, folder: &Folder, now: Timestamp) -> 
                 .iter()
                 .any(|past| past.generation.digest == wanted.digest && past.verdict != Verdict::Stopped)
     });
-    reached
-        && disk.names().iter().all(|name| wanted.contains_key(name) || is_final(name) || disk.is_empty(name))
+    reached && disk.names().iter().all(|name| wanted.contains_key(name) || is_final(name) || disk.is_empty(name))
 }
 
 pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
@@ -149,4 +148,3 @@ fn replay_differs(state: &State, published: Option<&Status>) -> Option<String> {
     let replayed = publish::status(&plan, state, current, Beside::default());
     (replayed != published).then(|| format!("replay differs from live: {replayed:#?} instead of {published:#?}"))
 }
-

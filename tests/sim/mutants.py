@@ -112,7 +112,7 @@ MUTANTS = [
         "adopts nothing",
         "src/decide/ready.rs",
         "let adopted = adopted(plan, dagster);",
-        "let adopted: Vec<Event> = adopted(plan, dagster).into_iter().take(0).collect();",
+        "let adopted: Vec<(u32, Event)> = adopted(plan, dagster).into_iter().take(0).collect();",
     ),
     Mutant(
         "adopts without waiting for what its predecessor sent last",
@@ -121,10 +121,22 @@ MUTANTS = [
         "if !adopted.is_empty() && asked_at < state.accepted_at {",
     ),
     Mutant(
+        "notes the start before what it adopts",
+        "src/decide/ready.rs",
+        "    decision.notes.push(Event::Started { at, dagster_version: dagster.version.clone() });\n",
+        "    decision.notes.insert(0, Event::Started { at, dagster_version: dagster.version.clone() });\n",
+    ),
+    Mutant(
+        "counts the settle window without the time that a call may wait to be sent",
+        "src/decide/submit.rs",
+        "state.target.dagster.settle.duration() + SEND_SLACK",
+        "state.target.dagster.settle.duration()",
+    ),
+    Mutant(
         "sends a call however late it is",
         "src/operator/reconcile/mod.rs",
-        "} else if shared.clock.now() > due.plus(SEND_SLACK) {",
-        "} else if shared.clock.now() > due.plus(SEND_SLACK * 1_000) {",
+        "} else if shared.clock.now() > due.plus(decide::SEND_SLACK) {",
+        "} else if shared.clock.now() > due.plus(decide::SEND_SLACK * 1_000) {",
     ),
     Mutant(
         "goes on although another one took over",

@@ -28,7 +28,8 @@ pub fn script(seed: u64, storm: &mut Storm, mutant: Mutant) -> Script {
     let target = target(mutant);
     let change = storm.strikes(Mishap::Change, 45).map(|mut dice| (dice.number(0, 99), dice));
     let is_deleted = change.as_ref().is_some_and(|(die, _)| (EDITED..EDITED + DELETED).contains(die));
-    let count = 1 + [50, 35, 35].into_iter().filter(|percent| storm.strikes(Mishap::Company, *percent).is_some()).count();
+    let count =
+        1 + [50, 35, 35].into_iter().filter(|percent| storm.strikes(Mishap::Company, *percent).is_some()).count();
     let mut versions = BTreeMap::new();
     for number in 0..count as u64 {
         // What waits for another one waits for ever if that is deleted: only for what stays.

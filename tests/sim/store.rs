@@ -128,6 +128,9 @@ impl Disk {
             let (records, good) = decode(&bytes).expect("durable bytes are whole but for their tail");
             assert_eq!(&records[..known], &file.durable[..], "what was read is what was written");
             inner.torn += u64::from(good < bytes.len());
+            for record in &records[known..] {
+                core.tell(|| format!("reached the disk all the same: {name}: {}", brief(record)));
+            }
             inner.count(core, &name, &records[known..]);
         }
     }
@@ -137,9 +140,10 @@ impl Disk {
         let mut inner = self.0.lock().unwrap();
         let intent = Intent::of(effect);
         if let Intent::Launch(key) = &intent
-            && inner.files.get(&key.scenario).is_some_and(|file| {
-                file.stopped == Some(epoch) && file.generation.as_ref() == Some(&key.generation)
-            })
+            && inner
+                .files
+                .get(&key.scenario)
+                .is_some_and(|file| file.stopped == Some(epoch) && file.generation.as_ref() == Some(&key.generation))
         {
             return Some(format!("{key} is launched after it was stopped"));
         }
@@ -258,7 +262,8 @@ impl Store for SimStore {
             let (mut inner, mut core) = (self.disk.0.lock().unwrap(), self.core.lock().unwrap());
             let file = inner.files.get_mut(scenario).filter(|file| file.writer == self.epoch);
             let synced = file.map(|file| std::mem::take(&mut file.unsynced)).unwrap_or_default();
-            for record in &synced {
+            let quiet = |record: &&Record| !matches!(record.event, Event::Counted { .. } | Event::Sampled { .. });
+            for record in synced.iter().filter(quiet) {
                 core.tell(|| format!("operator {}: {scenario}: {}", self.epoch, brief(record)));
             }
             inner.count(&mut core, scenario, &synced);

@@ -70,7 +70,8 @@ impl Weather {
             let from = BEGAN.plus(dice.millis(0, 40_000));
             (from, from.plus(dice.millis(0, 40_000)))
         });
-        for at in weather.turns.keys().map(|(at, _)| *at).chain(weather.halt.into_iter().flat_map(|(from, to)| [from, to]))
+        for at in
+            weather.turns.keys().map(|(at, _)| *at).chain(weather.halt.into_iter().flat_map(|(from, to)| [from, to]))
         {
             core.alarm(at);
         }

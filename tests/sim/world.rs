@@ -5,8 +5,8 @@ use std::time::Duration;
 use dagstorm::{
     model::{
         Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, Observation, Outcome, Query, QueueView,
-        Receipt, RunRecord, RunStatus, RunView, ScenarioName, Seen, ServiceView, StepEvent, StepEventKind, Target, TaskView,
-        Timed, Why, WhyKind,
+        Receipt, RunRecord, RunStatus, RunView, ScenarioName, Seen, ServiceView, StepEvent, StepEventKind, Target,
+        TaskView, Timed, Why, WhyKind,
     },
     world::{Clock, World},
 };
@@ -20,8 +20,8 @@ use crate::{
     storm::Mishap,
 };
 
-/// The longest that an AWS call can still have an effect.
-const AWS_WINDOW_MS: u64 = 14_900;
+/// The longest that an AWS call can still have an effect: `AWS_SETTLE`, less what it may wait to be sent.
+const AWS_WINDOW_MS: u64 = 13_900;
 /// How often a scenario may try within an outage: until its breaker opens, what is under way then, and the probes.
 const MOST_REFUSED: u64 = 30;
 const AWS_TIMEOUT: Duration = Duration::from_secs(10);
