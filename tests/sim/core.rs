@@ -49,6 +49,8 @@ pub struct Core {
     pub healed: BTreeSet<String>,
     /// Operators that were superseded while they stood still: they do nothing any more.
     pub silent: BTreeSet<u64>,
+    /// Operators whose store told them that they were superseded.
+    pub fenced: BTreeSet<u64>,
     /// What happened last, if someone wants to know.
     pub told: Option<VecDeque<String>>,
     pub violations: Vec<String>,
@@ -98,6 +100,7 @@ impl Core {
             asked: BTreeMap::new(),
             healed: BTreeSet::new(),
             silent: BTreeSet::new(),
+            fenced: BTreeSet::new(),
             told: None,
             violations: vec![],
         };

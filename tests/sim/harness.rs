@@ -249,6 +249,7 @@ impl Simulation {
             if process.paused_until > BEGAN && !is_holder && process.must_know(now) {
                 self.around.core.lock().unwrap().silent.insert(epoch);
             }
+            let was_told = self.around.core.lock().unwrap().fenced.contains(&epoch);
             self.counts.add("polls", 1);
             if is_holder && self.crash.as_ref().is_some_and(|crash| process.polls + 1 >= crash.poll) {
                 let crash = self.crash.take().expect("just seen");
@@ -257,7 +258,7 @@ impl Simulation {
             }
             match process.poll() {
                 // It may have woken itself.
-                Poll::Pending if is_holder || !process.must_know(now) => {}
+                Poll::Pending if is_holder || !(was_told || process.must_know(now)) => {}
                 Poll::Pending => {
                     self.processes.remove(number);
                     self.violates(format!("operator {epoch} goes on, though another one took over"));
@@ -293,6 +294,7 @@ impl Simulation {
         if lost.is_some() {
             core.healed.clear();
             core.silent.clear();
+            core.fenced.clear();
         } else {
             disk.crash(&mut core, &mut crash.dice);
         }

@@ -46,7 +46,11 @@ pub fn has_converged(around: &Surroundings, folder: &Folder, now: Timestamp) -> 
                 .iter()
                 .any(|past| past.generation.digest == wanted.digest && past.verdict != Verdict::Stopped)
     });
-    reached && disk.names().iter().all(|name| wanted.contains_key(name) || is_final(name) || disk.is_empty(name))
+    // Whoever waits for room on the disk says so until there is some.
+    let is_stalled = latest.values().any(Status::is_stalled);
+    reached
+        && !is_stalled
+        && disk.names().iter().all(|name| wanted.contains_key(name) || is_final(name) || disk.is_empty(name))
 }
 
 pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {

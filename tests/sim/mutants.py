@@ -186,12 +186,6 @@ MUTANTS = [
         "    let quiet = plan.expect.quiet.duration();\n",
         "    let quiet = std::time::Duration::ZERO;\n",
     ),
-    Mutant(
-        "forgets, after a full disk, to read the journal anew",
-        "src/operator/reconcile/trouble.rs",
-        "            Ok(state) => self.state = state,\n",
-        "            Ok(_) => {}\n",
-    ),
 ]
 
 
@@ -245,7 +239,7 @@ def hunt(program: Path, tree: Path, seeds: int) -> str | None:
     _, found, said = ran.stdout.partition(CAUGHT)
     if not found:
         sys.exit(f"the simulation failed otherwise than by a violation:\n{ran.stdout}\n{ran.stderr}")
-    return said.split("\ntest ")[0].strip()
+    return said.split(f"\n{seeds} seeds, ")[0].strip()
 
 
 def main() -> int:
@@ -254,7 +248,8 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only mutants whose name has this in it")
     parser.add_argument("--verbose", action="store_true", help="show the shortest form of each violation")
     asked = parser.parse_args()
-    target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve()
+    # A folder of their own: for cargo the copy is the same package, and nobody shall run a mutant by mistake.
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve() / "mutants"
     mutants = [mutant for mutant in MUTANTS if asked.only in mutant.name]
     caught = 0
     with tempfile.TemporaryDirectory(prefix="dagstorm-mutants-") as folder:

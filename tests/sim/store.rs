@@ -221,7 +221,11 @@ impl SimStore {
     /// Whether another holder came.
     fn fenced(&self) -> io::Result<()> {
         let newest = self.disk.epoch();
-        if newest > self.epoch { Err(Fenced { epoch: self.epoch, newest }.into()) } else { Ok(()) }
+        if newest > self.epoch {
+            self.core.lock().unwrap().fenced.insert(self.epoch);
+            return Err(Fenced { epoch: self.epoch, newest }.into());
+        }
+        Ok(())
     }
 
     fn has_room(&self) -> io::Result<()> {
@@ -248,11 +252,11 @@ impl Store for SimStore {
         }
         let wait = {
             let mut core = self.core.lock().unwrap();
-            match core.strikes(Mishap::Stall, 1) {
-                // Also for so long that what follows it just is in time.
+            match core.strikes(Mishap::Stall, 2) {
+                // Often for so long that what follows it is just in time.
                 Some(mut dice) => {
-                    let most = if dice.chance(40) { 1_200 } else { 20_000 };
-                    dice.millis(500, most)
+                    let most = if dice.chance(50) { 1_100 } else { 20_000 };
+                    dice.millis(600, most)
                 }
                 None => core.millis(0, 3),
             }

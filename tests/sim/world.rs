@@ -41,7 +41,7 @@ enum Fate {
     Done,
     RequestLost,
     ReplyLost,
-    Late,
+    Late(Duration),
     Refused,
     Rejected,
 }
@@ -69,17 +69,14 @@ impl World for SimWorld {
     async fn act(&self, _: &Target, effect: &Effect) -> Outcome {
         let violation = self.disk.check_intent(effect, self.epoch);
         let is_launch = matches!(effect, Effect::LaunchRun { .. });
-        let fate = self.fate(effect);
+        let fate = self.fate(effect, is_launch);
         if let Some(violation) = violation {
             self.core.lock().unwrap().violates(violation);
         }
         let timeout = if is_launch { REQUEST_TIMEOUT } else { AWS_TIMEOUT };
-        let (travel, back, late) = {
+        let (travel, back) = {
             let mut core = self.core.lock().unwrap();
-            // The settle assumption: what is late comes about within the window, also as set clocks measure it.
-            let window = if is_launch { SETTLE.as_millis() as u64 - 100 } else { AWS_WINDOW_MS };
-            let window = window - core.stepped.as_millis() as u64;
-            (core.millis(1, 300), core.millis(1, 300), core.millis(0, window))
+            (core.millis(1, 300), core.millis(1, 300))
         };
         let unknown = |reason: &str| match self.mutant {
             Mutant::UnknownIsRefused => Outcome::Refused { reason: reason.to_owned(), retry: true },
@@ -102,8 +99,8 @@ impl World for SimWorld {
                 pause(&self.core, timeout).await;
                 unknown("timed out")
             }
-            Fate::ReplyLost | Fate::Late => {
-                let delay = if matches!(fate, Fate::Late) { late } else { travel };
+            Fate::ReplyLost | Fate::Late(_) => {
+                let delay = if let Fate::Late(late) = fate { late } else { travel };
                 self.core.lock().unwrap().send(delay, effect.clone());
                 pause(&self.core, timeout).await;
                 unknown("timed out")
@@ -159,7 +156,7 @@ impl SimWorld {
         }
     }
 
-    fn fate(&self, effect: &Effect) -> Fate {
+    fn fate(&self, effect: &Effect, is_launch: bool) -> Fate {
         let mut core = self.core.lock().unwrap();
         self.check_silence(&mut core, "acts");
         let fate = if core.is_outage() && !matches!(effect, Effect::StopTask { .. }) {
@@ -169,8 +166,12 @@ impl SimWorld {
             Fate::RequestLost
         } else if core.strikes(Mishap::ReplyLost, 9).is_some() {
             Fate::ReplyLost
-        } else if core.strikes(Mishap::Late, 14).is_some() {
-            Fate::Late
+        } else if let Some(mut dice) = core.strikes(Mishap::Late, 14) {
+            // The settle assumption: what is late comes about within the window, also as set clocks measure it.
+            let window = if is_launch { SETTLE.as_millis() as u64 - 100 } else { AWS_WINDOW_MS };
+            let window = window - core.stepped.as_millis() as u64;
+            let least = if dice.chance(40) { window - 500 } else { 0 };
+            Fate::Late(dice.millis(least, window))
         } else if core.strikes(Mishap::Refused, 14).is_some() {
             Fate::Refused
         } else if core.strikes(Mishap::Rejected, 3).is_some() {
