@@ -1,10 +1,10 @@
 //! The end: everything sent, everything healed, everything quiet.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::Decision;
 use crate::{
-    journal::{Conclusion, Event, FaultStage, Generation, RunCounts},
+    journal::{Conclusion, Event, FaultStage, Generation, RunCounts, SubmissionStage},
     model::{Observation, RunStatus, RunView, Timestamp},
     plan::Plan,
 };
@@ -35,7 +35,8 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     let changed_at = state.runs.as_ref().map_or(started_at, |fact| fact.at);
     let quiet_since = state.last_attempt_at().unwrap_or(started_at).max(changed_at);
     if let Some(stop) = &state.stop {
-        let drained = looked.is_some_and(|(asked_at, _)| asked_at >= stop.at) && counts.unfinished() == 0;
+        let looked = looked.filter(|(asked_at, _)| *asked_at >= stop.at);
+        let drained = counts.unfinished() == 0 && looked.is_some_and(|(_, view)| shows_all(state, &view.runs));
         let patience = quiet_since.max(stop.at).plus(plan.expect.quiet.duration());
         if drained || now >= patience {
             conclude_stopped(&stop.value, decision);
@@ -65,6 +66,20 @@ fn everything_is_settled(plan: &Plan, state: &Generation) -> bool {
     let sent = state.stop.is_some() || state.frontier >= plan.arrivals.len();
     let healed = state.faults.values().all(|fault| fault.stage != FaultStage::Open);
     sent && state.open.is_empty() && healed && state.faults.len() == plan.faults.len()
+}
+
+/// Whether a look shows every run that is known: one that was acknowledged meanwhile may be under way.
+fn shows_all(state: &Generation, runs: &[RunView]) -> bool {
+    let shown: BTreeSet<&str> = runs.iter().map(|run| run.run_id.as_str()).collect();
+    state.submissions.values().all(|submission| match &submission.stage {
+        SubmissionStage::Acknowledged { run_id, .. } => shown.contains(run_id.as_str()),
+        SubmissionStage::Intended
+        | SubmissionStage::InDoubt(_)
+        | SubmissionStage::Deferred { .. }
+        | SubmissionStage::Rejected(_)
+        | SubmissionStage::Absent(_)
+        | SubmissionStage::Dropped { .. } => true,
+    })
 }
 
 fn conclude_stopped(reason: &str, decision: &mut Decision) {

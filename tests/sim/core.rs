@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use dagstorm::model::{Effect, Key, RunStatus, ScenarioName, StepEvent, StepEventKind, TaskArn, Timestamp};
+use dagstorm::model::{
+    Effect, GenerationId, Key, RunStatus, ScenarioName, StepEvent, StepEventKind, TaskArn, Timestamp,
+};
 
 use crate::storm::{Dice, Keep, Mishap, Storm};
 
@@ -332,6 +334,12 @@ impl Core {
 
     fn redeliver(&mut self, id: &str) {
         self.begin(id);
+    }
+
+    /// Whether a run of this generation is under way.
+    pub fn is_working_on(&self, scenario: &ScenarioName, generation: &GenerationId) -> bool {
+        let own = |run: &&SimRun| run.key.scenario == *scenario && run.key.generation == *generation;
+        self.runs.values().filter(own).any(|run| !run.status.is_terminal())
     }
 
     /// Whether the service was whole at any time from `since` until now.

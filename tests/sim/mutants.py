@@ -157,6 +157,12 @@ MUTANTS = [
         "let outcome = if is_launch && !sending.load(Ordering::Relaxed) && due == intended_at {",
     ),
     Mutant(
+        "ends a stopped generation by a look that does not show all of its runs",
+        "src/decide/conclude.rs",
+        "looked.is_some_and(|(_, view)| shows_all(state, &view.runs))",
+        "looked.is_some_and(|(_, view)| shows_all(state, &view.runs) || !view.runs.is_empty())",
+    ),
+    Mutant(
         "takes in answers of an earlier generation",
         "src/operator/reconcile/mod.rs",
         "                _ if tenure != self.tenure => {}\n",

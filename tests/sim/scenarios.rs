@@ -17,6 +17,9 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the simulated Dagster really needs; the target's `settle` is the same, but for a mutant.
 pub const SETTLE: Duration = Duration::from_secs(8);
 
+/// How long a stopped scenario waits for its runs at most, and every other one for quiet.
+pub const QUIET: Duration = Duration::from_secs(12);
+
 /// The manifests, one version after another: each from its offset on.
 pub type Script = Vec<(Duration, BTreeMap<ScenarioName, Desired>)>;
 
@@ -112,8 +115,9 @@ spec:
   seed: {seed}{start}{limits}{deletion}
   load:
     - {{ name: base, for: {length}s, arrivals: {arrivals}, jobs: {{ fast_job: 3, slow_job: 1 }} }}{faults}
-  expect: {{ quiet: 12s{thresholds} }}
-"
+  expect: {{ quiet: {}s{thresholds} }}
+",
+        QUIET.as_secs()
     );
     match load("sim.yaml", text.as_bytes(), &no_attachments).pop().map(|document| document.content) {
         Some(Ok(Manifest::Scenario(scenario))) => *scenario,

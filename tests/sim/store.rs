@@ -10,13 +10,14 @@ use std::{
 
 use dagstorm::{
     journal::{Event, Fenced, Record, Store, decode, encode},
-    model::{Effect, FaultId, GenerationId, Key, ScenarioName, TaskArn, Timestamp},
+    model::{Effect, FaultId, GenerationId, Key, ScenarioName, TaskArn, Timestamp, Verdict},
 };
 
 use crate::{
     clock::{Shared, pause},
     core::Core,
     mutants::Mutant,
+    scenarios::QUIET,
     storm::{Dice, Mishap},
 };
 
@@ -64,8 +65,8 @@ struct File {
     /// So many records counted when each earlier holder was superseded.
     ends: BTreeMap<u64, usize>,
     generation: Option<GenerationId>,
-    /// By whom the generation was stopped.
-    stopped: Option<u64>,
+    /// By whom the generation was stopped, and when by that one's clock.
+    stopped: Option<(u64, Timestamp)>,
     faults: BTreeMap<FaultId, Vec<Effect>>,
 }
 
@@ -140,10 +141,9 @@ impl Disk {
         let mut inner = self.0.lock().unwrap();
         let intent = Intent::of(effect);
         if let Intent::Launch(key) = &intent
-            && inner
-                .files
-                .get(&key.scenario)
-                .is_some_and(|file| file.stopped == Some(epoch) && file.generation.as_ref() == Some(&key.generation))
+            && let Some(file) = inner.files.get(&key.scenario)
+            && file.stopped.is_some_and(|(by, _)| by == epoch)
+            && file.generation.as_ref() == Some(&key.generation)
         {
             return Some(format!("{key} is launched after it was stopped"));
         }
@@ -181,7 +181,14 @@ impl File {
                 self.stopped = None;
                 self.faults.clear();
             }
-            Event::StopRequested { .. } => self.stopped = Some(record.epoch),
+            Event::StopRequested { .. } => self.stopped = Some((record.epoch, record.at)),
+            Event::Concluded { conclusion } if conclusion.verdict == Verdict::Stopped => {
+                let generation = generation.expect("a conclusion is of a generation");
+                let (_, stopped_at) = self.stopped.expect("only what was stopped is concluded so");
+                if record.at < stopped_at.plus(QUIET) && core.is_working_on(scenario, &generation) {
+                    core.violates(format!("{scenario}/{generation} is concluded as stopped, and its runs go on"));
+                }
+            }
             Event::SubmitIntended { index, .. } => {
                 let generation = generation.expect("a launch is of a generation");
                 return vec![Intent::Launch(Key { scenario: scenario.clone(), generation, index: *index })];

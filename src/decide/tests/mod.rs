@@ -277,6 +277,19 @@ fn a_stop_sends_nothing_more_and_settles_what_is_open() {
 }
 
 #[test]
+fn a_stop_waits_for_runs_that_were_acknowledged_after_the_look() {
+    let mut case = Case::started(false);
+    case.sent(0.0, 0, 1).event(0.1, Event::StopRequested { reason: "edited".to_owned(), terminate: false });
+    case.dagster(0.2, &[]);
+    case.event(0.3, Event::Counted { runs: RunCounts::default() });
+    case.event(0.3, Event::Submitted { index: 0, run_id: "r0".to_owned(), found: Found::Acknowledged });
+    assert!(!case.decides(0.4).contains("concluded"), "the look was asked before the run was there");
+    case.dagster(1.2, &[(0, RunStatus::Success)]);
+    case.event(1.3, Event::Counted { runs: RunCounts { succeeded: 1, ..RunCounts::default() } });
+    assert!(case.decides(1.4).starts_with("concluded,"));
+}
+
+#[test]
 fn a_fault_is_intended_before_it_is_injected_and_watched_until_it_is_healed() {
     let mut case = Case::started(true);
     case.acknowledged(0).dagster(5.0, &[]).tasks(2.9, 2, &["a", "b"]);
