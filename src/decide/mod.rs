@@ -91,7 +91,9 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     if state.started_at.is_some() {
         gauges::decide(plan, state, observation, now, &mut decision);
         submit::decide(plan, state, observation, now, &mut decision);
-        terminate::decide(state, observation, now, &mut decision);
+    }
+    terminate::decide(state, observation, now, &mut decision);
+    if state.started_at.is_some() {
         inject::decide(plan, state, observation, now, &mut decision);
     }
     // Notes change the state that a conclusion is drawn from: it is drawn in the next pass, when they are durable.

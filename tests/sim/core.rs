@@ -32,8 +32,8 @@ pub struct Core {
     pub storm_ends: Timestamp,
     /// Dagster refuses everything until then.
     pub outage_ends: Timestamp,
-    /// So many launches of each scenario were refused in the last outage.
-    pub refused: BTreeMap<ScenarioName, u64>,
+    /// When the first launch of each scenario was refused in the last outage, how many were later on, and in all.
+    pub refused: BTreeMap<ScenarioName, (Timestamp, u64, u64)>,
     /// By so much all steps of clocks cut the windows short.
     pub stepped: Duration,
     /// The workers' idempotency is on: no step completes twice.

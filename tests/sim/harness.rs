@@ -326,7 +326,7 @@ impl Simulation {
         outcome.counts.add("torn writes", self.around.disk.torn());
         judge::judge(&self.around, &self.folder, &mut outcome);
         let mut core = self.core();
-        outcome.counts.add("launches refused in outages", core.refused.values().sum());
+        outcome.counts.add("launches refused in outages", core.refused.values().map(|(_, _, all)| all).sum());
         outcome.happened = std::mem::take(&mut core.storm.happened);
         outcome.told = core.told.take().into_iter().flatten().collect();
         drop(core);

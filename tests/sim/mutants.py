@@ -159,8 +159,8 @@ MUTANTS = [
     Mutant(
         "ends a stopped generation by a look that does not show all of its runs",
         "src/decide/conclude.rs",
-        "looked.is_some_and(|(_, view)| shows_all(state, &view.runs))",
-        "looked.is_some_and(|(_, view)| shows_all(state, &view.runs) || !view.runs.is_empty())",
+        " && shows_all(state, &view.runs)",
+        " && (shows_all(state, &view.runs) || now > stop.at)",
     ),
     Mutant(
         "takes in answers of an earlier generation",

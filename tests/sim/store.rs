@@ -67,6 +67,8 @@ struct File {
     generation: Option<GenerationId>,
     /// By whom the generation was stopped, and when by that one's clock.
     stopped: Option<(u64, Timestamp)>,
+    /// It was started, or runs of it were seen.
+    has_runs: bool,
     faults: BTreeMap<FaultId, Vec<Effect>>,
 }
 
@@ -179,13 +181,16 @@ impl File {
             Event::Accepted { generation, .. } => {
                 self.generation = Some(generation.clone());
                 self.stopped = None;
+                self.has_runs = false;
                 self.faults.clear();
             }
+            Event::Started { .. } | Event::Adopting { .. } => self.has_runs = true,
             Event::StopRequested { .. } => self.stopped = Some((record.epoch, record.at)),
             Event::Concluded { conclusion } if conclusion.verdict == Verdict::Stopped => {
                 let generation = generation.expect("a conclusion is of a generation");
                 let (_, stopped_at) = self.stopped.expect("only what was stopped is concluded so");
-                if record.at < stopped_at.plus(QUIET) && core.is_working_on(scenario, &generation) {
+                let in_time = record.at < stopped_at.plus(QUIET);
+                if self.has_runs && in_time && core.is_working_on(scenario, &generation) {
                     core.violates(format!("{scenario}/{generation} is concluded as stopped, and its runs go on"));
                 }
             }

@@ -22,8 +22,10 @@ use crate::{
 
 /// The longest that an AWS call can still have an effect: `AWS_SETTLE`, less what it may wait to be sent.
 const AWS_WINDOW_MS: u64 = 13_900;
-/// How often a scenario may try within an outage: until its breaker opens, what is under way then, and the probes.
-const MOST_REFUSED: u64 = 30;
+/// How often a scenario may try in an outage, `WHILE_IT_OPENS` after its first launch that was refused in it: what its
+/// breaker still lets through, and the probes.
+const MOST_REFUSED: u64 = 20;
+const WHILE_IT_OPENS: Duration = Duration::from_secs(1);
 const AWS_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
@@ -225,9 +227,11 @@ impl SimWorld {
 /// Dagster takes nothing. Nobody hammers it then.
 fn refuse(core: &mut Core, effect: &Effect) {
     let Effect::LaunchRun { key, .. } = effect else { return };
-    let refused = core.refused.entry(key.scenario.clone()).or_default();
-    *refused += 1;
-    if *refused == MOST_REFUSED + 1 {
+    let now = core.now;
+    let (first, later, all) = core.refused.entry(key.scenario.clone()).or_insert((now, 0, 0));
+    *all += 1;
+    *later += u64::from(now >= first.plus(WHILE_IT_OPENS));
+    if *later == MOST_REFUSED + 1 {
         core.violates(format!("{} hammers a Dagster that takes nothing", key.scenario));
     }
 }

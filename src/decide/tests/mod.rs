@@ -190,6 +190,23 @@ fn an_adopted_generation_keeps_its_start_and_waits_a_settle() {
 }
 
 #[test]
+fn a_stop_before_the_start_waits_for_what_would_have_been_adopted() {
+    let mut case = Case::new(false);
+    case.event(0.5, Event::StopRequested { reason: "halted".to_owned(), terminate: false });
+    assert!(case.decides(0.6).starts_with("concluded,"), "nothing is known of any run");
+    let mut case = Case::new(false);
+    case.dagster(1.0, &[(1, RunStatus::Started)]);
+    case.event(1.5, Event::Adopting { runs: 1 });
+    case.event(2.0, Event::StopRequested { reason: "halted".to_owned(), terminate: true });
+    case.dagster(2.5, &[(1, RunStatus::Started)]);
+    assert!(case.decides(2.6).starts_with("terminateIntended"), "{}", case.decides(2.6));
+    case.event(2.6, Event::TerminateIntended { run_id: "r1".to_owned() });
+    assert!(!case.decides(2.7).contains("concluded"), "it is still under way");
+    case.dagster(3.5, &[(1, RunStatus::Canceled)]);
+    assert!(case.decides(3.6).contains("concluded"));
+}
+
+#[test]
 fn arrivals_are_sent_at_their_instants_only() {
     let mut case = Case::started(false);
     case.dagster(0.0, &[]);
