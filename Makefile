@@ -16,7 +16,7 @@ DENY_VERSION := 0.20.2
 DENY := $(or $(shell command -v cargo-deny),.tools/bin/cargo-deny)
 DENIED := $(TARGET_DIR)/.deny
 _ := $(shell mkdir -p $(TARGET_DIR))
-PYTHON_TESTS := tests/e2e benches
+PYTHON_TESTS := tests/e2e tests/sim benches
 
 # The first Python that is new enough and can make virtual environments.
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -37,6 +37,16 @@ test: setup ## all tests: Rust, the local stack's, and end to end on a real stac
 	cargo test --locked
 	cd $(LOCAL) && ../../$(BIN)/python -m pytest -q
 	$(BIN)/python -m pytest -q tests/e2e
+
+# Everything after the line that counts is cargo's.
+.PHONY: sim
+sim: ## the simulation alone, optimized, on all cores: SEEDS=20000 from SEED=0 on; ends with `n seeds, v violations`
+	@SIM_SEEDS=$(or $(SEEDS),20000) SIM_FIRST=$(or $(SEED),0) cargo test --locked --profile release-lite --test sim -- \
+		--exact every_seed_holds_the_invariants --nocapture 2>&1 | awk '!done; / seeds, [0-9]+ violations$$/ { done = 1 }'
+
+.PHONY: mutants
+mutants: $(STAMP) ## known-bad variants of the program, each built and given seeds until one fails; ends with `k of k mutants caught`
+	@$(BIN)/python tests/sim/mutants.py
 
 .PHONY: fuzz
 fuzz: ## broken manifests at random for a minute (FUZZ_SECONDS=60): nothing may fall or hang

@@ -1,11 +1,11 @@
 //! The end: everything sent, everything healed, everything quiet.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::Decision;
 use crate::{
-    journal::{Conclusion, Event, FaultStage, Generation, RunCounts},
-    model::{Observation, RunStatus, RunView, Timestamp},
+    journal::{Conclusion, Event, Fact, FaultStage, Generation, RunCounts, SubmissionStage},
+    model::{DagsterView, Observation, RunStatus, RunView, Timestamp},
     plan::Plan,
 };
 
@@ -13,13 +13,16 @@ use crate::{
 pub const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
+    let looked = observation.dagster.as_ref().and_then(|seen| Some((seen.asked_at, seen.answer.fresh()?)));
     let Some(started_at) = state.started_at else {
-        if let Some(stop) = &state.stop {
-            conclude_stopped(&stop.value, decision);
+        match &state.stop {
+            // Runs of a predecessor that lost its disk.
+            Some(stop) if state.adopting.is_some() => drain(plan, state, stop, stop.at, looked, now, decision),
+            Some(stop) => conclude_stopped(&stop.value, decision),
+            None => {}
         }
         return;
     };
-    let looked = observation.dagster.as_ref().and_then(|seen| Some((seen.asked_at, seen.answer.fresh()?)));
     if let Some((_, view)) = looked {
         let runs = count(&view.runs);
         if state.runs.as_ref().is_none_or(|known| known.value != runs) {
@@ -35,13 +38,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     let changed_at = state.runs.as_ref().map_or(started_at, |fact| fact.at);
     let quiet_since = state.last_attempt_at().unwrap_or(started_at).max(changed_at);
     if let Some(stop) = &state.stop {
-        let drained = looked.is_some_and(|(asked_at, _)| asked_at >= stop.at) && counts.unfinished() == 0;
-        let patience = quiet_since.max(stop.at).plus(plan.expect.quiet.duration());
-        if drained || now >= patience {
-            conclude_stopped(&stop.value, decision);
-        } else {
-            decision.wake(patience);
-        }
+        drain(plan, state, stop, quiet_since.max(stop.at), looked, now, decision);
         return;
     }
     let quiet = plan.expect.quiet.duration();
@@ -65,6 +62,41 @@ fn everything_is_settled(plan: &Plan, state: &Generation) -> bool {
     let sent = state.stop.is_some() || state.frontier >= plan.arrivals.len();
     let healed = state.faults.values().all(|fault| fault.stage != FaultStage::Open);
     sent && state.open.is_empty() && healed && state.faults.len() == plan.faults.len()
+}
+
+/// Concludes what was stopped once its runs have ended, or had the quiet period since `since` to do so.
+fn drain(
+    plan: &Plan,
+    state: &Generation,
+    stop: &Fact<String>,
+    since: Timestamp,
+    looked: Option<(Timestamp, &DagsterView)>,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    let looked = looked.filter(|(asked_at, _)| *asked_at >= stop.at);
+    let drained = looked
+        .is_some_and(|(_, view)| view.runs.iter().all(|run| run.status.is_terminal()) && shows_all(state, &view.runs));
+    let patience = since.plus(plan.expect.quiet.duration());
+    if drained || now >= patience {
+        conclude_stopped(&stop.value, decision);
+    } else {
+        decision.wake(patience);
+    }
+}
+
+/// Whether a look shows every run that is known: one that was acknowledged meanwhile may be under way.
+fn shows_all(state: &Generation, runs: &[RunView]) -> bool {
+    let shown: BTreeSet<&str> = runs.iter().map(|run| run.run_id.as_str()).collect();
+    state.submissions.values().all(|submission| match &submission.stage {
+        SubmissionStage::Acknowledged { run_id, .. } => shown.contains(run_id.as_str()),
+        SubmissionStage::Intended
+        | SubmissionStage::InDoubt(_)
+        | SubmissionStage::Deferred { .. }
+        | SubmissionStage::Rejected(_)
+        | SubmissionStage::Absent(_)
+        | SubmissionStage::Dropped { .. } => true,
+    })
 }
 
 fn conclude_stopped(reason: &str, decision: &mut Decision) {

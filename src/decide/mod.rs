@@ -59,6 +59,11 @@ pub enum Purpose {
 /// The longest that one AWS call can be in flight, and a margin: what it has not done by then it will not do.
 pub const AWS_SETTLE: Duration = Duration::from_secs(15);
 
+/// A call that is sent later than this after its intent is not sent: the windows count from the intent.
+///
+/// So a window is as long as the longest call in flight, and this: [`AWS_SETTLE`] has room for it.
+pub const SEND_SLACK: Duration = Duration::from_secs(1);
+
 impl Decision {
     /// Asks for another pass at `instant`, unless an earlier one is wanted.
     ///
@@ -86,7 +91,9 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     if state.started_at.is_some() {
         gauges::decide(plan, state, observation, now, &mut decision);
         submit::decide(plan, state, observation, now, &mut decision);
-        terminate::decide(state, observation, now, &mut decision);
+    }
+    terminate::decide(state, observation, now, &mut decision);
+    if state.started_at.is_some() {
         inject::decide(plan, state, observation, now, &mut decision);
     }
     // Notes change the state that a conclusion is drawn from: it is drawn in the next pass, when they are durable.

@@ -206,8 +206,10 @@ fn start(plan: &Plan, state: &Generation, observation: &Observation, now: Timest
     }
     let began = dagster.runs.iter().filter_map(|run| run.generation_started).min();
     let at = if adopted.is_empty() { now } else { began.unwrap_or(now).min(now) };
+    // The start comes last: of a batch that a crash tears the first part may stay, and then nothing was started yet.
+    let is_known = |index: &u32| state.submissions.contains_key(index);
+    decision.notes.extend(adopted.into_iter().filter(|(index, _)| !is_known(index)).map(|(_, event)| event));
     decision.notes.push(Event::Started { at, dagster_version: dagster.version.clone() });
-    decision.notes.extend(adopted);
 }
 
 /// Whether every service and queue that a fault or a threshold needs was seen.
@@ -237,7 +239,7 @@ fn is_fresh(query: &Query, observation: &Observation) -> bool {
 }
 
 /// The runs that Dagster has already, each key once.
-fn adopted(plan: &Plan, dagster: &DagsterView) -> Vec<Event> {
+fn adopted(plan: &Plan, dagster: &DagsterView) -> Vec<(u32, Event)> {
     let mut runs: Vec<_> = dagster
         .runs
         .iter()
@@ -247,6 +249,7 @@ fn adopted(plan: &Plan, dagster: &DagsterView) -> Vec<Event> {
     runs.sort_by_key(|(key, run)| (key.index, run.run_id.clone()));
     runs.dedup_by_key(|(key, _)| key.index);
     runs.into_iter()
-        .map(|(key, run)| Event::Submitted { index: key.index, run_id: run.run_id.clone(), found: Found::Adopted })
+        .map(|(key, run)| (key.index, run.run_id.clone()))
+        .map(|(index, run_id)| (index, Event::Submitted { index, run_id, found: Found::Adopted }))
         .collect()
 }

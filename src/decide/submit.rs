@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    Act, Decision, Purpose,
+    Act, Decision, Purpose, SEND_SLACK,
     breaker::{self, Gate},
 };
 use crate::{
@@ -102,7 +102,7 @@ fn settle_open(state: &Generation, observation: &Observation, sending: &mut Send
         }
         match &submission.stage {
             SubmissionStage::Intended | SubmissionStage::InDoubt(_) => {
-                let window = submission.last_attempt_at.plus(state.target.dagster.settle.duration());
+                let window = submission.last_attempt_at.plus(state.target.dagster.settle.duration() + SEND_SLACK);
                 if looked.is_some_and(|(asked_at, _)| asked_at >= window) {
                     resend_or_give_up(&mut arrivals, state, *index, sending);
                 } else {

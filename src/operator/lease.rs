@@ -16,8 +16,8 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::reconcile::SEND_SLACK;
 use crate::{
+    decide::SEND_SLACK,
     journal::{Holding, TRUSTED_FOR, Trouble, newest_epoch, read_epoch},
     publish::write_atomically,
 };

@@ -20,6 +20,7 @@ pub use intake::{Attachment, Following, Intake, LARGEST_ATTACHMENT, Scan, Versio
 pub use lease::{Lease, LeaseError, Ticket, Watcher};
 pub use reconcile::Reconciler;
 pub use serve::{Options, Source, on_disk, serve};
+pub use standby::while_confirmed;
 
 use tokio::sync::watch;
 

@@ -55,9 +55,21 @@ pub async fn wait(data: &Path, mut shutdown: watch::Receiver<bool>) -> io::Resul
 /// # Errors
 /// When another process took the folder over.
 pub async fn while_held<T>(holding: &Holding, work: impl Future<Output = Result<T, Fenced>>) -> Result<T, Fenced> {
-    let (mut work, mut lost) = (pin!(work), pin!(holding.lost()));
+    while_confirmed(|| holding.confirm(), holding.lost(), work).await
+}
+
+/// As [`while_held`], whatever it is that tells whether the folder is held.
+///
+/// # Errors
+/// What `confirm` answers before any step of the work, or what `lost` ends with.
+pub async fn while_confirmed<T>(
+    confirm: impl Fn() -> Result<(), Fenced>,
+    lost: impl Future<Output = Fenced>,
+    work: impl Future<Output = Result<T, Fenced>>,
+) -> Result<T, Fenced> {
+    let (mut work, mut lost) = (pin!(work), pin!(lost));
     poll_fn(|context| {
-        holding.confirm()?;
+        confirm()?;
         if let Poll::Ready(fenced) = lost.as_mut().poll(context) {
             return Poll::Ready(Err(fenced));
         }

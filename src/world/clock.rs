@@ -4,6 +4,10 @@ use super::Clock;
 use crate::model::Timestamp;
 
 /// Wall time for records, tokio's timer for sleeping (late by about a millisecond).
+///
+/// Wall time may be set at any moment. Set back, every wait takes longer, and nothing else happens. Set forward, every
+/// window ends so much earlier: what a clock may be set forward within one settle is to be added to the target's
+/// `settle`. The simulation does both (`tests/sim/clock.rs`).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

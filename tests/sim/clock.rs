@@ -1,9 +1,17 @@
 //! Simulated time, and the wait for it.
+//!
+//! What is assumed of the wall clock of an operator's machine: it runs at the right rate, and may be set at any moment.
+//! Set back, by any amount: everything waits longer, nothing else. Set forward: whatever is waited for ends so much
+//! earlier, so all steps forward within one settle window must fit into what the window has to spare over the longest
+//! call in flight. `Clock::sleep_until` counts by a clock that nobody sets.
 
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,22 +22,33 @@ use crate::core::Core;
 
 pub type Shared = Arc<Mutex<Core>>;
 
+/// The clock of one machine.
 #[derive(Clone)]
-pub struct SimClock(pub Shared);
+pub struct SimClock {
+    pub core: Shared,
+    /// By so many microseconds it is ahead of the truth.
+    pub ahead: Arc<AtomicI64>,
+}
 
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
-        self.0.lock().unwrap().now
+        let truth = self.core.lock().unwrap().now;
+        Timestamp::from_micros(truth.as_micros() + self.ahead.load(Ordering::SeqCst))
     }
 
-    fn sleep_until(&self, instant: Timestamp) -> impl Future<Output = ()> + Send {
-        Sleep { core: Arc::clone(&self.0), until: instant, id: None }
+    async fn sleep_until(&self, instant: Timestamp) {
+        pause(&self.core, instant.since(self.now())).await;
     }
 }
 
 /// Sleeps a while; at least one poll is pending, so that every wait is a place to crash at.
 pub fn pause(core: &Shared, length: Duration) -> Sleep {
     let until = core.lock().unwrap().now.plus(length);
+    sleep_until(core, until)
+}
+
+/// Sleeps until an instant of the true time.
+pub fn sleep_until(core: &Shared, until: Timestamp) -> Sleep {
     Sleep { core: Arc::clone(core), until, id: None }
 }
 

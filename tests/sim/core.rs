@@ -1,24 +1,41 @@
 //! The simulated truth: time, Dagster's runs, the service's tasks, and what is still on its way.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     task::Waker,
     time::Duration,
 };
 
-use dagstorm::model::{Effect, Key, RunStatus, StepEvent, StepEventKind, TaskArn, Timestamp};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use dagstorm::model::{
+    Effect, GenerationId, Key, RunStatus, ScenarioName, StepEvent, StepEventKind, TaskArn, Timestamp,
+};
+
+use crate::storm::{Dice, Keep, Mishap, Storm};
 
 /// How many workers the service wants.
 pub const DESIRED: u32 = 3;
 /// A message whose worker died comes back after this.
 const VISIBILITY: Duration = Duration::from_secs(3);
+/// So much later a completion may show in Dagster's log: less than the quiet period, also by a clock that was set.
+const LATEST_EVENT_MS: u64 = 6_500;
+/// When every simulation begins.
+pub const BEGAN: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
+/// So many of the last things that happened are told.
+const TOLD: usize = 60;
 
 pub struct Core {
+    /// The true time. Dagster's clock shows it; an operator's may be ahead of it or behind.
     pub now: Timestamp,
-    pub rng: ChaCha8Rng,
+    /// For what is no mishap: how long things take.
+    pub dice: Dice,
+    pub storm: Storm,
     pub storm_ends: Timestamp,
+    /// Dagster refuses everything until then.
+    pub outage_ends: Timestamp,
+    /// When the first launch of each scenario was refused in the last outage, how many were later on, and in all.
+    pub refused: BTreeMap<ScenarioName, (Timestamp, u64, u64)>,
+    /// By so much all steps of clocks cut the windows short.
+    pub stepped: Duration,
     /// The workers' idempotency is on: no step completes twice.
     pub idempotent: bool,
     pub timers: BTreeMap<(Timestamp, u64), Waker>,
@@ -28,6 +45,16 @@ pub struct Core {
     pub tasks: BTreeMap<TaskArn, ()>,
     /// How many tasks ran from when on.
     pub strength: Vec<(Timestamp, u32)>,
+    /// When each look was truly asked, by the instant that its operator took it for.
+    pub asked: BTreeMap<Timestamp, Timestamp>,
+    /// The reasons of the faults that are healed: none of their effects may come about any more.
+    pub healed: BTreeSet<String>,
+    /// Operators that were superseded while they stood still: they do nothing any more.
+    pub silent: BTreeSet<u64>,
+    /// Operators whose store told them that they were superseded.
+    pub fenced: BTreeSet<u64>,
+    /// What happened last, if someone wants to know.
+    pub told: Option<VecDeque<String>>,
     pub violations: Vec<String>,
 }
 
@@ -39,7 +66,8 @@ pub struct SimRun {
     pub status: RunStatus,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
-    pub events: Vec<StepEvent>,
+    /// Each with the instant from which on Dagster's log shows it.
+    pub events: Vec<(Timestamp, StepEvent)>,
     /// The attempt that counts now, and the task that makes it.
     attempt: u32,
     task: Option<TaskArn>,
@@ -55,11 +83,15 @@ enum Happening {
 }
 
 impl Core {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, keep: Keep) -> Self {
         let mut core = Self {
-            now: Timestamp::from_micros(1_790_000_000_000_000),
-            rng: ChaCha8Rng::seed_from_u64(seed),
-            storm_ends: Timestamp::from_micros(0),
+            now: BEGAN,
+            dice: Dice::new(seed, 1 << 20),
+            storm: Storm::new(seed, keep),
+            storm_ends: BEGAN,
+            outage_ends: BEGAN,
+            refused: BTreeMap::new(),
+            stepped: Duration::ZERO,
             idempotent: true,
             timers: BTreeMap::new(),
             next_id: 0,
@@ -67,6 +99,11 @@ impl Core {
             runs: BTreeMap::new(),
             tasks: BTreeMap::new(),
             strength: vec![],
+            asked: BTreeMap::new(),
+            healed: BTreeSet::new(),
+            silent: BTreeSet::new(),
+            fenced: BTreeSet::new(),
+            told: None,
             violations: vec![],
         };
         for _ in 0..DESIRED {
@@ -75,16 +112,58 @@ impl Core {
         core
     }
 
-    pub fn chance(&mut self, percent: u32) -> bool {
-        self.rng.random_range(0..100) < percent
+    /// How long something takes, in milliseconds.
+    pub fn millis(&mut self, least: u64, most: u64) -> Duration {
+        self.dice.millis(least, most)
     }
 
-    pub fn millis(&mut self, least: u64, most: u64) -> Duration {
-        Duration::from_millis(self.rng.random_range(least..=most))
+    /// Whether a mishap of the storm happens now; then, the dice for its details.
+    pub fn strikes(&mut self, mishap: Mishap, percent: u32) -> Option<Dice> {
+        if self.is_storm() { self.storm.strikes(mishap, percent) } else { None }
+    }
+
+    /// Notes what happened, until the first violation.
+    pub fn tell(&mut self, what: impl FnOnce() -> String) {
+        if let Some(told) = self.told.as_mut().filter(|_| self.violations.is_empty()) {
+            let second = self.now.since(BEGAN).as_secs_f64();
+            told.push_back(format!("{second:9.3} s  {}", what()));
+            if told.len() > TOLD {
+                told.pop_front();
+            }
+        }
+    }
+
+    pub fn violates(&mut self, what: String) {
+        self.tell(|| format!("VIOLATION: {what}"));
+        self.violations.push(what);
     }
 
     pub fn is_storm(&self) -> bool {
         self.now < self.storm_ends
+    }
+
+    pub fn is_outage(&self) -> bool {
+        self.now < self.outage_ends
+    }
+
+    /// Lets time stop at an instant, whoever else waits for what.
+    pub fn alarm(&mut self, at: Timestamp) {
+        let id = self.id();
+        self.timers.insert((at, id), Waker::noop().clone());
+    }
+
+    /// Whether a launch is on its way whose generation has no run yet: whoever looks finds no trace of it.
+    pub fn hides_a_launch(&self) -> bool {
+        self.events.values().any(|happening| match happening {
+            Happening::Effect(Effect::LaunchRun { key, .. }) => {
+                !self.runs.values().any(|run| run.key.scenario == key.scenario && run.key.generation == key.generation)
+            }
+            Happening::Effect(Effect::TerminateRun { .. } | Effect::StopTask { .. })
+            | Happening::Replace
+            | Happening::Begin(_)
+            | Happening::Finish { .. }
+            | Happening::Redeliver(_) => false,
+        })
     }
 
     pub fn id(&mut self) -> u64 {
@@ -129,7 +208,7 @@ impl Core {
                 self.launch(key, job, tags.into_iter().collect());
             }
             Happening::Effect(Effect::TerminateRun { run_id }) => self.terminate(&run_id),
-            Happening::Effect(Effect::StopTask { task, .. }) => self.stop(&task),
+            Happening::Effect(Effect::StopTask { task, reason }) => self.stop_for(&task, &reason),
             Happening::Replace => {
                 if (self.tasks.len() as u32) < DESIRED {
                     self.start_task();
@@ -142,10 +221,11 @@ impl Core {
     }
 
     pub fn launch(&mut self, key: Key, job: String, tags: BTreeMap<String, String>) {
-        if self.runs.values().any(|run| run.key == key) {
-            self.violations.push(format!("{key} was launched twice"));
-        }
         let id = format!("run-{}", self.id());
+        self.tell(|| format!("Dagster: {id} of {key}"));
+        if self.runs.values().any(|run| run.key == key) {
+            self.violates(format!("{key} was launched twice"));
+        }
         let run = SimRun {
             key,
             job,
@@ -178,10 +258,19 @@ impl Core {
         self.strength.push((self.now, self.tasks.len() as u32));
     }
 
-    fn stop(&mut self, task: &TaskArn) {
-        if self.tasks.remove(task).is_none() {
+    fn stop_for(&mut self, task: &TaskArn, reason: &str) {
+        if !self.tasks.contains_key(task) {
             return;
         }
+        self.tell(|| format!("ECS: task {} is stopped: {reason}", task.id()));
+        if self.healed.contains(reason) {
+            self.violates(format!("{reason} counts as healed, and stops {} after that", task.id()));
+        }
+        self.stop(task);
+    }
+
+    fn stop(&mut self, task: &TaskArn) {
+        self.tasks.remove(task);
         self.strength.push((self.now, self.tasks.len() as u32));
         let delay = self.millis(100, 6_000);
         self.later(delay, Happening::Replace);
@@ -197,8 +286,10 @@ impl Core {
 
     fn event(&mut self, run: &str, kind: StepEventKind, task: Option<TaskArn>) {
         let at = self.now;
+        let late = (kind == StepEventKind::Succeeded).then(|| self.strikes(Mishap::EventLate, 10)).flatten();
+        let shows_at = late.map_or(at, |mut dice| at.plus(dice.millis(1, LATEST_EVENT_MS)));
         let run = self.runs.get_mut(run).expect("a run that was launched");
-        run.events.push(StepEvent { step: "work".to_owned(), kind, at, task });
+        run.events.push((shows_at, StepEvent { step: "work".to_owned(), kind, at, task }));
     }
 
     fn begin(&mut self, id: &str) {
@@ -207,7 +298,7 @@ impl Core {
             self.later(Duration::from_millis(500), Happening::Begin(id.to_owned()));
             return;
         }
-        let task = tasks[self.rng.random_range(0..tasks.len())].clone();
+        let task = tasks[self.dice.below(tasks.len())].clone();
         let now = self.now;
         let run = self.runs.get_mut(id).expect("a run that was launched");
         if run.status == RunStatus::Canceled {
@@ -222,7 +313,7 @@ impl Core {
         let length = self.millis(200, 8_000);
         self.later(length, Happening::Finish { run: id.to_owned(), attempt });
         // Without idempotency a message that is delivered again is worked off again.
-        if !self.idempotent && self.rng.random_range(0..100) < 30 {
+        if !self.idempotent && self.storm.strikes(Mishap::Duplicate, 30).is_some() {
             self.event(id, StepEventKind::Started, None);
             self.later(length + Duration::from_millis(300), Happening::Finish { run: id.to_owned(), attempt });
         }
@@ -245,6 +336,12 @@ impl Core {
         self.begin(id);
     }
 
+    /// Whether a run of this generation is under way.
+    pub fn is_working_on(&self, scenario: &ScenarioName, generation: &GenerationId) -> bool {
+        let own = |run: &&SimRun| run.key.scenario == *scenario && run.key.generation == *generation;
+        self.runs.values().filter(own).any(|run| !run.status.is_terminal())
+    }
+
     /// Whether the service was whole at any time from `since` until now.
     pub fn was_whole_since(&self, since: Timestamp) -> bool {
         let before = self.strength.iter().rev().find(|(at, _)| *at <= since);
@@ -256,7 +353,7 @@ impl Core {
     pub fn truth_holds(&self, wanted: &BTreeSet<Key>, of: impl Fn(&Key) -> bool) -> bool {
         let mut seen = BTreeSet::new();
         let once = self.runs.values().filter(|run| of(&run.key)).all(|run| {
-            let completions = run.events.iter().filter(|event| event.kind == StepEventKind::Succeeded).count();
+            let completions = run.events.iter().filter(|(_, event)| event.kind == StepEventKind::Succeeded).count();
             seen.insert(run.key.clone()) && completions == 1 && run.status == RunStatus::Success
         });
         once && seen == *wanted

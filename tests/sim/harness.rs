@@ -1,34 +1,28 @@
-//! One seed from its begin to its end: poll by hand, crash at random awaits, then let all converge and judge.
+//! One seed from its begin to its end: operators are polled by hand, crash, stand still and follow each other; then all
+//! must converge, and is judged.
 
 use std::{
-    collections::BTreeSet,
-    future::Future,
-    pin::Pin,
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Poll, Waker},
     time::Duration,
 };
 
-use dagstorm::{
-    journal::{Event, Found, Record, State, SubmissionStage},
-    model::{GenerationId, Key, Phase, ScenarioName, Timestamp, Verdict},
-    operator::{ABSENT_FOR, Control, Desired, Fleet, Shared as Operator},
-    plan::{self, Plan},
-    publish::{self, Beside, Folder, Status},
-    world::Clock,
-};
-use tokio::sync::watch;
+use dagstorm::{model::Timestamp, publish::Folder};
 
 use crate::{
-    clock::{Shared, SimClock},
-    core::{Core, DESIRED},
+    core::{BEGAN, Core},
+    judge,
     mutants::Mutant,
-    scenarios::{Script, script},
-    store::{Disk, SimStore},
-    world::SimWorld,
+    process::{Process, Surroundings},
+    scenarios::script,
+    store::Disk,
+    storm::{Happened, Keep, Mishap},
+    weather::{Crash, OUTAGE, Turn, Weather},
 };
 
 /// All must have converged so long after the storm.
@@ -37,46 +31,42 @@ const CALM: Duration = Duration::from_secs(3 * 3600);
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// More polls than this at one instant are a busy loop.
 const BUSY: u64 = 2_000;
-const MOST_CRASHES: u32 = 6;
+/// How often a new data folder waits for what is on its way unseen.
+const HIDDEN_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default, PartialEq)]
 pub struct Outcome {
     pub violations: Vec<String>,
-    pub crashes: u64,
-    pub passed: u64,
-    pub failed: u64,
-    pub unknown: u64,
-    pub stopped: u64,
-    pub faults: u64,
-    pub recovered: u64,
-    pub polls: u64,
+    pub happened: Happened,
+    pub counts: Counts,
+    /// The last things that happened, if they were asked for.
+    pub told: Vec<String>,
 }
 
-impl Outcome {
-    pub fn add(&mut self, other: &Self) {
-        self.violations.extend(other.violations.iter().cloned());
-        self.crashes += other.crashes;
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.unknown += other.unknown;
-        self.stopped += other.stopped;
-        self.faults += other.faults;
-        self.recovered += other.recovered;
-        self.polls += other.polls;
+/// What came of the mishaps, by name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Counts(pub BTreeMap<&'static str, u64>);
+
+impl Counts {
+    pub fn add(&mut self, what: &'static str, count: u64) {
+        *self.0.entry(what).or_default() += count;
     }
 }
 
-struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
-pub fn simulate(seed: u64, mutant: Mutant) -> Outcome {
+/// Runs a seed. `tell`: keep what happened last.
+pub fn simulate(seed: u64, mutant: Mutant, keep: &Keep, tell: bool) -> Outcome {
     let errors = Arc::new(AtomicU64::new(0));
-    let mut outcome = tracing::subscriber::with_default(Errors(Arc::clone(&errors)), || run(seed, mutant));
+    let mut outcome = tracing::subscriber::with_default(Errors(Arc::clone(&errors)), || {
+        let mut simulation = Simulation::new(seed, mutant, keep, tell);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| simulation.run())) {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            simulation.around.core.clear_poison();
+            simulation.violates(format!("it panicked: {}", text.unwrap_or_default()));
+            return simulation.give_up();
+        }
+        simulation.judge()
+    });
     let errors = errors.load(Ordering::SeqCst);
     if errors > 0 {
         outcome.violations.push(format!("{errors} lines were logged at ERROR"));
@@ -84,302 +74,271 @@ pub fn simulate(seed: u64, mutant: Mutant) -> Outcome {
     outcome
 }
 
-fn run(seed: u64, mutant: Mutant) -> Outcome {
-    let core: Shared = Arc::new(Mutex::new(Core::new(seed)));
-    let disk = Disk::default();
-    let script = script(&core, mutant);
-    let (began, mut crashes_left) = {
-        let mut core = core.lock().unwrap();
-        core.idempotent = !core.chance(15);
-        let (began, storm) = (core.now, core.millis(0, 60_000));
-        core.storm_ends = if core.chance(10) { began } else { began.plus(storm) };
-        let crashes = core.millis(0, u64::from(MOST_CRASHES)).as_millis() as u32;
-        (began, crashes)
-    };
-    // Everything is halted for a while, and goes on.
-    let halt = {
-        let mut core = core.lock().unwrap();
-        core.chance(10).then(|| {
-            let from = core.millis(0, 40_000);
-            (from, from + core.millis(0, 40_000))
-        })
-    };
-    let deadline = core.lock().unwrap().storm_ends.plus(CALM);
-    let mut outcome = Outcome::default();
-    let mut epoch = 0;
-    let folder = loop {
-        epoch += 1;
-        let folder = Folder::nowhere();
-        let crash_at = (crashes_left > 0).then(|| core.lock().unwrap().millis(1, 250).as_millis() as u64);
-        let operator = operate(&core, &disk, mutant, epoch, folder.clone(), script.clone(), halt, began);
-        let ended = drive(operator, &core, &disk, &folder, crash_at, deadline, &script, &mut outcome.polls);
-        match ended {
-            Ended::Crashed => {
-                crashes_left -= 1;
-                outcome.crashes += 1;
-                disk.crash(&core);
-            }
-            Ended::Converged => break folder,
-            Ended::Stuck(why) => {
-                core.lock().unwrap().violations.push(why);
-                break folder;
-            }
-        }
-    };
-    judge(&core, &disk, &folder, &script, &mut outcome);
-    outcome
-}
-
-/// From when to when everything is halted.
-type Halt = Option<(Duration, Duration)>;
-
-type Operate = Pin<Box<dyn Future<Output = ScenarioName>>>;
-
-#[allow(clippy::too_many_arguments, reason = "one call, from the loop above")]
-fn operate(
-    core: &Shared,
-    disk: &Disk,
-    mutant: Mutant,
-    epoch: u64,
+struct Simulation {
+    around: Surroundings,
+    weather: Weather,
+    /// All that live; the last one holds the folder, unless it has just died.
+    processes: Vec<Process>,
+    crash: Option<Crash>,
+    /// When the next one starts, while none holds the folder.
+    starts_at: Option<Timestamp>,
+    /// What was published last, by whoever held the folder last.
     folder: Folder,
-    script: Script,
-    halt: Halt,
-    began: Timestamp,
-) -> Operate {
-    let clock = SimClock(Arc::clone(core));
-    let world = SimWorld { core: Arc::clone(core), disk: disk.clone(), mutant };
-    let store = SimStore { disk: disk.clone(), core: Arc::clone(core), mutant };
-    let verdicts = watch::Sender::default();
-    let control = watch::Sender::new(control_at(clock.now(), began, halt));
-    let shared = Arc::new(Operator { world, store, clock: clock.clone(), folder, epoch, verdicts, control });
-    Box::pin(async move {
-        let (_shutdown, receiver) = watch::channel(false);
-        let mut fleet = Fleet::new(Arc::clone(&shared), receiver);
-        fleet.take_up().await.expect("the simulated disk can be listed");
-        let mut versions = script.into_iter().peekable();
-        loop {
-            while let Some((_, desired)) = versions.next_if(|(offset, _)| began.plus(*offset) <= clock.now()) {
-                // Twice: a deletion needs two readings, some time apart.
-                fleet.want(&desired, true, clock.now().minus(ABSENT_FOR));
-                fleet.want(&desired, true, clock.now());
-            }
-            shared.control.send_replace(control_at(clock.now(), began, halt));
-            let edges = halt.into_iter().flat_map(|(from, to)| [began.plus(from), began.plus(to)]);
-            let version = versions.peek().map(|(offset, _)| began.plus(*offset));
-            let next = edges.filter(|edge| *edge > clock.now()).chain(version).min();
-            let change = async {
-                match next {
-                    Some(instant) => clock.sleep_until(instant).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                ended = fleet.step() => return ended.expect("nobody takes over yet"),
-                () = change => {}
-            }
-        }
-    })
-}
-
-fn control_at(now: Timestamp, began: Timestamp, halt: Halt) -> Control {
-    let is_halted = halt.is_some_and(|(from, to)| began.plus(from) <= now && now < began.plus(to));
-    Control { halted: is_halted.then(|| "a drill".to_owned()), ..Control::default() }
+    counts: Counts,
 }
 
 enum Ended {
-    Crashed,
     Converged,
     Stuck(String),
 }
 
-#[allow(clippy::too_many_arguments, reason = "one call, from the loop above")]
-fn drive(
-    mut operator: Operate,
-    core: &Shared,
-    disk: &Disk,
-    folder: &Folder,
-    crash_at: Option<u64>,
-    deadline: Timestamp,
-    script: &Script,
-    polls: &mut u64,
-) -> Ended {
-    let flag = Arc::new(Flag(AtomicBool::new(true)));
-    let waker = Waker::from(Arc::clone(&flag));
-    let mut own = 0;
-    let mut checked = core.lock().unwrap().now;
-    let (mut instant, mut since) = (core.lock().unwrap().now, 0);
-    loop {
-        while flag.0.swap(false, Ordering::SeqCst) {
-            own += 1;
-            *polls += 1;
-            if crash_at.is_some_and(|at| own >= at) {
-                return Ended::Crashed;
-            }
-            if let Poll::Ready(name) = operator.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return Ended::Stuck(format!("the reconciler of {name} ended"));
-            }
-        }
-        // A crash that is still to come may find everything done: then it has nothing to break.
-        let idle = core.lock().unwrap().timers.is_empty();
-        let due = idle || core.lock().unwrap().now >= checked.plus(CHECK_EVERY);
-        if due {
-            checked = core.lock().unwrap().now;
-        }
-        if due && (crash_at.is_none() || idle) && has_converged(core, disk, folder, script) {
-            return Ended::Converged;
-        }
-        let now = core.lock().unwrap().now;
-        if now > instant {
-            (instant, since) = (now, own);
-        } else if own - since > BUSY {
-            return Ended::Stuck(format!("a busy loop at {now}: {:?}", phases(folder, script)));
-        }
-        if now > deadline {
-            // Whoever should crash and never did has converged long ago.
-            return if has_converged(core, disk, folder, script) {
-                Ended::Converged
-            } else {
-                Ended::Stuck(format!("not converged at {now}: {:?}", phases(folder, script)))
-            };
-        }
-        let due = core.lock().unwrap().advance();
-        match due {
-            Some(due) => due.into_iter().for_each(Waker::wake),
-            None => return Ended::Stuck(format!("nothing will ever happen: {:?}", phases(folder, script))),
+impl Simulation {
+    fn new(seed: u64, mutant: Mutant, keep: &Keep, tell: bool) -> Self {
+        let mut core = Core::new(seed, keep.clone());
+        core.told = tell.then(Default::default);
+        let weather = Weather::draw(&mut core);
+        let script = script(seed, &mut core.storm, mutant);
+        let (core, halt) = (Arc::new(Mutex::new(core)), weather.halt);
+        let ahead = Arc::new(AtomicI64::new(0));
+        let around = Surroundings { core, disk: Disk::default(), ahead, script, halt, mutant };
+        Self {
+            around,
+            weather,
+            processes: vec![],
+            crash: None,
+            starts_at: Some(BEGAN),
+            folder: Folder::nowhere(),
+            counts: Counts::default(),
         }
     }
-}
 
-/// Where everything stands, for a message.
-fn phases(folder: &Folder, script: &Script) -> Vec<String> {
-    let latest = folder.latest();
-    let stands = latest.values().map(|status| {
-        let (name, body) = (&status.metadata.name, &status.status);
-        format!("{name} {:?} {} {:?}", body.observed_generation, body.phase, body.load)
-    });
-    let wanted =
-        script.iter().map(|(offset, versions)| format!("{offset:?}: {:?}", versions.keys().collect::<Vec<_>>()));
-    stands.chain(wanted).collect()
-}
-
-fn has_converged(core: &Shared, disk: &Disk, folder: &Folder, script: &Script) -> bool {
-    let (last_change, wanted) = script.last().expect("a script has a first version");
-    let began = Timestamp::from_micros(1_790_000_000_000_000);
-    if core.lock().unwrap().now < began.plus(*last_change) {
-        return false;
+    fn core(&self) -> std::sync::MutexGuard<'_, Core> {
+        self.around.core.lock().unwrap()
     }
-    let latest = folder.latest();
-    let is_final = |name: &ScenarioName| latest.get(name).is_some_and(|status| status.status.phase.is_final());
-    let reached = wanted.iter().all(|(name, desired)| {
-        let Desired::Present { wanted: Some(wanted), .. } = desired else { return true };
-        let digest = wanted.scenario.digest();
-        // A verdict of this very spec is final, also where another version was tried in between.
-        is_final(name)
-            && latest[name]
-                .status
-                .history
-                .iter()
-                .any(|past| past.generation.digest == digest && past.verdict != Verdict::Stopped)
-    });
-    reached
-        && disk.names().iter().all(|name| wanted.contains_key(name) || is_final(name) || disk.durable(name).is_empty())
-}
 
-fn judge(core: &Shared, disk: &Disk, folder: &Folder, script: &Script, outcome: &mut Outcome) {
-    let mut core = core.lock().unwrap();
-    let mut violations = std::mem::take(&mut core.violations);
-    if core.tasks.len() as u32 != DESIRED {
-        violations.push(format!("the service runs {} tasks at the end", core.tasks.len()));
+    fn now(&self) -> Timestamp {
+        self.core().now
     }
-    let latest = folder.latest();
-    for name in disk.names() {
-        let mut state = State::default();
-        for record in disk.durable(&name) {
-            if let Err(error) = state.apply(&record) {
-                violations.push(format!("{name}: {error}"));
-                break;
+
+    fn violates(&self, what: String) {
+        self.core().violates(what);
+    }
+
+    fn run(&mut self) {
+        let deadline = self.core().storm_ends.plus(CALM);
+        let mut checked = BEGAN;
+        let (mut instant, mut since) = (BEGAN, 0);
+        let ended = loop {
+            self.start_if_due();
+            self.turn_all();
+            let polls = self.counts.0.get("polls").copied().unwrap_or_default();
+            if let Some(why) = self.poll_all() {
+                break Ended::Stuck(why);
             }
+            let now = self.now();
+            if now > instant {
+                (instant, since) = (now, polls);
+            } else if polls - since > BUSY {
+                break Ended::Stuck(format!("a busy loop at {now}: {:?}", self.phases()));
+            }
+            // A crash that is still to come may find everything done: then it has nothing to break.
+            let idle = self.core().timers.is_empty();
+            let is_due = idle || now >= checked.plus(CHECK_EVERY);
+            if is_due {
+                checked = now;
+            }
+            let may_end = self.starts_at.is_none() && (self.crash.is_none() || idle || now > deadline);
+            if (is_due || now > deadline) && may_end && self.has_converged() {
+                break Ended::Converged;
+            }
+            if now > deadline {
+                break Ended::Stuck(format!("not converged at {now}: {:?}", self.phases()));
+            }
+            let due = self.core().advance();
+            match due {
+                Some(due) => due.into_iter().for_each(Waker::wake),
+                None => break Ended::Stuck(format!("nothing will ever happen: {:?}", self.phases())),
+            }
+        };
+        if let Ended::Stuck(why) = ended {
+            self.violates(why);
         }
-        violations.extend(replay_differs(&state, latest.get(&name)));
-        let Some(current) = &state.current else { continue };
-        outcome.faults += current.faults.values().filter(|fault| fault.seen_at.is_some()).count() as u64;
-        outcome.recovered += current
-            .submissions
-            .values()
-            .filter(|submission| {
-                matches!(submission.stage, SubmissionStage::Acknowledged { found: Found::LookedUp, .. })
-            })
-            .count() as u64;
-        for past in &state.past {
-            let mine = |key: &Key| key.scenario == name && key.generation == past.generation;
-            // What was acknowledged must be there; a pass says that of all that was planned.
-            let acknowledged = acknowledged(&disk.durable(&name), &past.generation);
-            match past.conclusion.verdict {
-                Verdict::Passed => {
-                    outcome.passed += 1;
-                    if !core.truth_holds(&planned(&disk.durable(&name), &past.generation), mine) {
-                        violations.push(format!("{name}: Passed, yet the truth differs"));
-                    }
+    }
+
+    /// Starts the next operator, if none holds the folder and it is time.
+    ///
+    /// On a new data folder the settle assumption includes this: what its predecessor sent, and of which no trace is to
+    /// be seen yet, comes about before the new one looks.
+    fn start_if_due(&mut self) {
+        let now = self.now();
+        if self.starts_at.is_none_or(|at| now < at) {
+            return;
+        }
+        if self.around.disk.epoch() == 0 && self.core().hides_a_launch() {
+            let at = now.plus(HIDDEN_EVERY);
+            self.core().alarm(at);
+            self.starts_at = Some(at);
+            return;
+        }
+        self.starts_at = None;
+        self.follow();
+    }
+
+    /// Another operator takes the folder, whoever else lives.
+    fn follow(&mut self) {
+        let process = Process::start(&self.around);
+        self.folder = process.folder.clone();
+        self.processes.push(process);
+        self.crash = self.weather.crashes.pop_front();
+    }
+
+    fn turn_all(&mut self) {
+        let now = self.now();
+        while let Some(turn) = self.weather.next(now) {
+            self.turn(turn);
+        }
+    }
+
+    fn turn(&mut self, turn: Turn) {
+        let now = self.now();
+        self.core().tell(|| format!("{turn:?}"));
+        let is_held = self.starts_at.is_none();
+        match turn {
+            Turn::Outage => {
+                let mut core = self.core();
+                core.outage_ends = now.plus(OUTAGE);
+                core.refused.clear();
+            }
+            Turn::Full(length) => self.around.disk.fill(now.plus(length)),
+            Turn::Jump(by) => {
+                self.around.ahead.fetch_add(by, Ordering::SeqCst);
+            }
+            Turn::Pause(until) => {
+                if let Some(holder) = self.processes.last_mut().filter(|_| is_held) {
+                    holder.paused_until = until;
+                    self.core().alarm(until);
                 }
-                Verdict::Failed => {
-                    outcome.failed += 1;
-                    if core.truth_holds(&acknowledged, mine) {
-                        violations.push(format!("{name}: Failed without cause: {}", past.conclusion.message));
-                    }
+            }
+            Turn::Follow => {
+                if is_held && self.processes.last().is_some_and(|holder| now < holder.paused_until) {
+                    self.counts.add("takeovers of who stood still", 1);
+                    self.follow();
                 }
-                Verdict::Unknown => outcome.unknown += 1,
-                Verdict::Stopped => outcome.stopped += 1,
+            }
+            Turn::Usurp => {
+                if let Some(holder) = self.processes.last().filter(|holder| is_held && now >= holder.paused_until) {
+                    holder.trust(now);
+                    self.counts.add("takeovers of who worked", 1);
+                    self.follow();
+                }
             }
         }
     }
-    let (_, wanted) = script.last().expect("a script has a first version");
-    for name in wanted.keys().filter(|name| !latest.contains_key(*name)) {
-        violations.push(format!("{name} has no status"));
-    }
-    outcome.violations = violations;
-}
 
-/// The scenario of a generation, as it was accepted.
-fn accepted(records: &[Record], generation: &GenerationId) -> Option<Plan> {
-    records.iter().find_map(|record| match &record.event {
-        Event::Accepted { generation: id, scenario, .. } if id == generation => Some(plan::compile(scenario, id)),
-        _ => None,
-    })
-}
-
-fn planned(records: &[Record], generation: &GenerationId) -> BTreeSet<Key> {
-    let plan = accepted(records, generation).expect("what was concluded was accepted");
-    (0..plan.arrivals.len()).map(|index| plan.key(index)).collect()
-}
-
-fn acknowledged(records: &[Record], generation: &GenerationId) -> BTreeSet<Key> {
-    let plan = accepted(records, generation).expect("what was concluded was accepted");
-    let mut current = false;
-    let mut keys = BTreeSet::new();
-    for record in records {
-        match &record.event {
-            Event::Accepted { generation: id, .. } => current = id == generation,
-            Event::Submitted { index, .. } if current => {
-                keys.insert(plan.key(*index));
+    /// Lets every operator go on that is woken and does not stand still. Returns why it cannot go on at all.
+    fn poll_all(&mut self) -> Option<String> {
+        let mut number = 0;
+        while number < self.processes.len() {
+            let (now, newest) = (self.now(), self.around.disk.epoch());
+            let process = &mut self.processes[number];
+            if now < process.paused_until || !process.is_woken() {
+                number += 1;
+                continue;
             }
-            _ => {}
+            let (epoch, is_holder) = (process.epoch, process.epoch == newest);
+            if process.paused_until > BEGAN && !is_holder && process.must_know(now) {
+                self.around.core.lock().unwrap().silent.insert(epoch);
+            }
+            let was_told = self.around.core.lock().unwrap().fenced.contains(&epoch);
+            self.counts.add("polls", 1);
+            if is_holder && self.crash.as_ref().is_some_and(|crash| process.polls + 1 >= crash.poll) {
+                let crash = self.crash.take().expect("just seen");
+                self.crash(crash);
+                return None;
+            }
+            match process.poll() {
+                // It may have woken itself.
+                Poll::Pending if is_holder || !(was_told || process.must_know(now)) => {}
+                Poll::Pending => {
+                    self.processes.remove(number);
+                    self.violates(format!("operator {epoch} goes on, though another one took over"));
+                }
+                Poll::Ready(Ok(name)) => return Some(format!("the reconciler of {name} ended")),
+                Poll::Ready(Err(_)) if is_holder => return Some(format!("operator {epoch} holds, and was sent away")),
+                Poll::Ready(Err(fenced)) => {
+                    self.counts.add("sent away", 1);
+                    self.core().tell(|| format!("operator {epoch}: {fenced}"));
+                    self.processes.remove(number);
+                }
+            }
+        }
+        None
+    }
+
+    /// The holder dies; with a lost disk, whoever else was there too.
+    fn crash(&mut self, mut crash: Crash) {
+        let now = self.now();
+        let gone = self.processes.pop().expect("it was just polled");
+        let lost = crash.disk_lost;
+        self.core().tell(|| format!("operator {}: dies{}", gone.epoch, lost.map_or("", |_| ", and its disk with it")));
+        drop(gone);
+        let starts_at = now.plus(lost.unwrap_or_default());
+        self.starts_at = Some(starts_at);
+        if lost.is_some() {
+            self.processes.clear();
+            self.around.disk.lose();
+        }
+        let disk = self.around.disk.clone();
+        let mut core = self.core();
+        core.alarm(starts_at);
+        if lost.is_some() {
+            core.healed.clear();
+            core.silent.clear();
+            core.fenced.clear();
+        } else {
+            disk.crash(&mut core, &mut crash.dice);
         }
     }
-    keys
+
+    fn has_converged(&self) -> bool {
+        judge::has_converged(&self.around, &self.folder, self.now())
+    }
+
+    fn phases(&self) -> Vec<String> {
+        judge::phases(&self.folder, &self.around.script)
+    }
+
+    /// Nothing can be judged any more.
+    fn give_up(self) -> Outcome {
+        let mut core = self.core();
+        Outcome {
+            violations: std::mem::take(&mut core.violations),
+            happened: std::mem::take(&mut core.storm.happened),
+            counts: Counts::default(),
+            told: core.told.take().into_iter().flatten().collect(),
+        }
+    }
+
+    fn judge(mut self) -> Outcome {
+        // What is still there goes first: its timers are in the core.
+        self.processes.clear();
+        let mut outcome = Outcome { counts: std::mem::take(&mut self.counts), ..Outcome::default() };
+        outcome.counts.add("torn writes", self.around.disk.torn());
+        judge::judge(&self.around, &self.folder, &mut outcome);
+        let mut core = self.core();
+        outcome.counts.add("launches refused in outages", core.refused.values().map(|(_, _, all)| all).sum());
+        outcome.happened = std::mem::take(&mut core.storm.happened);
+        outcome.told = core.told.take().into_iter().flatten().collect();
+        drop(core);
+        outcome
+    }
 }
 
-/// The status that was published last is the one that a replay of the journal renders.
-fn replay_differs(state: &State, published: Option<&Status>) -> Option<String> {
-    let (current, mut published) = (state.current.as_ref()?, published?.clone());
-    // What it waits for next is the manifests' and the others' matter, not the journal's.
-    published.status.next = None;
-    if published.status.phase == Phase::Suspended {
-        published.status.phase = Phase::Stopped;
+impl Outcome {
+    /// How often a mishap happened.
+    pub fn of(&self, mishap: Mishap) -> u64 {
+        self.happened.0.get(&mishap).map_or(0, |numbers| numbers.len() as u64)
     }
-    let plan = plan::compile(&current.scenario, &current.id);
-    let replayed = publish::status(&plan, state, current, Beside::default());
-    (replayed != published).then(|| format!("replay differs from live: {replayed:#?} instead of {published:#?}"))
 }
 
 /// Counts what is logged at ERROR.

@@ -1,4 +1,4 @@
-//! Known-bad variants, made by wrapping what the code stands on. A simulation that cannot fail proves nothing.
+//! Known-bad variants, made by wrapping what the code stands on: the quick ones. `mutants.py` builds many more.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {

@@ -8,58 +8,64 @@ use dagstorm::{
     spec::{Manifest, Scenario, load, no_attachments},
 };
 
-use crate::{clock::Shared, mutants::Mutant};
+use crate::{
+    mutants::Mutant,
+    storm::{Dice, Mishap, Storm},
+};
 
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the simulated Dagster really needs; the target's `settle` is the same, but for a mutant.
 pub const SETTLE: Duration = Duration::from_secs(8);
 
+/// How long a stopped scenario waits for its runs at most, and every other one for quiet.
+pub const QUIET: Duration = Duration::from_secs(12);
+
 /// The manifests, one version after another: each from its offset on.
 pub type Script = Vec<(Duration, BTreeMap<ScenarioName, Desired>)>;
 
-pub fn script(core: &Shared, mutant: Mutant) -> Script {
+/// How a manifest changes, in percent of the seeds in which one does.
+const EDITED: u64 = 45;
+const DELETED: u64 = 35;
+
+pub fn script(seed: u64, storm: &mut Storm, mutant: Mutant) -> Script {
     let target = target(mutant);
-    let (count, die, at, is_chain) = {
-        let mut core = core.lock().unwrap();
-        let count = if core.chance(30) { 2 } else { 1 };
-        (count, core.millis(0, 99).as_millis(), core.millis(500, 40_000), core.chance(40))
-    };
+    let change = storm.strikes(Mishap::Change, 45).map(|mut dice| (dice.number(0, 99), dice));
+    let is_deleted = change.as_ref().is_some_and(|(die, _)| (EDITED..EDITED + DELETED).contains(die));
+    let count =
+        1 + [50, 35, 35].into_iter().filter(|percent| storm.strikes(Mishap::Company, *percent).is_some()).count();
     let mut versions = BTreeMap::new();
-    for number in 0..count {
-        // What waits for another one waits for ever if that is deleted: only where both stay.
-        let start = if number == 1 && is_chain && die >= 35 { "\n  start: { after: [storm-0] }" } else { "" };
-        let scenario = scenario(core, number, start);
+    for number in 0..count as u64 {
+        // What waits for another one waits for ever if that is deleted: only for what stays.
+        let first = u64::from(is_deleted);
+        let chained = if number > first { storm.strikes(Mishap::Chain, 40) } else { None };
+        let start = chained.map_or(String::new(), |mut dice| {
+            format!("\n  start: {{ after: [storm-{}] }}", dice.number(first, number - 1))
+        });
+        let scenario = scenario(&mut Dice::new(seed, (1 << 21) + number), storm, number, &start);
         versions.insert(scenario.name.clone(), desired(&scenario, &target));
     }
     let mut script = vec![(Duration::ZERO, versions.clone())];
+    let Some((die, mut dice)) = change else { return script };
+    let (at, back) = (dice.millis(500, 40_000), dice.chance(50).then(|| dice.millis(1_000, 15_000)));
     let name: ScenarioName = "storm-0".parse().expect("a name");
+    let before = versions[&name].clone();
     match die {
-        0..20 => {
-            let edited = scenario(core, 0, "");
-            let before = versions.insert(name.clone(), desired(&edited, &target));
-            script.push((at, versions.clone()));
-            // Back again to what it was.
-            if die < 8 {
-                versions.extend(before.map(|desired| (name, desired)));
-                script.push((at + Duration::from_secs(u64::from(die as u8)), versions));
-            }
+        0..EDITED => {
+            let edited = scenario(&mut Dice::new(seed, (1 << 21) + 9), storm, 0, "");
+            versions.insert(name.clone(), desired(&edited, &target));
         }
-        20..35 => {
-            let removed = versions.remove(&name);
-            script.push((at, versions.clone()));
-            if die < 27 {
-                versions.extend(removed.map(|desired| (name, desired)));
-                script.push((at + Duration::from_secs(7), versions));
-            }
+        EDITED..80 => {
+            versions.remove(&name);
         }
-        35..45 => {
-            let before = versions[&name].clone();
+        _ => {
             versions.insert(name.clone(), suspended(&before));
-            script.push((at, versions.clone()));
-            versions.insert(name, before);
-            script.push((at + Duration::from_secs(u64::from(die as u8) - 30), versions));
         }
-        _ => {}
+    }
+    script.push((at, versions.clone()));
+    // Back again to what it was; whatever is suspended goes on.
+    if let Some(back) = back.or((die >= EDITED + DELETED).then_some(Duration::from_secs(9))) {
+        versions.insert(name, before);
+        script.push((at + back, versions));
     }
     script
 }
@@ -76,33 +82,30 @@ fn desired(scenario: &Scenario, target: &Target) -> Desired {
     Desired::Present { wanted: Some(Arc::new(wanted)), rejection: None }
 }
 
-fn scenario(core: &Shared, number: u32, start: &str) -> Scenario {
-    let mut core = core.lock().unwrap();
-    let seed = core.millis(0, 1_000_000).as_millis();
-    let length = core.millis(6, 25).as_millis() as u64;
-    let arrivals = if core.chance(50) {
-        format!("{{ constant: {{ rate: {}/min }} }}", core.millis(10, 60).as_millis())
+fn scenario(dice: &mut Dice, storm: &mut Storm, number: u64, start: &str) -> Scenario {
+    let (seed, length) = (dice.number(0, 1_000_000), dice.number(6, 25));
+    let arrivals = if dice.chance(50) {
+        format!("{{ constant: {{ rate: {}/min }} }}", dice.number(10, 60))
     } else {
-        format!("{{ burst: {{ size: {}, every: {}s }} }}", core.millis(1, 6).as_millis(), core.millis(3, 9).as_millis())
+        format!("{{ burst: {{ size: {}, every: {}s }} }}", dice.number(1, 6), dice.number(3, 9))
     };
-    let faults = if core.chance(60) {
-        let begins = match core.millis(0, 9).as_millis() {
+    let faults = storm.strikes(Mishap::Kill, 60).map_or(String::new(), |mut dice| {
+        let begins = match dice.number(0, 9) {
             0 => "when: queueDepth > 2".to_owned(),
             1 => "when: workers < 3".to_owned(),
-            _ => format!("after: {}ms", core.millis(0, length * 1_000 / 2).as_millis()),
+            _ => format!("after: {}ms", dice.number(0, length * 1_000 / 2)),
         };
-        let pick = ["one", "2", "50%", "all"][core.millis(0, 3).as_millis() as usize];
-        let repeat = if core.chance(30) { "repeat: { every: 2s, times: 2 }, " } else { "" };
+        let pick = ["one", "2", "50%", "all"][dice.below(4)];
+        let repeat = if dice.chance(30) { "repeat: { every: 2s, times: 2 }, " } else { "" };
         format!(
             "\n  faults:\n    - {{ name: kill, {begins}, {repeat}stopTasks: {{ service: workers, pick: {pick} }} }}"
         )
-    } else {
-        String::new()
-    };
-    let deletion = if core.chance(30) { "\n  deletion: terminate" } else { "" };
-    let limits = if core.chance(15) { "\n  limits: { maxInFlight: 3 }" } else { "" };
+    });
+    let has = |storm: &mut Storm, mishap, percent, text| storm.strikes(mishap, percent).map_or("", |_| text);
+    let deletion = has(storm, Mishap::Terminate, 30, "\n  deletion: terminate");
+    let limits = has(storm, Mishap::Limit, 15, "\n  limits: { maxInFlight: 3 }");
     let thresholds =
-        if core.chance(30) { ", thresholds: { workers: ['max >= 1'], lateness: ['max < 3h'] }" } else { "" };
+        if dice.chance(30) { ", thresholds: { workers: ['max >= 1'], lateness: ['max < 3h'] }" } else { "" };
     let text = format!(
         "apiVersion: dagstorm.dev/v1alpha1
 kind: Scenario
@@ -112,8 +115,9 @@ spec:
   seed: {seed}{start}{limits}{deletion}
   load:
     - {{ name: base, for: {length}s, arrivals: {arrivals}, jobs: {{ fast_job: 3, slow_job: 1 }} }}{faults}
-  expect: {{ quiet: 12s{thresholds} }}
-"
+  expect: {{ quiet: {}s{thresholds} }}
+",
+        QUIET.as_secs()
     );
     match load("sim.yaml", text.as_bytes(), &no_attachments).pop().map(|document| document.content) {
         Some(Ok(Manifest::Scenario(scenario))) => *scenario,

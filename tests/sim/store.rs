@@ -1,57 +1,218 @@
-//! Journals as bytes: what was written and not yet synced is gone, wholly or in part, after a crash.
+//! Journals on a simulated disk: what was written and not yet synced is gone, wholly or in part, after a crash; what a
+//! superseded holder writes counts for nothing; and there may be no room.
 
 use std::{
     collections::BTreeMap,
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use dagstorm::{
-    journal::{Event, Record, Store, decode, encode},
-    model::ScenarioName,
+    journal::{Event, Fenced, Record, Store, decode, encode},
+    model::{Effect, FaultId, GenerationId, Key, ScenarioName, TaskArn, Timestamp, Verdict},
 };
-use rand::RngExt;
 
 use crate::{
     clock::{Shared, pause},
+    core::Core,
     mutants::Mutant,
+    scenarios::QUIET,
+    storm::{Dice, Mishap},
 };
 
+/// The data folder, whoever uses it.
 #[derive(Clone, Default)]
-pub struct Disk(Arc<Mutex<BTreeMap<ScenarioName, File>>>);
+pub struct Disk(Arc<Mutex<Inner>>);
 
-#[derive(Clone, Default)]
+#[derive(Default)]
+struct Inner {
+    /// The newest epoch that anyone took.
+    epoch: u64,
+    files: BTreeMap<ScenarioName, File>,
+    /// Intents that are durable and not yet acted on, by the epoch of who intended.
+    intents: BTreeMap<(u64, Intent), u32>,
+    /// There is no room until then.
+    full_until: Option<Timestamp>,
+    /// So many writes were torn by a crash.
+    torn: u64,
+}
+
+/// What a durable record allows to do once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Intent {
+    Launch(Key),
+    Terminate(String),
+    Stop(TaskArn),
+}
+
+impl Intent {
+    fn of(effect: &Effect) -> Self {
+        match effect {
+            Effect::LaunchRun { key, .. } => Self::Launch(key.clone()),
+            Effect::TerminateRun { run_id } => Self::Terminate(run_id.clone()),
+            Effect::StopTask { task, .. } => Self::Stop(task.clone()),
+        }
+    }
+}
+
+#[derive(Default)]
 struct File {
-    durable: Vec<u8>,
-    unsynced: Vec<u8>,
+    durable: Vec<Record>,
+    unsynced: Vec<Record>,
+    /// The holder whose writes count.
+    writer: u64,
+    /// So many records counted when each earlier holder was superseded.
+    ends: BTreeMap<u64, usize>,
+    generation: Option<GenerationId>,
+    /// By whom the generation was stopped, and when by that one's clock.
+    stopped: Option<(u64, Timestamp)>,
+    /// It was started, or runs of it were seen.
+    has_runs: bool,
+    faults: BTreeMap<FaultId, Vec<Effect>>,
 }
 
 #[derive(Clone)]
 pub struct SimStore {
     pub disk: Disk,
     pub core: Shared,
+    pub epoch: u64,
     pub mutant: Mutant,
 }
 
 impl Disk {
     /// What would be read after a crash now.
     pub fn durable(&self, scenario: &ScenarioName) -> Vec<Record> {
-        let files = self.0.lock().unwrap();
-        let bytes = files.get(scenario).map(|file| file.durable.clone()).unwrap_or_default();
-        decode(&bytes).expect("durable bytes are whole but for their tail").0
+        self.0.lock().unwrap().files.get(scenario).map(|file| file.durable.clone()).unwrap_or_default()
+    }
+
+    pub fn is_empty(&self, scenario: &ScenarioName) -> bool {
+        self.0.lock().unwrap().files.get(scenario).is_none_or(|file| file.durable.is_empty())
     }
 
     pub fn names(&self) -> Vec<ScenarioName> {
-        self.0.lock().unwrap().keys().cloned().collect()
+        self.0.lock().unwrap().files.keys().cloned().collect()
     }
 
-    /// A crash: of what was not synced, any first part may have reached the disk.
-    pub fn crash(&self, core: &Shared) {
-        for file in self.0.lock().unwrap().values_mut() {
-            let kept = core.lock().unwrap().rng.random_range(0..=file.unsynced.len());
-            let rest = std::mem::take(&mut file.unsynced);
-            file.durable.extend_from_slice(&rest[..kept]);
+    /// Takes the folder over: a new epoch.
+    pub fn take(&self) -> u64 {
+        let mut inner = self.0.lock().unwrap();
+        inner.epoch += 1;
+        inner.epoch
+    }
+
+    pub fn epoch(&self) -> u64 {
+        self.0.lock().unwrap().epoch
+    }
+
+    pub fn torn(&self) -> u64 {
+        self.0.lock().unwrap().torn
+    }
+
+    pub fn fill(&self, until: Timestamp) {
+        self.0.lock().unwrap().full_until = Some(until);
+    }
+
+    /// All of it is gone.
+    pub fn lose(&self) {
+        let mut inner = self.0.lock().unwrap();
+        *inner = Inner { torn: inner.torn, ..Inner::default() };
+    }
+
+    /// A crash: of what was not synced, any first part may have reached the disk. All is read anew from its bytes.
+    pub fn crash(&self, core: &mut Core, dice: &mut Dice) {
+        let mut inner = self.0.lock().unwrap();
+        for name in inner.files.keys().cloned().collect::<Vec<_>>() {
+            let file = inner.files.get_mut(&name).expect("just listed");
+            let known = file.durable.len();
+            let mut bytes: Vec<u8> = file.durable.iter().flat_map(encode).collect();
+            let rest: Vec<u8> = std::mem::take(&mut file.unsynced).iter().flat_map(encode).collect();
+            bytes.extend_from_slice(&rest[..dice.below(rest.len() + 1)]);
+            let (records, good) = decode(&bytes).expect("durable bytes are whole but for their tail");
+            assert_eq!(&records[..known], &file.durable[..], "what was read is what was written");
+            inner.torn += u64::from(good < bytes.len());
+            for record in &records[known..] {
+                core.tell(|| format!("reached the disk all the same: {name}: {}", brief(record)));
+            }
+            inner.count(core, &name, &records[known..]);
         }
+    }
+
+    /// No effect before its durable intent, and one effect an intent; no launch after a durable stop.
+    pub fn check_intent(&self, effect: &Effect, epoch: u64) -> Option<String> {
+        let mut inner = self.0.lock().unwrap();
+        let intent = Intent::of(effect);
+        if let Intent::Launch(key) = &intent
+            && let Some(file) = inner.files.get(&key.scenario)
+            && file.stopped.is_some_and(|(by, _)| by == epoch)
+            && file.generation.as_ref() == Some(&key.generation)
+        {
+            return Some(format!("{key} is launched after it was stopped"));
+        }
+        match inner.intents.get_mut(&(epoch, intent.clone())).filter(|count| **count > 0) {
+            Some(count) => {
+                *count -= 1;
+                None
+            }
+            None => Some(format!("without a durable intent of its own: {intent:?} by operator {epoch}")),
+        }
+    }
+}
+
+impl Inner {
+    /// Records that are durable now, and count.
+    fn count(&mut self, core: &mut Core, scenario: &ScenarioName, records: &[Record]) {
+        let file = self.files.entry(scenario.clone()).or_default();
+        for record in records {
+            let intents = file.note(core, scenario, record);
+            for intent in intents {
+                *self.intents.entry((record.epoch, intent)).or_default() += 1;
+            }
+            file.durable.push(record.clone());
+        }
+    }
+}
+
+impl File {
+    /// What a record allows to do.
+    fn note(&mut self, core: &mut Core, scenario: &ScenarioName, record: &Record) -> Vec<Intent> {
+        let generation = self.generation.clone();
+        match &record.event {
+            Event::Accepted { generation, .. } => {
+                self.generation = Some(generation.clone());
+                self.stopped = None;
+                self.has_runs = false;
+                self.faults.clear();
+            }
+            Event::Started { .. } | Event::Adopting { .. } => self.has_runs = true,
+            Event::StopRequested { .. } => self.stopped = Some((record.epoch, record.at)),
+            Event::Concluded { conclusion } if conclusion.verdict == Verdict::Stopped => {
+                let generation = generation.expect("a conclusion is of a generation");
+                let (_, stopped_at) = self.stopped.expect("only what was stopped is concluded so");
+                let in_time = record.at < stopped_at.plus(QUIET);
+                if self.has_runs && in_time && core.is_working_on(scenario, &generation) {
+                    core.violates(format!("{scenario}/{generation} is concluded as stopped, and its runs go on"));
+                }
+            }
+            Event::SubmitIntended { index, .. } => {
+                let generation = generation.expect("a launch is of a generation");
+                return vec![Intent::Launch(Key { scenario: scenario.clone(), generation, index: *index })];
+            }
+            Event::TerminateIntended { run_id } => return vec![Intent::Terminate(run_id.clone())],
+            Event::FaultIntended { fault, inject, .. } => {
+                self.faults.insert(fault.clone(), inject.clone());
+                return inject.iter().map(Intent::of).collect();
+            }
+            Event::InjectIntended { fault, effect } => {
+                return vec![Intent::of(&self.faults[fault][*effect as usize])];
+            }
+            Event::Healed { fault, .. } => {
+                let generation = generation.expect("a fault is of a generation");
+                core.healed.insert(format!("dagstorm {scenario}/{generation}/{fault}"));
+            }
+            _ => {}
+        }
+        vec![]
     }
 }
 
@@ -60,50 +221,111 @@ impl SimStore {
     fn check_heals(&self, records: &[Record]) {
         let mut core = self.core.lock().unwrap();
         for record in records {
-            if let Event::FaultSteady { fault, asked_at } | Event::Healed { fault, asked_at } = &record.event
-                && !core.was_whole_since(*asked_at)
-            {
-                core.violations.push(format!("{fault} counts as restored, yet the service was never whole"));
+            if let Event::FaultSteady { fault, asked_at } | Event::Healed { fault, asked_at } = &record.event {
+                let asked = core.asked.get(asked_at).copied().expect("a look of this world");
+                if !core.was_whole_since(asked) {
+                    core.violates(format!("{fault} counts as restored, yet the service was never whole"));
+                }
             }
+        }
+    }
+
+    /// Whether another holder came.
+    fn fenced(&self) -> io::Result<()> {
+        let newest = self.disk.epoch();
+        if newest > self.epoch {
+            self.core.lock().unwrap().fenced.insert(self.epoch);
+            return Err(Fenced { epoch: self.epoch, newest }.into());
+        }
+        Ok(())
+    }
+
+    fn has_room(&self) -> io::Result<()> {
+        let now = self.core.lock().unwrap().now;
+        match self.disk.0.lock().unwrap().full_until {
+            Some(until) if now < until => Err(io::Error::new(io::ErrorKind::StorageFull, "simulated")),
+            Some(_) | None => Ok(()),
         }
     }
 }
 
 impl Store for SimStore {
     async fn append(&self, scenario: &ScenarioName, records: &[Record]) -> io::Result<()> {
+        self.fenced()?;
+        self.has_room()?;
         self.check_heals(records);
-        let bytes: Vec<u8> = records.iter().flat_map(encode).collect();
-        self.disk.0.lock().unwrap().entry(scenario.clone()).or_default().unsynced.extend(bytes);
+        {
+            let mut inner = self.disk.0.lock().unwrap();
+            let file = inner.files.entry(scenario.clone()).or_default();
+            file.writer = file.writer.max(self.epoch);
+            if file.writer == self.epoch {
+                file.unsynced.extend_from_slice(records);
+            }
+        }
         let wait = {
             let mut core = self.core.lock().unwrap();
-            // Now and then the disk, or the whole machine, stands still for longer than any window.
-            let stall = core.is_storm() && core.chance(1);
-            if stall { core.millis(500, 20_000) } else { core.millis(0, 3) }
+            match core.strikes(Mishap::Stall, 2) {
+                // Often for so long that what follows it is just in time.
+                Some(mut dice) => {
+                    let most = if dice.chance(50) { 1_100 } else { 20_000 };
+                    dice.millis(600, most)
+                }
+                None => core.millis(0, 3),
+            }
         };
         pause(&self.core, wait).await;
         if self.mutant != Mutant::NoWriteAhead {
-            let mut files = self.disk.0.lock().unwrap();
-            let file = files.get_mut(scenario).expect("just written");
-            let synced = std::mem::take(&mut file.unsynced);
-            file.durable.extend(synced);
+            let (mut inner, mut core) = (self.disk.0.lock().unwrap(), self.core.lock().unwrap());
+            let file = inner.files.get_mut(scenario).filter(|file| file.writer == self.epoch);
+            let synced = file.map(|file| std::mem::take(&mut file.unsynced)).unwrap_or_default();
+            let quiet = |record: &&Record| !matches!(record.event, Event::Counted { .. } | Event::Sampled { .. });
+            for record in synced.iter().filter(quiet) {
+                core.tell(|| format!("operator {}: {scenario}: {}", self.epoch, brief(record)));
+            }
+            inner.count(&mut core, scenario, &synced);
         }
-        Ok(())
+        self.fenced()
     }
 
     async fn read(&self, scenario: &ScenarioName) -> io::Result<Vec<Record>> {
-        pause(&self.core, std::time::Duration::from_millis(1)).await;
-        let mut files = self.disk.0.lock().unwrap();
-        let Some(file) = files.get_mut(scenario) else { return Ok(vec![]) };
-        let (records, good) =
-            decode(&file.durable).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        file.durable.truncate(good);
+        pause(&self.core, Duration::from_millis(1)).await;
+        let (mut inner, mut core) = (self.disk.0.lock().unwrap(), self.core.lock().unwrap());
+        let Some(file) = inner.files.get_mut(scenario) else { return Ok(vec![]) };
+        if self.epoch > file.writer {
+            // A write of the last holder is under way: a first part of it is there. What comes later does not count.
+            let last = std::mem::replace(&mut file.writer, self.epoch);
+            let mut there = std::mem::take(&mut file.unsynced);
+            there.truncate(core.dice.below(there.len() + 1));
+            inner.count(&mut core, scenario, &there);
+            let file = inner.files.get_mut(scenario).expect("just seen");
+            file.ends.insert(last, file.durable.len());
+        }
+        let file = &inner.files[scenario];
+        let end = file.ends.get(&self.epoch).copied().unwrap_or(file.durable.len());
+        let records = &file.durable[..end];
         // As of files: what was compacted is gone. The judge still sees all of it.
         let head = records.iter().rposition(|record| matches!(record.event, Event::Compacted { .. }));
-        Ok(records.into_iter().skip(head.unwrap_or(0)).collect())
+        Ok(records[head.unwrap_or(0)..].to_vec())
+    }
+
+    async fn room(&self, _: &ScenarioName) -> io::Result<()> {
+        pause(&self.core, Duration::from_millis(1)).await;
+        self.has_room()
     }
 
     async fn names(&self) -> io::Result<Vec<ScenarioName>> {
-        pause(&self.core, std::time::Duration::from_millis(1)).await;
+        pause(&self.core, Duration::from_millis(1)).await;
         Ok(self.disk.names())
+    }
+}
+
+/// A record in one line that is not too long.
+fn brief(record: &Record) -> String {
+    match &record.event {
+        Event::Accepted { generation, .. } => format!("Accepted {generation}"),
+        Event::Concluded { conclusion } => format!("Concluded {:?}: {}", conclusion.verdict, conclusion.message),
+        Event::FaultIntended { fault, inject, .. } => format!("FaultIntended {fault}: {} effects", inject.len()),
+        Event::Compacted { past } => format!("Compacted {} generations", past.len()),
+        event => format!("{event:?}"),
     }
 }

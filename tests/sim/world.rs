@@ -3,49 +3,63 @@
 use std::time::Duration;
 
 use dagstorm::{
-    journal::Event,
     model::{
         Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, Observation, Outcome, Query, QueueView,
-        Receipt, RunRecord, RunStatus, RunView, ScenarioName, Seen, ServiceView, StepEventKind, Target, TaskView,
-        Timed, Why, WhyKind,
+        Receipt, RunRecord, RunStatus, RunView, ScenarioName, Seen, ServiceView, StepEvent, StepEventKind, Target,
+        TaskView, Timed, Why, WhyKind,
     },
-    world::World,
+    world::{Clock, World},
 };
 
 use crate::{
-    clock::{Shared, pause},
+    clock::{Shared, SimClock, pause},
     core::{Core, DESIRED, SimRun},
     mutants::Mutant,
     scenarios::{REQUEST_TIMEOUT, SETTLE},
     store::Disk,
+    storm::Mishap,
 };
 
-/// The longest that an AWS call can still have an effect.
-const AWS_WINDOW_MS: u64 = 14_900;
+/// The longest that an AWS call can still have an effect: `AWS_SETTLE`, less what it may wait to be sent.
+const AWS_WINDOW_MS: u64 = 13_900;
+/// How often a scenario may try in an outage, `WHILE_IT_OPENS` after its first launch that was refused in it: what its
+/// breaker still lets through, and the probes.
+const MOST_REFUSED: u64 = 20;
+const WHILE_IT_OPENS: Duration = Duration::from_secs(1);
 const AWS_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub struct SimWorld {
     pub core: Shared,
+    pub clock: SimClock,
     pub disk: Disk,
+    /// Of the operator that looks and acts.
+    pub epoch: u64,
     pub mutant: Mutant,
 }
 
+#[derive(Debug)]
 enum Fate {
     Done,
     RequestLost,
     ReplyLost,
-    Late,
+    Late(Duration),
     Refused,
     Rejected,
 }
 
 impl World for SimWorld {
     async fn look(&self, _: &Target, query: &Query) -> Observation {
-        let (asked_at, first, second, fails) = {
+        let asked_at = self.clock.now();
+        let (first, second, fails) = {
             let mut core = self.core.lock().unwrap();
-            let fails = core.is_storm() && core.chance(20);
-            (core.now, core.millis(0, 200), core.millis(0, 800), fails)
+            self.check_silence(&mut core, "looks");
+            let truly = core.now;
+            let asked = core.asked.entry(asked_at).or_insert(truly);
+            *asked = truly.min(*asked);
+            let is_refused = core.is_outage() && matches!(query, Query::Dagster { .. });
+            let fails = core.strikes(Mishap::LookFailed, 20).is_some() || is_refused;
+            (core.millis(0, 200), core.millis(0, 800), fails)
         };
         // The answer is from some time between question and reply.
         pause(&self.core, first).await;
@@ -55,13 +69,16 @@ impl World for SimWorld {
     }
 
     async fn act(&self, _: &Target, effect: &Effect) -> Outcome {
-        self.check_intent(effect);
-        let (fate, is_launch) = (self.fate(), matches!(effect, Effect::LaunchRun { .. }));
+        let violation = self.disk.check_intent(effect, self.epoch);
+        let is_launch = matches!(effect, Effect::LaunchRun { .. });
+        let fate = self.fate(effect, is_launch);
+        if let Some(violation) = violation {
+            self.core.lock().unwrap().violates(violation);
+        }
         let timeout = if is_launch { REQUEST_TIMEOUT } else { AWS_TIMEOUT };
-        let (travel, back, late) = {
+        let (travel, back) = {
             let mut core = self.core.lock().unwrap();
-            let window = if is_launch { SETTLE.as_millis() as u64 - 100 } else { AWS_WINDOW_MS };
-            (core.millis(1, 300), core.millis(1, 300), core.millis(0, window))
+            (core.millis(1, 300), core.millis(1, 300))
         };
         let unknown = |reason: &str| match self.mutant {
             Mutant::UnknownIsRefused => Outcome::Refused { reason: reason.to_owned(), retry: true },
@@ -84,8 +101,8 @@ impl World for SimWorld {
                 pause(&self.core, timeout).await;
                 unknown("timed out")
             }
-            Fate::ReplyLost | Fate::Late => {
-                let delay = if matches!(fate, Fate::Late) { late } else { travel };
+            Fate::ReplyLost | Fate::Late(_) => {
+                let delay = if let Fate::Late(late) = fate { late } else { travel };
                 self.core.lock().unwrap().send(delay, effect.clone());
                 pause(&self.core, timeout).await;
                 unknown("timed out")
@@ -104,17 +121,19 @@ impl World for SimWorld {
     async fn census(&self, _: &Target, query: &CensusQuery) -> Seen<Census> {
         let (wait, fails) = {
             let mut core = self.core.lock().unwrap();
-            let fails = core.is_storm() && core.chance(20);
-            let wait = if core.chance(20) { core.millis(1, 30_000) } else { core.millis(1, 900) };
-            (wait, fails)
+            self.check_silence(&mut core, "reads the records");
+            let fails = core.strikes(Mishap::CensusFailed, 20).is_some() || core.is_outage();
+            let slow = core.storm.strikes(Mishap::CensusSlow, 20).map(|mut dice| dice.millis(1, 30_000));
+            (slow.unwrap_or_else(|| core.millis(1, 900)), fails)
         };
         pause(&self.core, wait).await;
         if fails {
             return Seen::Unavailable(why());
         }
+        let taken_at = self.clock.now();
         let core = self.core.lock().unwrap();
         let mut runs: Vec<RunRecord> = of(&core, &query.scenario, &query.generation)
-            .map(|(id, run)| RunRecord { run: view(id, run), events: run.events.clone() })
+            .map(|(id, run)| RunRecord { run: view(id, run), events: log(&core, run) })
             .collect();
         if self.mutant == Mutant::BlindAuditor {
             for run in &mut runs {
@@ -123,7 +142,7 @@ impl World for SimWorld {
                     .retain(|event| event.kind != StepEventKind::Succeeded || !std::mem::replace(&mut seen, true));
             }
         }
-        Seen::Fresh(Census { taken_at: core.now, dagster_version: "simulated".to_owned(), runs })
+        Seen::Fresh(Census { taken_at, dagster_version: "simulated".to_owned(), runs })
     }
 
     async fn emit(&self, _: &Target, _: &[Datum]) -> Outcome {
@@ -132,20 +151,38 @@ impl World for SimWorld {
 }
 
 impl SimWorld {
-    fn fate(&self) -> Fate {
+    /// Whoever was superseded while it stood still does nothing any more.
+    fn check_silence(&self, core: &mut Core, what: &str) {
+        if core.silent.contains(&self.epoch) {
+            core.violates(format!("operator {} {what}, though another one took over while it stood still", self.epoch));
+        }
+    }
+
+    fn fate(&self, effect: &Effect, is_launch: bool) -> Fate {
         let mut core = self.core.lock().unwrap();
-        if !core.is_storm() {
-            return Fate::Done;
-        }
-        let die = core.millis(0, 99).as_millis();
-        match die {
-            0..60 => Fate::Done,
-            60..68 => Fate::RequestLost,
-            68..76 => Fate::ReplyLost,
-            76..88 => Fate::Late,
-            88..98 => Fate::Refused,
-            _ => Fate::Rejected,
-        }
+        self.check_silence(&mut core, "acts");
+        let fate = if core.is_outage() && !matches!(effect, Effect::StopTask { .. }) {
+            refuse(&mut core, effect);
+            Fate::Refused
+        } else if core.strikes(Mishap::RequestLost, 8).is_some() {
+            Fate::RequestLost
+        } else if core.strikes(Mishap::ReplyLost, 9).is_some() {
+            Fate::ReplyLost
+        } else if let Some(mut dice) = core.strikes(Mishap::Late, 14) {
+            // The settle assumption: what is late comes about within the window, also as set clocks measure it.
+            let window = if is_launch { SETTLE.as_millis() as u64 - 100 } else { AWS_WINDOW_MS };
+            let window = window - core.stepped.as_millis() as u64;
+            let least = if dice.chance(40) { window - 500 } else { 0 };
+            Fate::Late(dice.millis(least, window))
+        } else if core.strikes(Mishap::Refused, 14).is_some() {
+            Fate::Refused
+        } else if core.strikes(Mishap::Rejected, 3).is_some() {
+            Fate::Rejected
+        } else {
+            Fate::Done
+        };
+        core.tell(|| format!("operator {}: {}: {fate:?}", self.epoch, brief(effect)));
+        fate
     }
 
     fn run_of(&self, key: &Key) -> Option<String> {
@@ -185,32 +222,17 @@ impl SimWorld {
         }
         observation
     }
+}
 
-    /// No effect before its durable intent.
-    fn check_intent(&self, effect: &Effect) {
-        let violation = match effect {
-            Effect::LaunchRun { key, .. } => {
-                let records = self.disk.durable(&key.scenario);
-                let intended = records
-                    .iter()
-                    .any(|record| matches!(&record.event, Event::SubmitIntended { index, .. } if *index == key.index));
-                (!intended).then(|| format!("{key} is launched without a durable intent"))
-            }
-            Effect::TerminateRun { run_id } => {
-                let intended = self.disk.names().iter().flat_map(|name| self.disk.durable(name)).any(
-                    |record| matches!(&record.event, Event::TerminateIntended { run_id: intended } if intended == run_id),
-                );
-                (!intended).then(|| format!("{run_id} is terminated without a durable intent"))
-            }
-            Effect::StopTask { task, .. } => {
-                let names = self.disk.names();
-                let intended = names.iter().flat_map(|name| self.disk.durable(name)).any(
-                    |record| matches!(&record.event, Event::FaultIntended { inject, .. } if inject.contains(effect)),
-                );
-                (!intended).then(|| format!("{task} is stopped without a durable intent"))
-            }
-        };
-        self.core.lock().unwrap().violations.extend(violation);
+/// Dagster takes nothing. Nobody hammers it then.
+fn refuse(core: &mut Core, effect: &Effect) {
+    let Effect::LaunchRun { key, .. } = effect else { return };
+    let now = core.now;
+    let (first, later, all) = core.refused.entry(key.scenario.clone()).or_insert((now, 0, 0));
+    *all += 1;
+    *later += u64::from(now >= first.plus(WHILE_IT_OPENS));
+    if *later == MOST_REFUSED + 1 {
+        core.violates(format!("{} hammers a Dagster that takes nothing", key.scenario));
     }
 }
 
@@ -247,4 +269,17 @@ fn tasks(core: &Core) -> Vec<TaskView> {
 
 fn why() -> Why {
     Why { kind: WhyKind::Unreachable, message: "simulated".to_owned() }
+}
+
+/// What Dagster's log shows now.
+fn log(core: &Core, run: &SimRun) -> Vec<StepEvent> {
+    run.events.iter().filter(|(shows_at, _)| *shows_at <= core.now).map(|(_, event)| event.clone()).collect()
+}
+
+fn brief(effect: &Effect) -> String {
+    match effect {
+        Effect::LaunchRun { key, .. } => format!("launch {key}"),
+        Effect::TerminateRun { run_id } => format!("end {run_id}"),
+        Effect::StopTask { task, .. } => format!("stop task {}", task.id()),
+    }
 }

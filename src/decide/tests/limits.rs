@@ -186,8 +186,8 @@ fn a_key_is_given_up_after_five_attempts_in_doubt_and_refusals_do_not_count() {
         let second = f64::from(attempt) * 20.0;
         case.sent(second, 0, attempt);
         case.event(second + 5.0, Event::SubmitInDoubt { index: 0, reason: "timed out".to_owned() });
-        case.dagster(second + 15.0, &[]);
-        let line = case.decides(second + 15.1);
+        case.dagster(second + 16.0, &[]);
+        let line = case.decides(second + 16.1);
         assert_eq!(line.contains("submitAbsent 0"), attempt == 13, "attempt {attempt}: {line}");
         assert_eq!(line.contains("launch 0"), attempt < 13, "attempt {attempt}: {line}");
     }

@@ -183,7 +183,27 @@ fn an_adopted_generation_keeps_its_start_and_waits_a_settle() {
     case.event(1.5, Event::Adopting { runs: 1 });
     assert_eq!(case.decides(1.5), "wake 2", "what a predecessor sent last may still appear");
     case.dagster(15.0, &[(1, RunStatus::Success)]);
-    assert_eq!(case.decides(15.1), "started, submitted 1, wake 16");
+    assert_eq!(case.decides(15.1), "submitted 1, started, wake 16");
+    let adopted = Event::Submitted { index: 1, run_id: "r1".to_owned(), found: Found::Adopted };
+    case.event(15.1, adopted);
+    assert_eq!(case.decides(15.2), "started, wake 16", "a crash tore the batch: nothing is adopted twice");
+}
+
+#[test]
+fn a_stop_before_the_start_waits_for_what_would_have_been_adopted() {
+    let mut case = Case::new(false);
+    case.event(0.5, Event::StopRequested { reason: "halted".to_owned(), terminate: false });
+    assert!(case.decides(0.6).starts_with("concluded,"), "nothing is known of any run");
+    let mut case = Case::new(false);
+    case.dagster(1.0, &[(1, RunStatus::Started)]);
+    case.event(1.5, Event::Adopting { runs: 1 });
+    case.event(2.0, Event::StopRequested { reason: "halted".to_owned(), terminate: true });
+    case.dagster(2.5, &[(1, RunStatus::Started)]);
+    assert!(case.decides(2.6).starts_with("terminateIntended"), "{}", case.decides(2.6));
+    case.event(2.6, Event::TerminateIntended { run_id: "r1".to_owned() });
+    assert!(!case.decides(2.7).contains("concluded"), "it is still under way");
+    case.dagster(3.5, &[(1, RunStatus::Canceled)]);
+    assert!(case.decides(3.6).contains("concluded"));
 }
 
 #[test]
@@ -235,15 +255,15 @@ fn a_launch_in_doubt_is_looked_up_for_a_whole_settle_before_it_is_sent_again() {
         }
         case.dagster(7.0, &[]);
         assert_eq!(case.decides(7.5), "counted, wake 8", "absent, but not for a settle");
-        case.no_dagster(15.5);
-        let line = case.decides(15.6);
+        case.no_dagster(16.5);
+        let line = case.decides(16.6);
         assert!(!line.contains("launch 0"), "a failed look decides nothing: {line}");
-        case.dagster(14.9, &[]);
-        assert!(!case.decides(15.6).contains("launch 0"), "asked too early");
-        case.dagster(15.0, &[]);
-        assert!(case.decides(15.6).contains("launch 0 attempt 2"));
-        case.dagster(15.0, &[(0, RunStatus::Queued)]);
-        assert!(case.decides(15.6).starts_with("submitted 0,"));
+        case.dagster(15.9, &[]);
+        assert!(!case.decides(16.6).contains("launch 0"), "asked too early: it may have been sent a second late");
+        case.dagster(16.0, &[]);
+        assert!(case.decides(16.6).contains("launch 0 attempt 2"));
+        case.dagster(16.0, &[(0, RunStatus::Queued)]);
+        assert!(case.decides(16.6).starts_with("submitted 0,"));
     }
 }
 
@@ -266,11 +286,24 @@ fn a_refused_launch_is_sent_again_and_a_rejected_one_is_not() {
 fn a_stop_sends_nothing_more_and_settles_what_is_open() {
     let mut case = Case::started(false);
     case.sent(0.0, 0, 1).event(1.0, Event::StopRequested { reason: "deleted".to_owned(), terminate: false });
-    case.dagster(15.0, &[]);
-    assert_eq!(case.decides(15.5), "submitAbsent 0, wake 16", "it is never sent again");
-    case.event(15.5, Event::SubmitAbsent { index: 0, reason: "absent".to_owned() });
-    case.event(15.5, Event::Counted { runs: RunCounts::default() });
-    assert_eq!(case.decides(15.6), "concluded, wake 16");
+    case.dagster(16.0, &[]);
+    assert_eq!(case.decides(16.5), "submitAbsent 0, wake 17", "it is never sent again");
+    case.event(16.5, Event::SubmitAbsent { index: 0, reason: "absent".to_owned() });
+    case.event(16.5, Event::Counted { runs: RunCounts::default() });
+    assert_eq!(case.decides(16.6), "concluded, wake 17");
+}
+
+#[test]
+fn a_stop_waits_for_runs_that_were_acknowledged_after_the_look() {
+    let mut case = Case::started(false);
+    case.sent(0.0, 0, 1).event(0.1, Event::StopRequested { reason: "edited".to_owned(), terminate: false });
+    case.dagster(0.2, &[]);
+    case.event(0.3, Event::Counted { runs: RunCounts::default() });
+    case.event(0.3, Event::Submitted { index: 0, run_id: "r0".to_owned(), found: Found::Acknowledged });
+    assert!(!case.decides(0.4).contains("concluded"), "the look was asked before the run was there");
+    case.dagster(1.2, &[(0, RunStatus::Success)]);
+    case.event(1.3, Event::Counted { runs: RunCounts { succeeded: 1, ..RunCounts::default() } });
+    assert!(case.decides(1.4).starts_with("concluded,"));
 }
 
 #[test]

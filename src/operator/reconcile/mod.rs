@@ -35,8 +35,6 @@ use crate::{
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 /// After a failed census the next one waits this long.
 const CENSUS_AGAIN: Duration = Duration::from_secs(5);
-/// A call that is sent later than this after its intent is not sent: the settle window counts from the intent.
-pub(super) const SEND_SLACK: Duration = Duration::from_secs(1);
 /// How many sentences of each kind a conclusion keeps; the report has all.
 const SENTENCES: usize = 10;
 
@@ -229,7 +227,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             }
             let outcome = if is_launch && !sending.load(Ordering::Relaxed) {
                 refused("stopped before it was sent")
-            } else if shared.clock.now() > due.plus(SEND_SLACK) {
+            } else if shared.clock.now() > due.plus(decide::SEND_SLACK) {
                 // Whatever is judged by the instant of the intent must hold for the call itself.
                 refused("it could not be sent in time")
             } else {

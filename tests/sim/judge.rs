@@ -1,0 +1,154 @@
+//! What must hold at the end of a seed.
+
+use std::collections::BTreeSet;
+
+use dagstorm::{
+    journal::{Event, Found, Record, State, SubmissionStage},
+    model::{GenerationId, Key, Phase, ScenarioName, Timestamp, Verdict},
+    operator::Desired,
+    plan::{self, Plan},
+    publish::{self, Beside, Folder, Status},
+};
+
+use crate::{
+    core::{BEGAN, DESIRED},
+    harness::Outcome,
+    process::Surroundings,
+    scenarios::Script,
+};
+
+/// Where everything stands, for a message.
+pub fn phases(folder: &Folder, script: &Script) -> Vec<String> {
+    let latest = folder.latest();
+    let stands = latest.values().map(|status| {
+        let (name, body) = (&status.metadata.name, &status.status);
+        format!("{name} {:?} {} {:?}", body.observed_generation, body.phase, body.load)
+    });
+    let wanted =
+        script.iter().map(|(offset, versions)| format!("{offset:?}: {:?}", versions.keys().collect::<Vec<_>>()));
+    stands.chain(wanted).collect()
+}
+
+pub fn has_converged(around: &Surroundings, folder: &Folder, now: Timestamp) -> bool {
+    let (disk, (last_change, wanted)) = (&around.disk, around.script.last().expect("a script has a first version"));
+    if now < BEGAN.plus(*last_change) || around.halt.is_some_and(|(_, to)| now < to) {
+        return false;
+    }
+    let latest = folder.latest();
+    let is_final = |name: &ScenarioName| latest.get(name).is_some_and(|status| status.status.phase.is_final());
+    let reached = wanted.iter().all(|(name, desired)| {
+        let Desired::Present { wanted: Some(wanted), .. } = desired else { return true };
+        // A verdict of this very spec is final, also where another version was tried in between.
+        is_final(name)
+            && latest[name]
+                .status
+                .history
+                .iter()
+                .any(|past| past.generation.digest == wanted.digest && past.verdict != Verdict::Stopped)
+    });
+    // Whoever waits for room on the disk says so until there is some.
+    let is_stalled = latest.values().any(Status::is_stalled);
+    reached
+        && !is_stalled
+        && disk.names().iter().all(|name| wanted.contains_key(name) || is_final(name) || disk.is_empty(name))
+}
+
+pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
+    let (disk, script) = (&around.disk, &around.script);
+    let mut core = around.core.lock().unwrap();
+    let mut violations = std::mem::take(&mut core.violations);
+    if core.tasks.len() as u32 != DESIRED {
+        violations.push(format!("the service runs {} tasks at the end", core.tasks.len()));
+    }
+    let latest = folder.latest();
+    for name in disk.names() {
+        let mut state = State::default();
+        for record in disk.durable(&name) {
+            if let Err(error) = state.apply(&record) {
+                violations.push(format!("{name}: {error}"));
+                break;
+            }
+        }
+        violations.extend(replay_differs(&state, latest.get(&name)));
+        let Some(current) = &state.current else { continue };
+        let faults = current.faults.values().filter(|fault| fault.seen_at.is_some()).count();
+        outcome.counts.add("faults seen", faults as u64);
+        for submission in current.submissions.values() {
+            if let SubmissionStage::Acknowledged { found, .. } = submission.stage {
+                match found {
+                    Found::Acknowledged => {}
+                    Found::LookedUp => outcome.counts.add("recovered launches", 1),
+                    Found::Adopted => outcome.counts.add("adopted runs", 1),
+                }
+            }
+        }
+        for past in &state.past {
+            let mine = |key: &Key| key.scenario == name && key.generation == past.generation;
+            // What was acknowledged must be there; a pass says that of all that was planned.
+            let acknowledged = acknowledged(&disk.durable(&name), &past.generation);
+            match past.conclusion.verdict {
+                Verdict::Passed => {
+                    outcome.counts.add("passed", 1);
+                    if !core.truth_holds(&planned(&disk.durable(&name), &past.generation), mine) {
+                        violations.push(format!("{name}: Passed, yet the truth differs"));
+                    }
+                }
+                Verdict::Failed => {
+                    outcome.counts.add("failed", 1);
+                    if core.truth_holds(&acknowledged, mine) {
+                        violations.push(format!("{name}: Failed without cause: {}", past.conclusion.message));
+                    }
+                }
+                Verdict::Unknown => outcome.counts.add("unknown", 1),
+                Verdict::Stopped => outcome.counts.add("stopped", 1),
+            }
+        }
+    }
+    let (_, wanted) = script.last().expect("a script has a first version");
+    for name in wanted.keys().filter(|name| !latest.contains_key(*name)) {
+        violations.push(format!("{name} has no status"));
+    }
+    outcome.violations = violations;
+}
+
+/// The scenario of a generation, as it was accepted.
+fn accepted(records: &[Record], generation: &GenerationId) -> Option<Plan> {
+    records.iter().find_map(|record| match &record.event {
+        Event::Accepted { generation: id, scenario, .. } if id == generation => Some(plan::compile(scenario, id)),
+        _ => None,
+    })
+}
+
+fn planned(records: &[Record], generation: &GenerationId) -> BTreeSet<Key> {
+    let plan = accepted(records, generation).expect("what was concluded was accepted");
+    (0..plan.arrivals.len()).map(|index| plan.key(index)).collect()
+}
+
+fn acknowledged(records: &[Record], generation: &GenerationId) -> BTreeSet<Key> {
+    let plan = accepted(records, generation).expect("what was concluded was accepted");
+    let mut current = false;
+    let mut keys = BTreeSet::new();
+    for record in records {
+        match &record.event {
+            Event::Accepted { generation: id, .. } => current = id == generation,
+            Event::Submitted { index, .. } if current => {
+                keys.insert(plan.key(*index));
+            }
+            _ => {}
+        }
+    }
+    keys
+}
+
+/// The status that was published last is the one that a replay of the journal renders.
+fn replay_differs(state: &State, published: Option<&Status>) -> Option<String> {
+    let (current, mut published) = (state.current.as_ref()?, published?.clone());
+    // What it waits for next is the manifests' and the others' matter, not the journal's.
+    published.status.next = None;
+    if published.status.phase == Phase::Suspended {
+        published.status.phase = Phase::Stopped;
+    }
+    let plan = plan::compile(&current.scenario, &current.id);
+    let replayed = publish::status(&plan, state, current, Beside::default());
+    (replayed != published).then(|| format!("replay differs from live: {replayed:#?} instead of {published:#?}"))
+}

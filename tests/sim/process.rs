@@ -1,0 +1,155 @@
+//! One operator: the real fleet over what is simulated, polled by hand.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use dagstorm::{
+    journal::Fenced,
+    model::{ScenarioName, Timestamp},
+    operator::{ABSENT_FOR, Control, Fleet, Shared as Operator, while_confirmed},
+    publish::Folder,
+    world::Clock,
+};
+use tokio::sync::watch;
+
+use crate::{
+    clock::{Shared, SimClock, sleep_until},
+    core::BEGAN,
+    mutants::Mutant,
+    scenarios::Script,
+    store::{Disk, SimStore},
+    world::SimWorld,
+};
+
+/// So long after a renewal of its lease an operator does not ask whether it holds the folder: as in `Holding`.
+const TRUSTED_FOR: Duration = Duration::from_secs(3);
+
+/// Two instants between which everything is halted.
+pub type Halt = Option<(Timestamp, Timestamp)>;
+
+/// What an operator is made of.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub core: Shared,
+    pub disk: Disk,
+    pub ahead: Arc<AtomicI64>,
+    pub script: Script,
+    pub halt: Halt,
+    pub mutant: Mutant,
+}
+
+pub struct Process {
+    pub epoch: u64,
+    pub folder: Folder,
+    pub polls: u64,
+    pub paused_until: Timestamp,
+    /// Until then it trusts in its last renewal.
+    trusts_until: Arc<Mutex<Timestamp>>,
+    flag: Arc<Flag>,
+    waker: Waker,
+    work: Pin<Box<dyn Future<Output = Result<ScenarioName, Fenced>>>>,
+}
+
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Process {
+    /// Takes the data folder, and starts.
+    pub fn start(around: &Surroundings) -> Self {
+        let (epoch, folder, trusts_until) = (around.disk.take(), Folder::nowhere(), Arc::new(Mutex::new(BEGAN)));
+        around.core.lock().unwrap().tell(|| format!("operator {epoch}: starts"));
+        let flag = Arc::new(Flag(AtomicBool::new(true)));
+        let (disk, core, trusts) = (around.disk.clone(), Arc::clone(&around.core), Arc::clone(&trusts_until));
+        let confirm = move || {
+            let (now, newest) = (core.lock().unwrap().now, disk.epoch());
+            let is_trusted = now < *trusts.lock().unwrap();
+            if newest > epoch && !is_trusted { Err(Fenced { epoch, newest }) } else { Ok(()) }
+        };
+        let work = while_confirmed(confirm, std::future::pending(), operate(around.clone(), epoch, folder.clone()));
+        Self {
+            epoch,
+            folder,
+            polls: 0,
+            paused_until: BEGAN,
+            trusts_until,
+            waker: Waker::from(Arc::clone(&flag)),
+            flag,
+            work: Box::pin(work),
+        }
+    }
+
+    /// It was superseded and does not know yet: it just renewed.
+    pub fn trust(&self, now: Timestamp) {
+        *self.trusts_until.lock().unwrap() = now.plus(TRUSTED_FOR);
+    }
+
+    /// Whether it must know by now who holds the folder.
+    pub fn must_know(&self, now: Timestamp) -> bool {
+        now >= *self.trusts_until.lock().unwrap()
+    }
+
+    pub fn is_woken(&self) -> bool {
+        self.flag.0.swap(false, Ordering::SeqCst)
+    }
+
+    pub fn poll(&mut self) -> Poll<Result<ScenarioName, Fenced>> {
+        self.polls += 1;
+        self.work.as_mut().poll(&mut Context::from_waker(&self.waker))
+    }
+}
+
+/// The work of an operator that holds the folder. It ends when a reconciler does.
+async fn operate(around: Surroundings, epoch: u64, folder: Folder) -> Result<ScenarioName, Fenced> {
+    let Surroundings { core, disk, ahead, script, halt, mutant } = around;
+    let truth = || core.lock().unwrap().now;
+    let clock = SimClock { core: Arc::clone(&core), ahead };
+    let world = SimWorld { core: Arc::clone(&core), clock: clock.clone(), disk: disk.clone(), epoch, mutant };
+    let store = SimStore { disk, core: Arc::clone(&core), epoch, mutant };
+    let control = watch::Sender::new(control_at(truth(), halt));
+    let verdicts = watch::Sender::default();
+    let shared = Arc::new(Operator { world, store, clock: clock.clone(), folder, epoch, verdicts, control });
+    let (_shutdown, receiver) = watch::channel(false);
+    let mut fleet = Fleet::new(Arc::clone(&shared), receiver);
+    fleet.take_up().await.expect("the simulated disk can be listed");
+    let mut versions = script.into_iter().peekable();
+    loop {
+        while let Some((_, desired)) = versions.next_if(|(offset, _)| BEGAN.plus(*offset) <= truth()) {
+            // Twice: a deletion needs two readings, some time apart.
+            fleet.want(&desired, true, clock.now().minus(ABSENT_FOR));
+            fleet.want(&desired, true, clock.now());
+        }
+        shared.control.send_replace(control_at(truth(), halt));
+        let edges = halt.into_iter().flat_map(|(from, to)| [from, to]);
+        let version = versions.peek().map(|(offset, _)| BEGAN.plus(*offset));
+        let next = edges.filter(|edge| *edge > truth()).chain(version).min();
+        let change = async {
+            match next {
+                Some(instant) => sleep_until(&core, instant).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = fleet.step() => return ended,
+            () = change => {}
+        }
+    }
+}
+
+fn control_at(now: Timestamp, halt: Halt) -> Control {
+    let is_halted = halt.is_some_and(|(from, to)| from <= now && now < to);
+    Control { halted: is_halted.then(|| "a drill".to_owned()), ..Control::default() }
+}

@@ -1,0 +1,177 @@
+//! The storm: every mishap that a seed may bring. Each is numbered, so that any of them can be left out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// What can happen. Each kind has a random stream of its own: leaving one out does not shift the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mishap {
+    /// The process dies at an await; what was not synced is gone, or torn.
+    Crash,
+    /// With a crash the whole data folder is gone.
+    DiskLost,
+    /// The process stands still, as by SIGSTOP; if for long enough, another one takes over meanwhile.
+    Pause,
+    /// Another process takes over although this one lives and works.
+    Usurp,
+    /// The wall clock is set forward …
+    JumpForward,
+    /// … or back.
+    JumpBack,
+    /// The disk has no room for a while.
+    DiskFull,
+    /// One append stands still for longer than any window.
+    Stall,
+    /// Dagster refuses everything for half a minute.
+    Outage,
+    /// Everything is halted for a while.
+    Halt,
+    /// The manifests change: edited, deleted, suspended, and back.
+    Change,
+    RequestLost,
+    ReplyLost,
+    /// The reply is lost, and the effect comes about late.
+    Late,
+    Refused,
+    /// Refused for good.
+    Rejected,
+    LookFailed,
+    CensusFailed,
+    CensusSlow,
+    /// A completion shows in Dagster's log only after a while.
+    EventLate,
+    /// A message is worked off twice, side by side.
+    Duplicate,
+    /// One more scenario.
+    Company,
+    /// A scenario waits for another one's verdict.
+    Chain,
+    /// A scenario kills tasks.
+    Kill,
+    /// A scenario ends its runs when it is deleted.
+    Terminate,
+    /// A scenario limits its runs in flight.
+    Limit,
+}
+
+impl Mishap {
+    pub const ALL: [Self; 26] = [
+        Self::Crash,
+        Self::DiskLost,
+        Self::Pause,
+        Self::Usurp,
+        Self::JumpForward,
+        Self::JumpBack,
+        Self::DiskFull,
+        Self::Stall,
+        Self::Outage,
+        Self::Halt,
+        Self::Change,
+        Self::RequestLost,
+        Self::ReplyLost,
+        Self::Late,
+        Self::Refused,
+        Self::Rejected,
+        Self::LookFailed,
+        Self::CensusFailed,
+        Self::CensusSlow,
+        Self::EventLate,
+        Self::Duplicate,
+        Self::Company,
+        Self::Chain,
+        Self::Kill,
+        Self::Terminate,
+        Self::Limit,
+    ];
+}
+
+/// Which mishaps are let happen, by their numbers; `None`: all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Keep(pub Option<Happened>);
+
+/// Mishaps by kind and number, from 0.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Happened(pub BTreeMap<Mishap, BTreeSet<u32>>);
+
+impl Happened {
+    pub fn count(&self) -> usize {
+        self.0.values().map(BTreeSet::len).sum()
+    }
+}
+
+/// As `Crash 0, Late 3 7`.
+impl fmt::Display for Happened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = self.0.iter().filter(|(_, numbers)| !numbers.is_empty()).map(|(mishap, numbers)| {
+            let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+            format!("{mishap:?} {}", numbers.join(" "))
+        });
+        f.write_str(&kinds.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Random numbers of one purpose.
+#[derive(Debug, Clone)]
+pub struct Dice(ChaCha8Rng);
+
+impl Dice {
+    pub fn new(seed: u64, stream: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream);
+        Self(rng)
+    }
+
+    pub fn chance(&mut self, percent: u32) -> bool {
+        self.0.random_range(0..100) < percent
+    }
+
+    /// In milliseconds, both ends included.
+    pub fn millis(&mut self, least: u64, most: u64) -> Duration {
+        Duration::from_millis(self.number(least, most))
+    }
+
+    /// Both ends included.
+    pub fn number(&mut self, least: u64, most: u64) -> u64 {
+        self.0.random_range(least..=most)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0.random_range(0..end)
+    }
+}
+
+/// Decides of each mishap whether it happens, and counts.
+pub struct Storm {
+    seed: u64,
+    keep: Keep,
+    streams: Vec<(Dice, u32)>,
+    pub happened: Happened,
+}
+
+impl Storm {
+    pub fn new(seed: u64, keep: Keep) -> Self {
+        let streams = (0..Mishap::ALL.len() as u64).map(|stream| (Dice::new(seed, stream), 0)).collect();
+        Self { seed, keep, streams, happened: Happened::default() }
+    }
+
+    /// Whether it happens now; then, the dice for its details, which are its own.
+    pub fn strikes(&mut self, mishap: Mishap, percent: u32) -> Option<Dice> {
+        let (dice, count) = &mut self.streams[mishap as usize];
+        if !dice.chance(percent) {
+            return None;
+        }
+        let number = *count;
+        *count += 1;
+        if self.keep.0.as_ref().is_some_and(|kept| !kept.0.get(&mishap).is_some_and(|kept| kept.contains(&number))) {
+            return None;
+        }
+        self.happened.0.entry(mishap).or_default().insert(number);
+        Some(Dice::new(self.seed, (1 + mishap as u64) << 32 | u64::from(number)))
+    }
+}
