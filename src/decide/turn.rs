@@ -40,6 +40,8 @@ pub struct Waiting<'a> {
     pub verdicts: &'a BTreeMap<ScenarioName, Timestamp>,
     /// When this process first knew of this version.
     pub known_since: Timestamp,
+    /// Where turns may overlap: when the last one was taken, whoever did. `None`: they may not.
+    pub taken: Option<Option<Timestamp>>,
     pub now: Timestamp,
 }
 
@@ -48,6 +50,11 @@ pub struct Waiting<'a> {
 /// While a generation lives nobody asks: the turns that come up meanwhile are left out (`overlap: forbid`).
 pub fn turn(waiting: &Waiting<'_>) -> Turn {
     let last = last_verdict(waiting.state, waiting.digest);
+    let start = waiting.scenario.spec.start.as_ref();
+    if let (Some(taken), Some(start)) = (waiting.taken, start) {
+        let turn = overlapping(&start.trigger, taken, waiting);
+        return if waiting.scenario.suspend { Turn::Suspended } else { turn };
+    }
     let turn = match waiting.scenario.spec.start.as_ref().map(|start| &start.trigger) {
         None | Some(StartTrigger::At(_)) if last.is_some() => Turn::Had,
         None => Turn::Due,
@@ -62,6 +69,23 @@ pub fn turn(waiting: &Waiting<'_>) -> Turn {
         }
     };
     if waiting.scenario.suspend && turn != Turn::Had { Turn::Suspended } else { turn }
+}
+
+/// Turns beside each other: each counts from the one before, whether or not that has ended.
+fn overlapping(trigger: &StartTrigger, taken: Option<Timestamp>, waiting: &Waiting<'_>) -> Turn {
+    let due = match trigger {
+        StartTrigger::Every(every) => taken.map(|taken| taken.plus(every.duration())),
+        StartTrigger::Cron(cron) => {
+            let from = taken.map_or(waiting.known_since, |taken| taken.max(waiting.known_since.minus(GRACE)));
+            match cron.next(from) {
+                Some(next) => Some(next),
+                None => return Turn::Had,
+            }
+        }
+        // Nothing else comes again while it runs; `spec` refuses it.
+        StartTrigger::After(_) | StartTrigger::At(_) => return Turn::Had,
+    };
+    due.map_or(Turn::Due, |due| not_before(due, waiting.now))
 }
 
 /// Whether this very spec may run once more because `dagstorm run` asks for it: once a process, and again what was
@@ -189,9 +213,41 @@ spec:
                 state: &state,
                 verdicts: &verdicts,
                 known_since: at(known_since),
+                taken: None,
                 now: at(now),
             };
             assert_eq!(turn(&waiting), expected, "{more} {turns:?} known {known_since} now {now}");
+        }
+    }
+
+    #[test]
+    fn turns_that_may_overlap_count_from_the_one_before() {
+        let (every, cron) =
+            ("  start: { every: 10s, overlap: allow }", "  start: { cron: '*/10 * * * *', overlap: allow }");
+        for (more, taken, known_since, now, expected) in [
+            (every, None, 0, 0, Turn::Due),
+            (every, Some(5), 0, 14, Turn::At(at(15))),
+            (every, Some(5), 0, 15, Turn::Due),
+            (every, Some(5), 0, 99, Turn::Due),
+            (cron, None, 0, 399, Turn::At(at(400))),
+            (cron, Some(400), 0, 401, Turn::At(at(1_000))),
+            (cron, Some(400), 0, 1_000, Turn::Due),
+            (cron, Some(400), 1_090, 1_090, Turn::At(at(1_600))),
+            ("  suspend: true\n  start: { every: 10s, overlap: allow }", None, 0, 0, Turn::Suspended),
+        ] {
+            let scenario = scenario(more);
+            // The lane's own turns are no matter: it was stopped, or another lane came later.
+            let state = past(&scenario, &[(0, 3, Verdict::Passed)]);
+            let waiting = Waiting {
+                scenario: &scenario,
+                digest: &scenario.digest(),
+                state: &state,
+                verdicts: &BTreeMap::new(),
+                known_since: at(known_since),
+                taken: Some(taken.map(at)),
+                now: at(now),
+            };
+            assert_eq!(turn(&waiting), expected, "{more} taken {taken:?} now {now}");
         }
     }
 
@@ -211,6 +267,7 @@ spec:
                 state: &state,
                 verdicts: &BTreeMap::new(),
                 known_since: at(0),
+                taken: None,
                 now: at(now),
             };
             assert_eq!(turn(&waiting), expected, "{turns:?} now {now}");

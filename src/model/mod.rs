@@ -4,6 +4,7 @@ pub mod condition;
 pub mod cron;
 pub mod effect;
 pub mod ids;
+pub mod lane;
 pub mod metric;
 pub mod network;
 pub mod observation;

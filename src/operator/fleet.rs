@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Dura
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::watch;
 
-use super::{Desired, Handle, Reconciler};
+use super::{Desired, Handle, Reconciler, lanes::with_lanes};
 use crate::{
     journal::{Fenced, Store},
     model::{ScenarioName, Timestamp},
@@ -48,6 +48,7 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
     ///
     /// A scenario that no manifest names is deleted, if all manifests could be read, and again `ABSENT_FOR` later.
     pub fn want(&mut self, desired: &BTreeMap<ScenarioName, Desired>, is_complete: bool, read_at: Timestamp) {
+        let desired = &with_lanes(desired);
         let unnamed = self.members.keys().filter(|name| is_complete && !desired.contains_key(*name));
         for name in self.absent.read(unnamed, read_at) {
             self.tell(&name, Desired::Deleted);

@@ -5,6 +5,7 @@ mod control;
 mod fleet;
 mod gauges;
 mod intake;
+mod lanes;
 mod lease;
 mod reconcile;
 mod say;
@@ -17,6 +18,7 @@ pub use catalog::{Catalog, FileReport, Finder, Lack, ScannedFile, read_attachmen
 pub use control::{Control, Controls, HALT};
 pub use fleet::{ABSENT_FOR, Fleet};
 pub use intake::{Attachment, Following, Intake, LARGEST_ATTACHMENT, Scan, Version, Watch};
+pub use lanes::{LANES, Turns};
 pub use lease::{Lease, LeaseError, Ticket, Watcher};
 pub use reconcile::Reconciler;
 pub use serve::{Options, Source, on_disk, serve};
@@ -42,6 +44,8 @@ pub struct Shared<W, S, C> {
     pub verdicts: Verdicts,
     /// What people ask beside the manifests.
     pub control: watch::Sender<Control>,
+    /// Which turns of scenarios whose turns may overlap were taken.
+    pub turns: Turns,
 }
 
 /// See [`Shared::verdicts`]. The newest of each scenario; reconcilers post theirs.

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::{
     Attachment, Catalog, Control, Controls, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError, Scan,
-    ScannedFile, Shared, Verdicts, gauges, standby,
+    ScannedFile, Shared, Turns, Verdicts, gauges, standby,
 };
 use crate::{
     journal::{Fenced, FileStore, Store},
@@ -96,6 +96,7 @@ pub async fn serve<W: World>(
             epoch: holding.epoch(),
             verdicts: Verdicts::default(),
             control: watch::Sender::new(control),
+            turns: Turns::default(),
         });
         let asking = tokio::spawn(controls.clone().follow(shared.control.clone()));
         let worked = standby::while_held(&holding, work(shared, &options, &controls, shutdown.clone())).await;

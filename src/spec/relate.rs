@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    FaultSpec, Overlap, Scenario, StartTrigger,
+    FaultSpec, Scenario, StartTrigger,
     problem::{Path, Problem, help_for},
 };
 use crate::{
@@ -137,11 +137,6 @@ pub fn unsupported(scenario: &Scenario, target: &Target) -> Vec<Problem> {
     }
     if !scenario.spec.faults.is_empty() && !target.guard.deny_windows.is_empty() {
         refuse(at.key("faults"), format!("faults under the `denyWindows` of target `{}`", target.name));
-    }
-    if let Some(start) = &scenario.spec.start
-        && start.overlap == Overlap::Allow
-    {
-        refuse(at.keys("start.overlap"), "`overlap: allow`".to_owned());
     }
     if scenario.spec.limits.abort_on.is_some() {
         refuse(at.keys("limits.abortOn"), "`abortOn`".to_owned());

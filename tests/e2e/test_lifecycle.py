@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -43,6 +44,28 @@ def test_a_scenario_starts_at_its_instant_and_again_every_so_often(operator: Ope
     assert [number for _, number in generations] == ["2", "1"]
     assert generations[0][0] == generations[1][0]
     assert len(stack.runs("at-once")) == 1, "once"
+
+
+def test_turns_that_may_overlap_run_beside_each_other(operator: Operator, stack: Stack) -> None:
+    start = {"every": "6s", "overlap": "allow"}
+    operator.drop(scenario("abreast", {"constant": {"rate": "1/s"}}, "15s", FAST, start=start))
+    operator.start()
+    operator.wait_phase("abreast", "Running", within_s=20)
+    second = operator.wait_phase("abreast--2", "Running", within_s=20)
+    assert operator.status("abreast")["phase"] == "Running", "the first goes on"
+    first = operator.status("abreast")
+    begun = [datetime.fromisoformat(status["startedAt"]) for status in (first, second)]
+    assert timedelta(seconds=5) < begun[1] - begun[0] < timedelta(seconds=12)
+    operator.end(signal.SIGKILL)
+    operator.start()
+    operator.wait("abreast", "its verdict", lambda status: bool(status.get("history")), 90)
+    command(operator, "suspend", "abreast")
+    for lane in ("abreast", "abreast--2", "abreast--3"):
+        operator.wait_phase(lane, "Suspended", within_s=60)
+    assert operator.status("abreast")["history"][-1]["verdict"] == "Passed"
+    launched = Counter(key for lane in ("abreast", "abreast--2", "abreast--3") for key in stack.runs_by_key(lane))
+    assert set(stack.runs_by_key("abreast").values()) == {1}
+    assert len(launched) == sum(len(stack.runs(lane)) for lane in ("abreast", "abreast--2", "abreast--3"))
 
 
 def test_a_suspended_scenario_stops_and_starts_anew(operator: Operator, stack: Stack) -> None:

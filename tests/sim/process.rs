@@ -14,7 +14,7 @@ use std::{
 use dagstorm::{
     journal::Fenced,
     model::{ScenarioName, Timestamp},
-    operator::{ABSENT_FOR, Control, Fleet, Shared as Operator, while_confirmed},
+    operator::{ABSENT_FOR, Control, Fleet, Shared as Operator, Turns, while_confirmed},
     publish::Folder,
     world::Clock,
 };
@@ -120,7 +120,16 @@ async fn operate(around: Surroundings, epoch: u64, folder: Folder) -> Result<Sce
     let store = SimStore { disk, core: Arc::clone(&core), epoch, mutant };
     let control = watch::Sender::new(control_at(truth(), halt));
     let verdicts = watch::Sender::default();
-    let shared = Arc::new(Operator { world, store, clock: clock.clone(), folder, epoch, verdicts, control });
+    let shared = Arc::new(Operator {
+        world,
+        store,
+        clock: clock.clone(),
+        folder,
+        epoch,
+        verdicts,
+        control,
+        turns: Turns::default(),
+    });
     let (_shutdown, receiver) = watch::channel(false);
     let mut fleet = Fleet::new(Arc::clone(&shared), receiver);
     fleet.take_up().await.expect("the simulated disk can be listed");

@@ -24,7 +24,7 @@ use super::{Control, Desired, Handle, say::say};
 use crate::{
     decide::{self, Act, Decision, Purpose, Turn},
     journal::{Event, Fenced, Record, State, Store, SubmissionStage},
-    model::{Census, Observation, Outcome, Query, ScenarioName, Seen, Timestamp, Verdict},
+    model::{Census, Observation, Outcome, Query, ScenarioName, Seen, Timestamp, Verdict, lane},
     plan::{self, Plan},
     publish::{self, Beside, Rejection},
     spec::Deletion,
@@ -134,6 +134,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
                 break;
             }
         }
+        self.shared.turns.post(&self.name, None);
         Ok(self.name)
     }
 
@@ -158,14 +159,29 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         self.state = self.shared.store.replay(&self.name).await?;
         self.compile();
         self.post_verdict();
+        self.post_turn();
         Ok(())
+    }
+
+    /// Tells the other lanes when this one last took a turn. One that cannot be read tells nothing, and is not waited for.
+    fn post_turn(&self) {
+        let past = self.state.past.iter().map(|past| past.accepted_at);
+        let last = past.chain(self.state.current.iter().map(|current| current.accepted_at)).max();
+        self.shared.turns.post(&self.name, last);
     }
 
     /// Tells the scenarios that wait for this one of its last verdict.
     fn post_verdict(&self) {
         let verdicts = self.state.past.iter().filter(|past| past.conclusion.verdict != Verdict::Stopped);
         let Some(at) = verdicts.map(|past| past.concluded_at).max() else { return };
-        self.shared.verdicts.send_if_modified(|known| known.insert(self.name.clone(), at) != Some(at));
+        // A verdict of a lane is one of its scenario.
+        let name = lane::scenario(&self.name);
+        self.shared.verdicts.send_if_modified(|known| {
+            let last = known.entry(name).or_insert(at);
+            let is_newer = *last <= at;
+            *last = at.max(*last);
+            is_newer
+        });
     }
 
     fn call(&self, answer: impl Future<Output = Answer> + Send + 'static) {
@@ -372,7 +388,9 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let turn = self.turn.as_ref().zip(self.known_since.as_ref().map(|(_, since)| *since));
         let beside =
             Beside { rejection: self.rejection.as_ref(), stalled: self.stalled.as_ref(), turn, now: Some(now) };
-        if self.state.current.is_none() && *self.desired.borrow() == Desired::Deleted && self.stalled.is_none() {
+        // A lane that never had a turn is nobody's matter.
+        let is_nothing = *self.desired.borrow() == Desired::Deleted || lane::is_further(&self.name);
+        if self.state.current.is_none() && is_nothing && self.stalled.is_none() {
             self.shared.folder.remove_status(&self.name);
             return;
         }

@@ -3,17 +3,24 @@
 use std::{
     io,
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use super::Reconciler;
 use crate::{
     decide::{self, Turn, Waiting},
     journal::{Event, Store},
-    model::{GenerationId, Observation},
-    operator::{Desired, Wanted},
+    model::{GenerationId, Observation, Timestamp, lane},
+    operator::{
+        Desired, Wanted,
+        lanes::{self, NotYet},
+    },
     spec::Deletion,
     world::{Clock, World},
 };
+
+/// A lane that cannot take its turn yet looks again after so long.
+const SOON: Duration = Duration::from_millis(100);
 
 impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     /// Compares the generation that lives with the one that is wanted.
@@ -51,7 +58,9 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     fn held(&mut self) -> Option<Turn> {
         let control = self.control.borrow_and_update();
         let halted = control.halted.clone().map(Turn::Halted);
-        halted.or_else(|| control.suspended.contains(&self.name).then_some(Turn::Suspended))
+        let is_suspended =
+            [&self.name, &lane::scenario(&self.name)].iter().any(|name| control.suspended.contains(*name));
+        halted.or_else(|| is_suspended.then_some(Turn::Suspended))
     }
 
     /// Begins the next generation if its turn has come.
@@ -60,9 +69,11 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             self.set_turn(None);
             return Ok(());
         };
-        let turn = match (self.turn(wanted), held) {
+        let (turn, seen) = self.turn(wanted);
+        let turn = match (turn, held) {
             (Turn::Had, _) => Turn::Had,
             (_, Some(held)) => held,
+            (Turn::Due, None) if !self.claims(seen) => Turn::At(self.shared.clock.now().plus(SOON)),
             (turn, None) => turn,
         };
         if turn == Turn::Due {
@@ -80,20 +91,34 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         Ok(())
     }
 
-    fn turn(&mut self, wanted: &Wanted) -> Turn {
+    /// What it waits for; and, where turns may overlap, by which last turn that was judged.
+    fn turn(&mut self, wanted: &Wanted) -> (Turn, Option<Option<Timestamp>>) {
         if wanted.again {
             let may = decide::may_run_again(&self.state, &wanted.digest, self.shared.epoch);
-            return if may { Turn::Due } else { Turn::Had };
+            return (if may { Turn::Due } else { Turn::Had }, None);
         }
         let now = self.shared.clock.now();
-        decide::turn(&Waiting {
+        let taken = match lanes::allows(&wanted.scenario).then(|| self.shared.turns.last(&self.name)) {
+            None => None,
+            Some(Ok(taken)) => Some(taken),
+            // All lanes are read within a moment of each other.
+            Some(Err(NotYet)) => return (Turn::At(now.plus(SOON)), None),
+        };
+        let turn = decide::turn(&Waiting {
             scenario: &wanted.scenario,
             digest: &wanted.digest,
             state: &self.state,
             verdicts: &self.verdicts.borrow_and_update(),
             known_since: self.known_since.as_ref().map_or(now, |(_, since)| *since),
+            taken,
             now,
-        })
+        });
+        (turn, taken)
+    }
+
+    /// Takes a turn that is due, unless another lane was faster.
+    fn claims(&self, seen: Option<Option<Timestamp>>) -> bool {
+        seen.is_none_or(|seen| self.shared.turns.claim(&self.name, seen, self.shared.clock.now()))
     }
 
     fn set_turn(&mut self, turn: Option<Turn>) {

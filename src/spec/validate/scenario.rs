@@ -6,9 +6,9 @@ use super::{Attachments, Path, Problem, Problems};
 use crate::{
     fault::{Fault, Selector, StopTasks},
     load::{Arrivals, JobMix, RawTrace, Trace, TraceError, Weighted},
-    model::{Metric, Span, Threshold},
+    model::{Metric, Span, Threshold, lane},
     spec::{
-        Expect, FaultSpec, FaultTrigger, Limits, LoadPhase, Scenario, ScenarioSpec, Start, StartTrigger,
+        Expect, FaultSpec, FaultTrigger, Limits, LoadPhase, Overlap, Scenario, ScenarioSpec, Start, StartTrigger,
         mix::RawMix,
         problem::help_for,
         raw::{Raw, RawArrivals, RawExpect, RawFault, RawLimits, RawPhase, RawScenario, RawStart, RawStopTasks},
@@ -31,11 +31,25 @@ const OWN_TAGS: &str = "dagstorm/";
 /// not known when a phase is missing.
 pub fn scenario(raw: Raw<RawScenario>, is_whole: bool, attachments: Attachments<'_>) -> Result<Scenario, Vec<Problem>> {
     let mut problems = Problems::default();
-    let name = problems.name(&Path::root("metadata").key("name"), &raw.metadata.name);
+    let named = Path::root("metadata").key("name");
+    let name = problems.name(&named, &raw.metadata.name);
+    if lane::is_reserved(&raw.metadata.name) {
+        let message =
+            format!("`{}` is the name of a lane: `--` and a number at the end are dagstorm's own", raw.metadata.name);
+        problems.add(&named, message);
+    }
     let at = Path::root("spec");
     let spec = raw.spec;
     let target = problems.name(&at.key("target"), &spec.target);
     let start = spec.start.and_then(|raw_start| start(&mut problems, &at.key("start"), raw_start, &raw.metadata.name));
+    let overlaps = start.as_ref().is_some_and(|start| start.overlap == Overlap::Allow);
+    if overlaps && raw.metadata.name.len() > lane::LONGEST_NAME {
+        let message = format!(
+            "with `overlap: allow` a name has {} characters at most: its turns are told apart by a number behind it",
+            lane::LONGEST_NAME
+        );
+        problems.add(&named, message);
+    }
     let load = load(&mut problems, &at.key("load"), spec.load, is_whole, attachments);
     let faults = faults(&mut problems, &at.key("faults"), spec.faults);
     let expect = expect(&mut problems, &at.key("expect"), &spec.expect);
