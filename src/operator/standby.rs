@@ -58,7 +58,7 @@ pub async fn while_held<T>(holding: &Holding, work: impl Future<Output = Result<
     while_confirmed(|| holding.confirm(), holding.lost(), work).await
 }
 
-/// As [`while_held`], whatever it is that tells whether the folder is held.
+/// As `while_held`, whatever it is that tells whether the folder is held.
 ///
 /// # Errors
 /// What `confirm` answers before any step of the work, or what `lost` ends with.
