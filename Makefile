@@ -63,9 +63,10 @@ check: $(STAMP) $(DENIED) ## formats, lints, types, documentation, licences and 
 	MYPYPATH=$(LOCAL) $(BIN)/mypy --config-file $(LOCAL)/pyproject.toml $(PYTHON_TESTS)
 
 .PHONY: bench
-bench: $(STAMP) ## a million arrivals planned, a million records replayed, a thousand scenarios; launches a second and lateness on a real stack; from drop to launch (an optimized build, minutes the first time)
+bench: $(STAMP) ## a million arrivals planned, a million records replayed, a thousand scenarios; hostile manifests; launches a second and lateness on a real stack; from drop to launch (an optimized build, minutes the first time)
 	cargo bench --locked --profile release-lite --bench plan_million --bench replay --bench thousand_scenarios
 	cargo build --locked --profile release-lite
+	$(BIN)/python benches/hostile.py --program $(TARGET_DIR)/release-lite/dagstorm
 	$(BIN)/python benches/launch_rate.py --program $(TARGET_DIR)/release-lite/dagstorm
 	$(BIN)/python benches/drop_to_launch.py --program $(TARGET_DIR)/release-lite/dagstorm
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Dura
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::watch;
 
-use super::{Desired, Handle, Reconciler, lanes::with_lanes};
+use super::{Control, Desired, Handle, LastVerdicts, Reconciler, lanes::with_lanes};
 use crate::{
     journal::{Fenced, Store},
     model::{ScenarioName, Timestamp},
@@ -20,9 +20,27 @@ pub const ABSENT_FOR: Duration = Duration::from_secs(1);
 pub struct Fleet<W, S, C> {
     shared: Handle<W, S, C>,
     shutdown: watch::Receiver<bool>,
-    members: BTreeMap<ScenarioName, watch::Sender<Desired>>,
+    members: BTreeMap<ScenarioName, Member>,
+    control: watch::Receiver<Control>,
+    verdicts: watch::Receiver<LastVerdicts>,
     absent: Absent,
     running: FuturesUnordered<Pin<Box<Running>>>,
+}
+
+/// What a reconciler is told through. It has channels of its own, so that all are told in the order of their names: one
+/// channel with many receivers wakes them as chance has it, and a simulation could not be repeated.
+struct Member {
+    desired: watch::Sender<Desired>,
+    control: watch::Sender<Control>,
+    verdicts: watch::Sender<LastVerdicts>,
+}
+
+/// What a reconciler hears through.
+pub struct Ears {
+    pub desired: watch::Receiver<Desired>,
+    pub control: watch::Receiver<Control>,
+    pub verdicts: watch::Receiver<LastVerdicts>,
+    pub shutdown: watch::Receiver<bool>,
 }
 
 /// A reconciler until its end.
@@ -30,7 +48,16 @@ type Running = dyn Future<Output = Result<ScenarioName, Fenced>> + Send;
 
 impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
     pub fn new(shared: Handle<W, S, C>, shutdown: watch::Receiver<bool>) -> Self {
-        Self { shared, shutdown, members: BTreeMap::new(), absent: Absent::default(), running: FuturesUnordered::new() }
+        let (control, verdicts) = (shared.control.subscribe(), shared.verdicts.subscribe());
+        Self {
+            shared,
+            shutdown,
+            members: BTreeMap::new(),
+            control,
+            verdicts,
+            absent: Absent::default(),
+            running: FuturesUnordered::new(),
+        }
     }
 
     /// Takes up every scenario that has a journal, before any manifest is read: what is open is healed in any case.
@@ -60,17 +87,42 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
 
     fn tell(&mut self, name: &ScenarioName, desired: Desired) {
         if let Some(member) = self.members.get(name) {
-            member.send_if_modified(|known| {
+            member.desired.send_if_modified(|known| {
                 let changed = *known != desired;
                 *known = desired;
                 changed
             });
             return;
         }
-        let (sender, receiver) = watch::channel(desired);
-        let reconciler = Reconciler::new(Arc::clone(&self.shared), name.clone(), receiver, self.shutdown.clone());
-        self.running.push(Box::pin(reconciler.run()));
-        self.members.insert(name.clone(), sender);
+        let (control, verdicts) = (self.control.borrow().clone(), self.verdicts.borrow().clone());
+        let member = Member {
+            desired: watch::Sender::new(desired),
+            control: watch::Sender::new(control),
+            verdicts: watch::Sender::new(verdicts),
+        };
+        let ears = Ears {
+            desired: member.desired.subscribe(),
+            control: member.control.subscribe(),
+            verdicts: member.verdicts.subscribe(),
+            shutdown: self.shutdown.clone(),
+        };
+        self.running.push(Box::pin(Reconciler::new(Arc::clone(&self.shared), name.clone(), ears).run()));
+        self.members.insert(name.clone(), member);
+    }
+
+    /// Passes on what people ask and which scenarios had their verdicts.
+    fn pass_on(&mut self) {
+        let control = self.control.has_changed().unwrap_or_default().then(|| self.control.borrow_and_update().clone());
+        let verdicts =
+            self.verdicts.has_changed().unwrap_or_default().then(|| self.verdicts.borrow_and_update().clone());
+        for member in self.members.values() {
+            if let Some(control) = &control {
+                member.control.send_replace(control.clone());
+            }
+            if let Some(verdicts) = &verdicts {
+                member.verdicts.send_replace(Arc::clone(verdicts));
+            }
+        }
     }
 
     /// Drives all reconcilers until one of them ends: at a shutdown, or because its journal cannot be used.
@@ -80,9 +132,21 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
     /// # Errors
     /// When another process took the data folder over: drop the fleet, so that it sends nothing more.
     pub async fn step(&mut self) -> Result<ScenarioName, Fenced> {
-        match self.running.next().await {
-            Some(ended) => ended,
-            None => std::future::pending().await,
+        loop {
+            self.pass_on();
+            let ended = async {
+                match self.running.next().await {
+                    Some(ended) => ended,
+                    None => std::future::pending().await,
+                }
+            };
+            // The senders are in what is shared, so the channels never close.
+            tokio::select! {
+                biased;
+                _ = self.control.changed() => self.control.mark_changed(),
+                _ = self.verdicts.changed() => self.verdicts.mark_changed(),
+                ended = ended => return ended,
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 pub use catalog::{Catalog, FileReport, Finder, Lack, ScannedFile, read_attachment};
 pub use control::{Control, Controls, HALT};
-pub use fleet::{ABSENT_FOR, Fleet};
+pub use fleet::{ABSENT_FOR, Ears, Fleet};
 pub use intake::{Attachment, Following, Intake, LARGEST_ATTACHMENT, Scan, Version, Watch};
 pub use lanes::{LANES, Turns};
 pub use lease::{Lease, LeaseError, Ticket, Watcher};
@@ -49,7 +49,10 @@ pub struct Shared<W, S, C> {
 }
 
 /// See [`Shared::verdicts`]. The newest of each scenario; reconcilers post theirs.
-pub type Verdicts = watch::Sender<BTreeMap<ScenarioName, Timestamp>>;
+pub type Verdicts = watch::Sender<LastVerdicts>;
+
+/// When each scenario last had a verdict.
+pub type LastVerdicts = Arc<BTreeMap<ScenarioName, Timestamp>>;
 
 /// A shared handle.
 pub type Handle<W, S, C> = Arc<Shared<W, S, C>>;

@@ -1,4 +1,8 @@
-"""What nobody should write, and somebody will: each is answered within a second of processor time and 100 MB."""
+"""What nobody should write, and somebody will: each is answered within a second of processor time and 100 MB.
+
+The second is an optimized build's, on a quiet machine: `make bench` measures it (`benches/hostile.py`). Here a build
+that is not optimized may take ten, so that only what grows out of hand fails.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ CORPUS = ROOT / "tests" / "manifests"
 GOOD = (CORPUS / "good" / "01-least.yaml").read_text()
 HEAD = "apiVersion: dagstorm.dev/v1alpha1\nkind: Scenario\nmetadata: { name: a }\nspec:\n  target: local\n"
 PHASE = "{{ name: p{}, for: {}, arrivals: {}, jobs: {} }}"
-CPU_S = 1.0
+CPU_S = 10.0
 # More memory than 100 MB is refused by the system, and the program falls.
 BOUNDED = 'ulimit -d 102400 && exec "$@"'
 WITHIN_S = 30

@@ -16,7 +16,8 @@ use crate::storm::{Dice, Keep, Mishap, Storm};
 pub const DESIRED: u32 = 3;
 /// A message whose worker died comes back after this.
 const VISIBILITY: Duration = Duration::from_secs(3);
-/// So much later a completion may show in Dagster's log: less than the quiet period, also by a clock that was set.
+/// So much later than its run's end an event may show in Dagster's log: less than the quiet period, also by a clock that
+/// was set.
 const LATEST_EVENT_MS: u64 = 6_500;
 /// When every simulation begins.
 pub const BEGAN: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
@@ -78,7 +79,12 @@ enum Happening {
     Effect(Effect),
     Replace,
     Begin(String),
-    Finish { run: String, attempt: u32 },
+    /// `lag`: so much later it shows, where that is settled.
+    Finish {
+        run: String,
+        attempt: u32,
+        lag: Option<Duration>,
+    },
     Redeliver(String),
 }
 
@@ -215,7 +221,7 @@ impl Core {
                 }
             }
             Happening::Begin(run) => self.begin(&run),
-            Happening::Finish { run, attempt } => self.finish(&run, attempt),
+            Happening::Finish { run, attempt, lag } => self.finish(&run, attempt, lag),
             Happening::Redeliver(run) => self.redeliver(&run),
         }
     }
@@ -284,10 +290,9 @@ impl Core {
         }
     }
 
-    fn event(&mut self, run: &str, kind: StepEventKind, task: Option<TaskArn>) {
+    fn event(&mut self, run: &str, kind: StepEventKind, task: Option<TaskArn>, lag: Duration) {
         let at = self.now;
-        let late = (kind == StepEventKind::Succeeded).then(|| self.strikes(Mishap::EventLate, 10)).flatten();
-        let shows_at = late.map_or(at, |mut dice| at.plus(dice.millis(1, LATEST_EVENT_MS)));
+        let shows_at = at.plus(lag);
         let run = self.runs.get_mut(run).expect("a run that was launched");
         run.events.push((shows_at, StepEvent { step: "work".to_owned(), kind, at, task }));
     }
@@ -308,18 +313,21 @@ impl Core {
         run.started_at.get_or_insert(now);
         run.task = Some(task.clone());
         let attempt = run.attempt;
-        self.event(id, StepEventKind::Claimed, Some(task));
-        self.event(id, StepEventKind::Started, None);
+        self.event(id, StepEventKind::Claimed, Some(task), Duration::ZERO);
+        self.event(id, StepEventKind::Started, None, Duration::ZERO);
         let length = self.millis(200, 8_000);
-        self.later(length, Happening::Finish { run: id.to_owned(), attempt });
+        self.later(length, Happening::Finish { run: id.to_owned(), attempt, lag: None });
         // Without idempotency a message that is delivered again is worked off again.
         if !self.idempotent && self.storm.strikes(Mishap::Duplicate, 30).is_some() {
-            self.event(id, StepEventKind::Started, None);
-            self.later(length + Duration::from_millis(300), Happening::Finish { run: id.to_owned(), attempt });
+            // Its worker may write late: then nothing of it shows until the run has long ended.
+            let lag = self.strikes(Mishap::EventLate, 50).map(|mut dice| dice.millis(4_000, LATEST_EVENT_MS));
+            self.event(id, StepEventKind::Started, None, lag.map_or(Duration::ZERO, |lag| length + lag));
+            let again = Happening::Finish { run: id.to_owned(), attempt, lag };
+            self.later(length + Duration::from_millis(300), again);
         }
     }
 
-    fn finish(&mut self, id: &str, attempt: u32) {
+    fn finish(&mut self, id: &str, attempt: u32, lag: Option<Duration>) {
         let now = self.now;
         let run = self.runs.get_mut(id).expect("a run that was launched");
         // The worker died in between: this attempt never completes.
@@ -329,7 +337,8 @@ impl Core {
         run.status = RunStatus::Success;
         run.ended_at.get_or_insert(now);
         run.task = None;
-        self.event(id, StepEventKind::Succeeded, None);
+        let lag = lag.or_else(|| Some(self.strikes(Mishap::EventLate, 10)?.millis(1, LATEST_EVENT_MS)));
+        self.event(id, StepEventKind::Succeeded, None, lag.unwrap_or_default());
     }
 
     fn redeliver(&mut self, id: &str) {

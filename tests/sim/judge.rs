@@ -95,7 +95,9 @@ pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
                 }
                 Verdict::Failed => {
                     outcome.counts.add("failed", 1);
-                    if core.truth_holds(&acknowledged, mine) {
+                    // A threshold is no matter of the truth.
+                    let by_threshold = past.conclusion.thresholds.iter().any(|result| result.holds == Some(false));
+                    if !by_threshold && core.truth_holds(&acknowledged, mine) {
                         violations.push(format!("{name}: Failed without cause: {}", past.conclusion.message));
                     }
                 }

@@ -180,7 +180,7 @@ fn a_failing_seed_is_shown_in_its_shortest_form() {
 #[test]
 fn a_seed_is_a_whole_description() {
     let run = |seed| simulate(seed, Mutant::None, &Keep::default(), true);
-    for seed in 0..20 {
+    for seed in 0..60 {
         assert_eq!(run(seed), run(seed), "seed {seed}");
     }
 }

@@ -5,7 +5,7 @@ mod steer;
 mod trouble;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     future::Future,
     io,
     pin::Pin,
@@ -20,7 +20,7 @@ use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use indexmap::IndexMap;
 use tokio::sync::watch;
 
-use super::{Control, Desired, Handle, say::say};
+use super::{Control, Desired, Ears, Handle, LastVerdicts, say::say};
 use crate::{
     decide::{self, Act, Decision, Purpose, Turn},
     journal::{Event, Fenced, Record, State, Store, SubmissionStage},
@@ -58,7 +58,7 @@ pub struct Reconciler<W, S, C> {
     measured: BTreeSet<String>,
     rejection: Option<Rejection>,
     stalled: Option<Rejection>,
-    verdicts: watch::Receiver<BTreeMap<ScenarioName, Timestamp>>,
+    verdicts: watch::Receiver<LastVerdicts>,
     control: watch::Receiver<Control>,
     /// What the manifest last said of its own deletion.
     deletion: Option<Deletion>,
@@ -88,13 +88,9 @@ enum Answer {
 }
 
 impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
-    pub fn new(
-        shared: Handle<W, S, C>,
-        name: ScenarioName,
-        desired: watch::Receiver<Desired>,
-        shutdown: watch::Receiver<bool>,
-    ) -> Self {
-        let (now, verdicts, control) = (shared.clock.now(), shared.verdicts.subscribe(), shared.control.subscribe());
+    pub fn new(shared: Handle<W, S, C>, name: ScenarioName, ears: Ears) -> Self {
+        let now = shared.clock.now();
+        let Ears { desired, control, verdicts, shutdown } = ears;
         Self {
             shared,
             name,
@@ -177,9 +173,10 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         // A verdict of a lane is one of its scenario.
         let name = lane::scenario(&self.name);
         self.shared.verdicts.send_if_modified(|known| {
-            let last = known.entry(name).or_insert(at);
-            let is_newer = *last <= at;
-            *last = at.max(*last);
+            let is_newer = known.get(&name).is_none_or(|last| *last < at);
+            if is_newer {
+                Arc::make_mut(known).insert(name, at);
+            }
             is_newer
         });
     }
