@@ -121,7 +121,13 @@ fn story() -> (Plan, Vec<Record>, State) {
     let plan = compiled(&scenario);
     let kill = FaultId { name: "kill".to_owned(), occurrence: 1 };
     let task = TaskArn("arn:aws:ecs:us-east-1:000000000000:task/demo/0123".to_owned());
-    let view = TaskView { arn: task.clone(), running: true, stopping: false, tags: indexmap::IndexMap::new() };
+    let view = TaskView {
+        arn: task.clone(),
+        running: true,
+        stopping: false,
+        protected: false,
+        tags: indexmap::IndexMap::new(),
+    };
     let begin: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
     let at = |seconds: u64| begin.plus(std::time::Duration::from_secs(seconds));
     let events = vec![
@@ -143,6 +149,7 @@ fn story() -> (Plan, Vec<Record>, State) {
             Event::FaultIntended {
                 fault: kill.clone(),
                 targets: vec![view],
+                objects: vec![],
                 inject: vec![Effect::StopTask { task, reason: "dagstorm".to_owned() }],
                 undo: Undo { effects: vec![], steady: Some("taskiq-worker".to_owned()) },
             },

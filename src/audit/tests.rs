@@ -54,7 +54,13 @@ impl History {
         let generation = GenerationId { digest: scenario.digest(), repeat: 1 };
         let plan = plan::compile(&scenario, &generation);
         let kill = FaultId { name: "kill".to_owned(), occurrence: 1 };
-        let victim = TaskView { arn: arn("w1"), running: true, stopping: false, tags: indexmap::IndexMap::new() };
+        let victim = TaskView {
+            arn: arn("w1"),
+            running: true,
+            stopping: false,
+            protected: false,
+            tags: indexmap::IndexMap::new(),
+        };
         let target = Box::new(serde_json::from_str(TARGET).unwrap());
         let submitted =
             |index: u32| Event::Submitted { index, run_id: format!("r{index}"), found: Found::Acknowledged };
@@ -68,6 +74,7 @@ impl History {
                 Event::FaultIntended {
                     fault: kill.clone(),
                     targets: vec![victim],
+                    objects: vec![],
                     inject: vec![],
                     undo: Undo::default(),
                 },
@@ -331,9 +338,15 @@ fn two_kills_of_one_step_are_both_named() {
     use Step::{Claim, Start, Success};
     let mut history = History::new();
     let kill = FaultId { name: "kill".to_owned(), occurrence: 2 };
-    let victim = TaskView { arn: arn("w2"), running: true, stopping: false, tags: indexmap::IndexMap::new() };
-    let intent =
-        Event::FaultIntended { fault: kill.clone(), targets: vec![victim], inject: vec![], undo: Undo::default() };
+    let victim =
+        TaskView { arn: arn("w2"), running: true, stopping: false, protected: false, tags: indexmap::IndexMap::new() };
+    let intent = Event::FaultIntended {
+        fault: kill.clone(),
+        targets: vec![victim],
+        objects: vec![],
+        inject: vec![],
+        undo: Undo::default(),
+    };
     history.events.push((40, intent));
     history.events.push((55, Event::Healed { fault: kill, asked_at: at(55) }));
     history.runs.remove(0);

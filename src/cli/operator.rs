@@ -36,6 +36,10 @@ pub struct Arguments {
     /// End with 4 when another dagstorm holds the data folder; without, stand by and take over when that one is gone.
     #[arg(long, env = "DAGSTORM_NO_STANDBY", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     no_standby: bool,
+    /// How long a shutdown may take to heal all faults and to wait for answers; less than the container's `stopTimeout`
+    /// (30 s by default in ECS, 120 s at most).
+    #[arg(long, value_name = "DURATION", env = "DAGSTORM_STOP_TIMEOUT", default_value = "25s")]
+    stop_timeout: Span,
     /// Show the scenarios' progress on stdout; log lines go to `operator.log` in the data folder then.
     #[arg(long)]
     progress: bool,
@@ -72,7 +76,12 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
         poll_interval: arguments.poll_interval.duration(),
         prune_empty: arguments.prune_empty,
     };
-    let options = Options { source: Source::Folder(following), data: arguments.data, standby: !arguments.no_standby };
+    let options = Options {
+        source: Source::Folder(following),
+        data: arguments.data,
+        standby: !arguments.no_standby,
+        stop_within: arguments.stop_timeout.duration(),
+    };
     let mut display = None;
     let served = serve(LiveWorld::default, options, shutdown, |folder| {
         display = arguments.progress.then(|| progress::start(folder));

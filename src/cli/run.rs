@@ -28,6 +28,9 @@ use crate::{
     world::{Clock, LiveWorld, SystemClock, check_certificates},
 };
 
+/// A person who interrupts waits for the healing, and can interrupt once more.
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+
 /// Run scenarios to their end, with their progress: a ready-made one from flags, or those of some files.
 ///
 /// The exit code is the verdict: 0 passed, 1 failed, 3 unknown; 2 for a bad flag or manifest, 4 when the target cannot
@@ -93,7 +96,8 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     let began = SystemClock.now();
     let (stop, stopped) = watch::channel(false);
     forward(shutdown()?, stop.clone());
-    let options = Options { source: given.into_source(), data: arguments.data, standby: false };
+    let options =
+        Options { source: given.into_source(), data: arguments.data, standby: false, stop_within: STOP_WITHIN };
     let mut started = None;
     let statuses = serve(LiveWorld::default, options, stopped, |folder| {
         give_up(folder.clone(), arguments.start_timeout.duration(), stop);

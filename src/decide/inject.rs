@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use super::{AWS_SETTLE, Act, Decision, PATIENCE, Purpose};
+use super::{AWS_SETTLE, Act, Decision, PATIENCE, Purpose, hold::Held};
 use crate::{
-    fault::{Aim, Aiming, Progress},
+    fault::{Aim, Aiming, Injected, Progress},
     journal::{Event, FaultStage, FaultState, Generation},
-    model::{Observation, Outcome, Timestamp},
+    model::{Effect, FaultId, Observation, Outcome, Timestamp},
     plan::{Plan, PlannedFault},
 };
+
+/// A mark tells whoever finds it to wait so long after the fault's end: until then it is healed by the one who knows it.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// Targets are chosen by a look that is not older than this.
 const FRESH: Duration = Duration::from_secs(2);
@@ -39,12 +42,14 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
                 Aim::Ready { .. } if is_over => {
                     decision.notes.push(skip("the load ended before it was its turn".to_owned()));
                 }
-                Aim::Ready { targets, inject, undo } => {
-                    for (effect, what) in inject.iter().enumerate() {
+                Aim::Ready { targets, objects, inject, undo } => {
+                    let at_once = |one: &(usize, &Effect)| one.0 == 0 || !one.1.waits_for_earlier();
+                    for (effect, what) in inject.iter().enumerate().filter(at_once) {
                         let purpose = Purpose::Inject { fault: planned.id.clone(), effect: effect as u32 };
                         decision.acts.push(Act { purpose, effect: what.clone(), due: None });
                     }
-                    decision.intents.push(Event::FaultIntended { fault: planned.id.clone(), targets, inject, undo });
+                    let fault = planned.id.clone();
+                    decision.intents.push(Event::FaultIntended { fault, targets, objects, inject, undo });
                     // One fault a pass: the next is judged by the state that this one leaves.
                     return;
                 }
@@ -87,18 +92,41 @@ fn aim(plan: &Plan, state: &Generation, number: usize, observation: &Observation
         not_before: now.minus(FRESH),
         seed: plan.seed,
         stream: planned.stream,
-        reason: format!("dagstorm {}/{}/{}", plan.scenario, plan.generation, planned.id),
+        reason: format!("dagstorm {}", identity(state, &planned.id)),
+        fault: identity(state, &planned.id),
+        heal_by: now.plus(planned.length.unwrap_or_default()).plus(GRACE),
     })
 }
 
-/// Watches every open fault. It comes before anything else, also in a generation that was stopped.
+/// `scenario/generation/fault`.
+fn identity(state: &Generation, id: &FaultId) -> String {
+    format!("{}/{}/{id}", state.scenario.name, state.id)
+}
+
+pub(super) fn injected<'a>(state: &Generation, id: &FaultId, fault: &'a FaultState) -> Injected<'a> {
+    Injected {
+        fault: identity(state, id),
+        targets: &fault.targets,
+        objects: &fault.objects,
+        undo: &fault.undo,
+        outcomes: &fault.outcomes,
+    }
+}
+
+/// Watches every open fault, and takes back what it is time to take back. It comes before anything else, also in a generation that was stopped.
 pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
     for (id, fault) in state.faults.iter().filter(|(_, fault)| fault.stage == FaultStage::Open) {
         let planned = plan.fault(id).expect("a fault of the journal is a fault of its plan");
-        let progress = planned.fault.progress(&state.target, &fault.targets, observation, fault.last_attempt_at);
         let patience = patience(plan, state, fault);
+        let asked_at = planned.fault.query(&state.target).and_then(|query| observation.asked_at(&query));
+        if fault.is_held() {
+            Held { id, planned, fault, state, observation, asked_at, patience, now }.decide(decision);
+            continue;
+        }
+        let injected = injected(state, id, fault);
+        let progress = planned.fault.progress(&state.target, &injected, observation, fault.last_attempt_at);
         decision.wake(patience);
-        let Some(asked_at) = asked_at(planned, state, observation) else { continue };
+        let Some(asked_at) = asked_at else { continue };
         let gone = matches!(progress, Progress::Broken | Progress::Steady);
         if gone && fault.seen_at.is_none() {
             decision.notes.push(Event::FaultSeen { fault: id.clone(), asked_at });
@@ -115,15 +143,19 @@ pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
             Progress::Intact if settled && (!may_inject || is_refused(fault)) => {
                 decision.notes.push(Event::Healed { fault: id.clone(), asked_at });
             }
-            _ if now >= patience && fault.undo.effects.is_empty() => {
+            _ if now >= patience => {
                 let reason =
                     "its service did not run what it wants in time; nothing of ours is left to undo".to_owned();
                 decision.notes.push(Event::FaultGivenUp { fault: id.clone(), reason });
             }
             Progress::Intact | Progress::NotYet if may_inject => inject_again(id, fault, now, decision),
-            Progress::Steady | Progress::Intact | Progress::NotYet | Progress::Broken | Progress::Unseen => {
-                decision.wake(window);
-            }
+            Progress::Steady
+            | Progress::Intact
+            | Progress::NotYet
+            | Progress::Broken
+            | Progress::Recovering
+            | Progress::Foreign(_)
+            | Progress::Unseen => decision.wake(window),
         }
     }
 }
@@ -141,14 +173,6 @@ fn patience(plan: &Plan, state: &Generation, fault: &FaultState) -> Timestamp {
     limit.map_or(long, |limit| limit.min(long))
 }
 
-fn asked_at(planned: &PlannedFault, state: &Generation, observation: &Observation) -> Option<Timestamp> {
-    match planned.fault.query(&state.target)? {
-        crate::model::Query::Service { service } => observation.services.get(&service).map(|seen| seen.asked_at),
-        crate::model::Query::Queue => observation.queue.as_ref().map(|seen| seen.asked_at),
-        crate::model::Query::Dagster { .. } => observation.dagster.as_ref().map(|seen| seen.asked_at),
-    }
-}
-
 fn may_inject(plan: &Plan, state: &Generation, now: Timestamp) -> bool {
     state.stop.is_none() && state.started_at.is_some_and(|started_at| now < started_at.plus(plan.ends_at))
 }
@@ -158,11 +182,13 @@ fn is_refused(fault: &FaultState) -> bool {
 }
 
 /// Sends again what may not have arrived: stopping a task twice does no more than stopping it once.
-fn inject_again(id: &crate::model::FaultId, fault: &FaultState, now: Timestamp, decision: &mut Decision) {
+fn inject_again(id: &FaultId, fault: &FaultState, now: Timestamp, decision: &mut Decision) {
     let overdue = fault.last_attempt_at.plus(AWS_SETTLE);
     for (number, (effect, outcome)) in fault.inject.iter().zip(&fault.outcomes).enumerate() {
         let again = match outcome {
             Some(Outcome::Done(_) | Outcome::Refused { retry: false, .. }) => false,
+            // What may have happened, and would add up, is not done again.
+            Some(Outcome::Unknown { .. }) | None if effect.adds_up() => false,
             Some(Outcome::Unknown { .. } | Outcome::Refused { retry: true, .. }) => {
                 now >= fault.last_attempt_at.plus(FRESH)
             }

@@ -3,6 +3,7 @@
 mod breaker;
 mod conclude;
 mod gauges;
+mod hold;
 mod inject;
 mod ready;
 mod submit;
@@ -53,6 +54,7 @@ pub struct Act {
 pub enum Purpose {
     Submit { index: u32, attempt: u32 },
     Inject { fault: FaultId, effect: u32 },
+    Heal { fault: FaultId, effect: u32 },
     Terminate { run_id: String },
 }
 
@@ -75,6 +77,13 @@ impl Decision {
         self.wake_at = Some(self.wake_at.map_or(instant, |earlier| earlier.min(instant)));
     }
 
+    /// Takes a fault's intent and its acts out again, and asks for another pass at `again`.
+    pub fn withdraw(&mut self, fault: &FaultId, again: Timestamp) {
+        self.intents.retain(|event| !matches!(event, Event::FaultIntended { fault: other, .. } if other == fault));
+        self.acts.retain(|act| !matches!(&act.purpose, Purpose::Inject { fault: other, .. } if other == fault));
+        self.wake(again);
+    }
+
     fn is_settled(&self) -> bool {
         self.notes.is_empty() && self.intents.is_empty()
     }
@@ -84,6 +93,11 @@ impl Decision {
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp) -> Decision {
     let mut decision = Decision { now: Some(now), ..Decision::default() };
     if state.concluded.is_some() {
+        return decision;
+    }
+    if observation.leaving {
+        ready::look_at_faults(state, observation, now, plan, &mut decision);
+        inject::heal(plan, state, observation, now, &mut decision);
         return decision;
     }
     ready::decide(plan, state, observation, now, &mut decision);
@@ -115,9 +129,13 @@ pub fn outcome(state: &Generation, purpose: &Purpose, outcome: Outcome) -> Optio
                 Outcome::Done(Receipt::Launched { run_id }) => {
                     Event::Submitted { index: *index, run_id, found: Found::Acknowledged }
                 }
-                Outcome::Done(Receipt::Stopping | Receipt::Terminating | Receipt::Published) => {
-                    Event::SubmitInDoubt { index: *index, reason: "the answer was not a launch's".to_owned() }
-                }
+                Outcome::Done(
+                    Receipt::Stopping
+                    | Receipt::Terminating
+                    | Receipt::Published
+                    | Receipt::Changed
+                    | Receipt::Copied { .. },
+                ) => Event::SubmitInDoubt { index: *index, reason: "the answer was not a launch's".to_owned() },
                 Outcome::Refused { reason, retry } => Event::SubmitRefused { index: *index, reason, retry },
                 Outcome::Unknown { reason } => Event::SubmitInDoubt { index: *index, reason },
             })
@@ -129,6 +147,13 @@ pub fn outcome(state: &Generation, purpose: &Purpose, outcome: Outcome) -> Optio
         Purpose::Inject { fault, effect } => {
             let open = state.faults.get(fault)?.stage == FaultStage::Open;
             open.then(|| Event::InjectTried { fault: fault.clone(), effect: *effect, outcome })
+        }
+        Purpose::Heal { fault, effect } => {
+            let known = state.faults.get(fault)?;
+            // An answer to a try of an earlier way back says nothing of this one.
+            let step = known.heal.as_ref()?.steps.get(*effect as usize)?;
+            let waits = known.stage == FaultStage::Open && step.sent_at.is_some() && step.outcome.is_none();
+            waits.then(|| Event::HealTried { fault: fault.clone(), effect: *effect, outcome })
         }
     }
 }

@@ -50,7 +50,26 @@ fn look_at_dagster(
     }
 }
 
-/// Services and the queue: what faults and gauges need, each at the pace of whoever wants it most.
+/// Looks at what open faults changed, and at nothing else.
+pub(super) fn look_at_faults(
+    state: &Generation,
+    observation: &Observation,
+    now: Timestamp,
+    plan: &Plan,
+    decision: &mut Decision,
+) {
+    let open = |planned: &&PlannedFault| state.faults.get(&planned.id).is_some_and(|one| one.stage == FaultStage::Open);
+    for query in plan.faults.iter().filter(open).filter_map(|planned| planned.fault.query(&state.target)) {
+        let due = observation.asked_at(&query).map_or(now, |asked_at| asked_at.plus(LOOK_EVERY));
+        if due > now {
+            decision.wake(due);
+        } else if !decision.looks.contains(&query) {
+            decision.looks.push(query);
+        }
+    }
+}
+
+/// Services, queues and the network: what faults and gauges need, each at the pace of whoever wants it most.
 fn look_at_the_rest(
     plan: &Plan,
     state: &Generation,
@@ -75,12 +94,7 @@ fn look_at_the_rest(
         want(query, pace);
     }
     for (query, pace) in paces {
-        let asked_at = match &query {
-            Query::Service { service } => observation.services.get(service).map(|seen| seen.asked_at),
-            Query::Queue => observation.queue.as_ref().map(|seen| seen.asked_at),
-            Query::Dagster { .. } => None,
-        };
-        let due = next_look(state, &dependency(&query), asked_at, pace, now);
+        let due = next_look(state, &dependency(&query), observation.asked_at(&query), pace, now);
         if due > now {
             decision.wake(due);
         } else {
@@ -113,7 +127,9 @@ fn dependency(query: &Query) -> Dependency {
     match query {
         Query::Dagster { .. } => Dependency::Dagster,
         Query::Service { service } => Dependency::Service(service.clone()),
-        Query::Queue => Dependency::Queue,
+        Query::Queue | Query::Policy { .. } => Dependency::Queue,
+        Query::Network { peer, hard: _ } => Dependency::Network(peer.clone()),
+        Query::Instances => Dependency::Instances,
     }
 }
 
@@ -158,6 +174,18 @@ fn note_the_rest(state: &Generation, observation: &Observation, decision: &mut D
     }
     if let Some(seen) = &observation.queue {
         note(state, Dependency::Queue, seen, decision);
+    }
+    for ((peer, _), seen) in &observation.networks {
+        note(state, Dependency::Network(peer.clone()), seen, decision);
+    }
+    if let Some(seen) = &observation.instances {
+        note(state, Dependency::Instances, seen, decision);
+    }
+    // The depth is asked for where it is needed: a queue is judged once.
+    if observation.queue.is_none() {
+        for seen in observation.policies.values() {
+            note(state, Dependency::Queue, seen, decision);
+        }
     }
 }
 
@@ -230,11 +258,10 @@ fn the_rest_is_known(plan: &Plan, state: &Generation, observation: &Observation,
 
 fn is_fresh(query: &Query, observation: &Observation) -> bool {
     match query {
-        Query::Service { service } => {
-            observation.services.get(service).is_some_and(|seen| seen.answer.fresh().is_some())
-        }
-        Query::Queue => observation.queue.as_ref().is_some_and(|seen| seen.answer.fresh().is_some()),
         Query::Dagster { .. } => true,
+        Query::Service { .. } | Query::Queue | Query::Network { .. } | Query::Instances | Query::Policy { .. } => {
+            observation.state_of(query).is_some_and(|(_, why)| why.is_none())
+        }
     }
 }
 

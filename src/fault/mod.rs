@@ -1,17 +1,28 @@
 //! L1: the faults. Each file says what to look at, what to do, how to undo it and when it is healed. Pure.
 
-mod declared;
+mod deny_queue;
+mod drain_instances;
+mod drain_service;
+mod guard;
 pub mod partition;
 pub mod permissions;
+mod redeliver;
 mod stop_tasks;
 
-pub use declared::{Cut, DenyQueue, DrainInstances, DrainService, Partition, Redeliver};
+pub use deny_queue::DenyQueue;
+pub use drain_instances::DrainInstances;
+pub use drain_service::DrainService;
+use indexmap::IndexMap;
+pub use partition::{Cut, Partition};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+pub use redeliver::Redeliver;
 use serde::{Deserialize, Serialize};
 pub use stop_tasks::{Follow, Pick, Room, Selector, StopTasks, may_stop};
 
-use crate::model::{Effect, Observation, Query, Target, TaskView, Timestamp, Undo};
+use crate::model::{
+    Effect, Object, Observation, Outcome, Query, Seen, Target, TaskView, Timed, Timestamp, Undo, mark::FAULT_TAG,
+};
 
 /// A fault as a scenario declares it. A new one is one more file and one more arm here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,14 +36,17 @@ pub enum Fault {
     Redeliver(Redeliver),
 }
 
-/// What a fault answers that `spec` refuses: it never gets this far.
-const NOT_CARRIED_OUT: &str = "this version plans this fault and cannot carry it out";
+/// The role of the queue that faults are about unless they name another.
+const TASKS: &str = "tasks";
 
 /// Whether a fault can be injected now. An empty list of targets is never `Ready`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Aim {
     Ready {
+        /// The tasks that it stops.
         targets: Vec<TaskView>,
+        /// The objects that it changes: no other fault may have them meanwhile.
+        objects: Vec<Object>,
         inject: Vec<Effect>,
         undo: Undo,
     },
@@ -53,6 +67,38 @@ pub struct Aiming<'a> {
     pub stream: u64,
     /// The fault's identity, for the only free text that AWS keeps.
     pub reason: String,
+    /// The fault's identity, for the mark: `scenario/generation/fault`.
+    pub fault: String,
+    /// When it is to be over at the latest, for whoever finds the mark.
+    pub heal_by: Timestamp,
+}
+
+/// What was recorded of an injection.
+pub struct Injected<'a> {
+    pub fault: String,
+    pub targets: &'a [TaskView],
+    pub objects: &'a [Object],
+    pub undo: &'a Undo,
+    pub outcomes: &'a [Option<Outcome>],
+}
+
+impl Injected<'_> {
+    /// Whether these tags are of this fault.
+    fn has_marked(&self, tags: &IndexMap<String, String>) -> bool {
+        tags.get(FAULT_TAG) == Some(&self.fault)
+    }
+}
+
+/// What a look shows, if it was asked late enough and answered.
+fn fresh<'a, T>(seen: Option<&'a Timed<T>>, not_before: Timestamp, what: &str) -> Result<&'a T, Aim> {
+    let Some(seen) = seen else { return Err(Aim::Wait(format!("{what} was not looked at yet"))) };
+    if seen.asked_at < not_before {
+        return Err(Aim::Wait(format!("the last look at {what} is too old")));
+    }
+    match &seen.answer {
+        Seen::Fresh(view) => Ok(view),
+        Seen::Unavailable(why) => Err(Aim::Wait(format!("{what}: {why}"))),
+    }
 }
 
 impl Aiming<'_> {
@@ -64,18 +110,22 @@ impl Aiming<'_> {
 }
 
 /// How far an injected fault has got, judged from one look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// The look is missing, failed, or too old.
     Unseen,
-    /// The targets still run, and so does all that should.
+    /// Nothing of the fault is there: the targets still run, the objects are as they were.
     Intact,
-    /// Some targets still run, and something is missing.
+    /// Part of it is in place.
     NotYet,
-    /// The targets are gone, the baseline is not back.
+    /// It is in place: the targets are gone, the objects changed.
     Broken,
+    /// What we changed is back; what AWS does after that is not.
+    Recovering,
     /// The baseline is back.
     Steady,
+    /// Somebody else changed the object meanwhile: what is different.
+    Foreign(String),
 }
 
 impl Fault {
@@ -103,41 +153,42 @@ impl Fault {
     pub fn query(&self, target: &Target) -> Option<Query> {
         match self {
             Self::StopTasks(fault) => fault.query(target),
-            Self::DrainService(_)
-            | Self::DrainInstances(_)
-            | Self::Partition(_)
-            | Self::DenyQueue(_)
-            | Self::Redeliver(_) => None,
+            Self::DrainService(fault) => fault.query(target),
+            Self::DrainInstances(fault) => fault.query(target),
+            Self::Partition(fault) => fault.query(target),
+            Self::DenyQueue(fault) => fault.query(target),
+            Self::Redeliver(fault) => fault.query(target),
         }
     }
 
     /// Chooses the targets within the guards and says what to do and how to undo it.
     pub fn aim(&self, aiming: &Aiming<'_>) -> Aim {
-        match self {
-            Self::StopTasks(fault) => fault.aim(aiming),
-            Self::DrainService(_)
-            | Self::DrainInstances(_)
-            | Self::Partition(_)
-            | Self::DenyQueue(_)
-            | Self::Redeliver(_) => Aim::Never(NOT_CARRIED_OUT.to_owned()),
-        }
+        let aim = match self {
+            Self::StopTasks(fault) => Ok(fault.aim(aiming)),
+            Self::DrainService(fault) => fault.aim(aiming),
+            Self::DrainInstances(fault) => fault.aim(aiming),
+            Self::Partition(fault) => fault.aim(aiming),
+            Self::DenyQueue(fault) => fault.aim(aiming),
+            Self::Redeliver(fault) => fault.aim(aiming),
+        };
+        aim.unwrap_or_else(|aim| aim)
     }
 
     /// Judges a look asked at or after `since`.
     pub fn progress(
         &self,
         target: &Target,
-        targets: &[TaskView],
+        injected: &Injected<'_>,
         observation: &Observation,
         since: Timestamp,
     ) -> Progress {
         match self {
-            Self::StopTasks(fault) => fault.progress(target, targets, observation, since),
-            Self::DrainService(_)
-            | Self::DrainInstances(_)
-            | Self::Partition(_)
-            | Self::DenyQueue(_)
-            | Self::Redeliver(_) => Progress::Unseen,
+            Self::StopTasks(fault) => fault.progress(target, injected, observation, since),
+            Self::DrainService(fault) => fault.progress(target, injected, observation, since),
+            Self::DrainInstances(fault) => fault.progress(injected, observation, since),
+            Self::Partition(fault) => fault.progress(injected, observation, since),
+            Self::DenyQueue(fault) => fault.progress(injected, observation, since),
+            Self::Redeliver(fault) => fault.progress(injected, observation, since),
         }
     }
 

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de};
 
-use super::{Aim, Aiming, Progress};
+use super::{Aim, Aiming, Injected, Progress};
 use crate::model::{
     Effect, Guard, Observation, Query, Target, TaskView, Timestamp, Undo, schema::text_schema, target::Amount,
     time::as_string,
@@ -137,13 +137,14 @@ impl StopTasks {
             .iter()
             .map(|task| Effect::StopTask { task: task.arn.clone(), reason: aiming.reason.clone() })
             .collect();
-        Aim::Ready { targets: allowed, inject, undo: Undo { effects: vec![], steady: Some(service.to_owned()) } }
+        let undo = Undo { effects: vec![], steady: Some(service.to_owned()) };
+        Aim::Ready { targets: allowed, objects: vec![], inject, undo }
     }
 
     pub fn progress(
         &self,
         target: &Target,
-        targets: &[TaskView],
+        injected: &Injected<'_>,
         observation: &Observation,
         since: Timestamp,
     ) -> Progress {
@@ -156,7 +157,7 @@ impl StopTasks {
         }
         let alive = || view.tasks.iter().filter(|task| is_alive(task));
         let steady = view.desired > 0 && alive().count() as u32 >= view.desired;
-        let still_there = alive().any(|task| targets.iter().any(|gone| gone.arn == task.arn));
+        let still_there = alive().any(|task| injected.targets.iter().any(|gone| gone.arn == task.arn));
         match (still_there, steady) {
             (true, true) => Progress::Intact,
             (true, false) => Progress::NotYet,
@@ -207,9 +208,10 @@ impl fmt::Display for Room {
     }
 }
 
-/// Whether a fault may stop this task now: it runs, and the guard permits its account, its region and its tags.
+/// Whether a fault may stop this task now: it runs, it is under no scale-in protection, and the guard permits its account,
+/// its region and its tags.
 pub fn may_stop(guard: &Guard, task: &TaskView) -> bool {
-    is_alive(task) && permits(guard, task)
+    is_alive(task) && !task.protected && permits(guard, task)
 }
 
 fn is_alive(task: &TaskView) -> bool {
@@ -239,7 +241,7 @@ impl fmt::Display for Selector {
 }
 
 impl Pick {
-    fn of(self, running: u32) -> u32 {
+    pub(super) fn of(self, running: u32) -> u32 {
         match self {
             Self::One => 1,
             Self::All => running,
@@ -317,11 +319,11 @@ mod tests {
     fn task(id: &str, ready: bool) -> TaskView {
         let arn = TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id}"));
         let tags = [("ready".to_owned(), ready.to_string())].into_iter().collect();
-        TaskView { arn, running: true, stopping: false, tags }
+        TaskView { arn, running: true, stopping: false, protected: false, tags }
     }
 
     fn seen(asked_at: Timestamp, desired: u32, tasks: Vec<TaskView>) -> Observation {
-        let view = ServiceView { desired, running: tasks.len() as u32, tasks };
+        let view = ServiceView { desired, running: tasks.len() as u32, tasks, ..ServiceView::default() };
         let timed = Timed { asked_at, answer: Seen::Fresh(view) };
         Observation { services: [("taskiq-worker".to_owned(), timed)].into(), ..Observation::default() }
     }
@@ -336,12 +338,15 @@ mod tests {
             seed: 7,
             stream: 1,
             reason: "s/g/kill#1".to_owned(),
+            fault: "s/g/kill#1".to_owned(),
+            heal_by: at(99),
         })
     }
 
     fn chosen(aim: Aim) -> Result<usize, String> {
         match aim {
-            Aim::Ready { targets, inject, undo } => {
+            Aim::Ready { targets, objects, inject, undo } => {
+                assert!(objects.is_empty());
                 assert_eq!(targets.len(), inject.len());
                 assert_eq!(undo.steady.as_deref(), Some("taskiq-worker"));
                 Ok(targets.len())
@@ -424,7 +429,9 @@ mod tests {
             (seen(at(10), 2, vec![task("b", true)]), Progress::Broken),
             (seen(at(10), 2, vec![task("b", true), task("c", true)]), Progress::Steady),
         ] {
-            assert_eq!(fault.progress(&target, &gone, &observation, at(10)), expected);
+            let injected =
+                Injected { fault: String::new(), targets: &gone, objects: &[], undo: &Undo::default(), outcomes: &[] };
+            assert_eq!(fault.progress(&target, &injected, &observation, at(10)), expected);
         }
     }
 

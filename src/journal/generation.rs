@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::record::{Conclusion, Dependency, Event, Found, RunCounts};
+use super::{
+    fault::{FaultStage, FaultState},
+    record::{Conclusion, Dependency, Event, Found, RunCounts},
+};
 use crate::{
-    model::{Effect, FaultId, GenerationId, Metric, Outcome, Target, TaskView, Timestamp, Undo, Why},
+    model::{FaultId, GenerationId, Metric, Target, Timestamp, Why},
     spec::Scenario,
 };
 
@@ -128,32 +131,6 @@ impl Launches {
     }
 }
 
-/// One fault's way.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FaultState {
-    pub targets: Vec<TaskView>,
-    pub inject: Vec<Effect>,
-    pub undo: Undo,
-    pub intended_at: Timestamp,
-    /// The last instant at which an injection was intended or tried.
-    pub last_attempt_at: Timestamp,
-    /// What came of each effect of the injection; `None`: nothing yet.
-    pub outcomes: Vec<Option<Outcome>>,
-    pub seen_at: Option<Timestamp>,
-    pub steady_at: Option<Timestamp>,
-    pub stage: FaultStage,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FaultStage {
-    /// It may be in place: the finalizer holds the generation until it is healed.
-    Open,
-    Healed(Timestamp),
-    /// Its service did not come back in time, and there is nothing of ours to undo.
-    GivenUp(String),
-    Skipped(String),
-}
-
 impl Generation {
     pub(super) fn new(id: GenerationId, scenario: &Scenario, target: &Target, at: Timestamp) -> Self {
         Self {
@@ -241,27 +218,21 @@ impl Generation {
                     return Err(format!("fault {fault} is triggered twice"));
                 }
             }
-            Event::FaultIntended { fault, targets, inject, undo } => {
-                self.add_fault(fault, FaultState::new(at, targets, inject, undo))?;
+            Event::FaultIntended { fault, targets, objects, inject, undo } => {
+                self.add_fault(fault, FaultState::new(at, targets, objects, inject, undo))?;
             }
-            Event::InjectIntended { fault, effect } => self.open_fault(fault)?.tried(at, *effect, None)?,
-            Event::InjectTried { fault, effect, outcome } => {
-                self.open_fault(fault)?.tried(at, *effect, Some(outcome.clone()))?;
-            }
+            Event::InjectIntended { fault, effect } => self.open_fault(fault)?.intended(at, *effect)?,
+            Event::InjectTried { fault, effect, outcome } => self.open_fault(fault)?.tried(at, *effect, outcome)?,
+            Event::HealBegan { fault, reason } => self.open_fault(fault)?.heal_began(at, reason)?,
+            Event::HealIntended { fault, effect } => self.open_fault(fault)?.heal_intended(at, *effect)?,
+            Event::HealTried { fault, effect, outcome } => self.open_fault(fault)?.heal_tried(at, *effect, outcome)?,
+            Event::FaultStalled { fault, reason } => self.open_fault(fault)?.stalled = Some(reason.clone()),
+            Event::FaultUnstalled { fault } => self.open_fault(fault)?.stalled = None,
             Event::FaultSeen { fault, asked_at } => self.open_fault(fault)?.seen_at = Some(*asked_at),
             Event::FaultSteady { fault, asked_at } => self.open_fault(fault)?.steady_at = Some(*asked_at),
             Event::Healed { fault, asked_at } => self.open_fault(fault)?.stage = FaultStage::Healed(*asked_at),
-            Event::FaultGivenUp { fault, reason } => {
-                let state = self.open_fault(fault)?;
-                if !state.undo.effects.is_empty() {
-                    return Err(format!("fault {fault} is given up, and there is something to undo"));
-                }
-                state.stage = FaultStage::GivenUp(reason.clone());
-            }
-            Event::FaultSkipped { fault, reason } => {
-                let nothing = FaultState::new(at, &[], &[], &Undo::default());
-                self.add_fault(fault, FaultState { stage: FaultStage::Skipped(reason.clone()), ..nothing })?;
-            }
+            Event::FaultGivenUp { fault, reason } => self.open_fault(fault)?.give_up(reason)?,
+            Event::FaultSkipped { fault, reason } => self.add_fault(fault, FaultState::skipped(at, reason))?,
             Event::Counted { runs } => self.runs = Some(Fact { at, value: *runs }),
             Event::StopRequested { reason, terminate } => {
                 self.stop.get_or_insert_with(|| Fact { at, value: reason.clone() });
@@ -400,28 +371,5 @@ impl Generation {
     fn open_fault(&mut self, id: &FaultId) -> Result<&mut FaultState, String> {
         let fault = self.faults.get_mut(id).filter(|fault| fault.stage == FaultStage::Open);
         fault.ok_or_else(|| format!("fault {id} is not open"))
-    }
-}
-
-impl FaultState {
-    fn new(at: Timestamp, targets: &[TaskView], inject: &[Effect], undo: &Undo) -> Self {
-        Self {
-            targets: targets.to_vec(),
-            inject: inject.to_vec(),
-            undo: undo.clone(),
-            intended_at: at,
-            last_attempt_at: at,
-            outcomes: vec![None; inject.len()],
-            seen_at: None,
-            steady_at: None,
-            stage: FaultStage::Open,
-        }
-    }
-
-    fn tried(&mut self, at: Timestamp, effect: u32, outcome: Option<Outcome>) -> Result<(), String> {
-        let slot = self.outcomes.get_mut(effect as usize);
-        *slot.ok_or_else(|| format!("the fault has no effect {effect}"))? = outcome;
-        self.last_attempt_at = at;
-        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! L4: the journal, the only truth. `record` is what is written, `state` and `generation` what it adds up to, `log` how
 //! a record becomes a line, `segment` and `files` where the lines lie, `holding` who may write them, `store` the promise.
 
+mod fault;
 mod files;
 mod generation;
 mod holding;
@@ -10,8 +11,9 @@ mod segment;
 mod state;
 mod store;
 
+pub use fault::{FaultStage, FaultState, Heal, HealStep};
 pub use files::{FileStore, newest_epoch};
-pub use generation::{Fact, FaultStage, FaultState, Generation, Launches, Sample, Submission, SubmissionStage};
+pub use generation::{Fact, Generation, Launches, Sample, Submission, SubmissionStage};
 pub use holding::{Fenced, Holding, TRUSTED_FOR, read_epoch};
 pub use log::{LogError, decode, encode};
 pub use record::{Conclusion, Dependency, Event, Found, Record, RunCounts, Summary, ThresholdResult};

@@ -5,7 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{Counts, Effect, FaultId, GenerationId, Metric, Outcome, Target, TaskView, Timestamp, Undo, Verdict, Why},
+    model::{
+        Counts, Effect, FaultId, GenerationId, Metric, Object, Outcome, Target, TaskView, Timestamp, Undo, Verdict, Why,
+    },
     spec::Scenario,
 };
 
@@ -59,18 +61,36 @@ pub enum Event {
     /// A look asked at `asked_at` was the first to show what the fault waits for.
     FaultTriggered { fault: String, asked_at: Timestamp, value: f64 },
     /// About to inject. The way back is recorded first.
-    FaultIntended { fault: FaultId, targets: Vec<TaskView>, inject: Vec<Effect>, undo: Undo },
-    /// About to send the injection's effect of this index once more: what came of it is not known.
+    FaultIntended {
+        fault: FaultId,
+        targets: Vec<TaskView>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        objects: Vec<Object>,
+        inject: Vec<Effect>,
+        undo: Undo,
+    },
+    /// About to send the injection's effect of this index: its turn has come, or what came of it is not known.
     InjectIntended { fault: FaultId, effect: u32 },
     /// What came of the injection's effect of this index.
     InjectTried { fault: FaultId, effect: u32, outcome: Outcome },
+    /// The way back is taken, from its first effect on; not for the first time, if what was seen after it was not the
+    /// baseline.
+    HealBegan { fault: FaultId, reason: String },
+    /// About to send the way back's effect of this index.
+    HealIntended { fault: FaultId, effect: u32 },
+    /// What came of it.
+    HealTried { fault: FaultId, effect: u32, outcome: Outcome },
+    /// It is not taken back: somebody else changed the object meanwhile, and nothing of theirs is overwritten.
+    FaultStalled { fault: FaultId, reason: String },
+    /// What stood in the way is gone.
+    FaultUnstalled { fault: FaultId },
     /// A look asked at `asked_at` showed the fault in place.
     FaultSeen { fault: FaultId, asked_at: Timestamp },
     /// A look asked at `asked_at` was the first to show the baseline again.
     FaultSteady { fault: FaultId, asked_at: Timestamp },
     /// A look asked at least one settle after the last attempt showed the baseline.
     Healed { fault: FaultId, asked_at: Timestamp },
-    /// The baseline did not come back in time. Only where there is nothing of ours to undo (AWS itself restores).
+    /// The baseline did not come back in time. Only where nothing of ours is left to undo (AWS itself restores).
     FaultGivenUp { fault: FaultId, reason: String },
     /// The fault was never injected, and will not be.
     FaultSkipped { fault: FaultId, reason: String },
@@ -112,6 +132,9 @@ pub enum Dependency {
     Jobs,
     Service(String),
     Queue,
+    /// The path to a peer.
+    Network(String),
+    Instances,
 }
 
 impl fmt::Display for Dependency {
@@ -121,6 +144,8 @@ impl fmt::Display for Dependency {
             Self::Jobs => f.write_str("Jobs"),
             Self::Service(_) => f.write_str("Service"),
             Self::Queue => f.write_str("Queue"),
+            Self::Network(_) => f.write_str("Network"),
+            Self::Instances => f.write_str("Instances"),
         }
     }
 }

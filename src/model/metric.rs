@@ -180,7 +180,7 @@ impl Metric {
                 let seen = observation.services.get(&service)?;
                 Some((seen.asked_at, f64::from(seen.answer.fresh()?.running)))
             }
-            Query::Dagster { .. } => None,
+            Query::Dagster { .. } | Query::Network { .. } | Query::Instances | Query::Policy { .. } => None,
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod cron;
 pub mod effect;
 pub mod ids;
 pub mod lane;
+pub mod mark;
 pub mod metric;
 pub mod network;
 pub mod observation;
@@ -16,13 +17,17 @@ pub mod verdict;
 
 pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
 pub use cron::Cron;
-pub use effect::{Effect, Outcome, Receipt, Undo};
+pub use effect::{AclName, Effect, Outcome, Receipt, Undo};
 pub use ids::{FaultId, GenerationId, Key, ScenarioName, TaskArn};
+pub use mark::{Mark, Object};
 pub use metric::Metric;
-pub use network::{NetworkAcl, NetworkInterface, Protocol, RulePeer, SecurityGroup, SecurityGroupRule, Subnet};
+pub use network::{
+    NetworkAcl, NetworkAclEntry, NetworkInterface, NetworkView, Protocol, RulePeer, SecurityGroup, SecurityGroupRule,
+    Subnet,
+};
 pub use observation::{
-    Census, CensusQuery, DagsterView, Datum, DatumUnit, Observation, Query, QueueView, RunRecord, RunStatus, RunView,
-    Seen, ServiceView, StepEvent, StepEventKind, TaskView, Timed, Why, WhyKind,
+    Census, CensusQuery, DagsterView, Datum, DatumUnit, InstanceView, Observation, PolicyView, Query, QueueView,
+    RunRecord, RunStatus, RunView, Seen, ServiceView, StepEvent, StepEventKind, TaskView, Timed, Why, WhyKind,
 };
 pub use target::{Guard, Target};
 pub use threshold::{Aggregate, Comparison, Threshold, When};

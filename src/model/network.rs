@@ -1,6 +1,10 @@
 //! What EC2 holds of a network: the rules of security groups, who carries a group, subnets, network ACLs.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use indexmap::IndexMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -280,6 +284,31 @@ pub struct NetworkAclEntry {
     /// ICMP's type and code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp: Option<(i32, i32)>,
+}
+
+/// What lies around a partition of the workers from a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkView {
+    /// The workers' group.
+    pub workers: SecurityGroup,
+    /// All rules of every group that the workers' interfaces carry.
+    pub rules: Vec<SecurityGroupRule>,
+    pub peer: RulePeer,
+    pub own: Option<RulePeer>,
+    /// Who carries each group that is named here.
+    pub carriers: BTreeMap<String, Vec<NetworkInterface>>,
+    /// The interfaces of all tasks of the target's services.
+    pub tasks: BTreeSet<String>,
+    /// The subnets in which the workers' interfaces are, their ACLs, and every interface in them. Only for a hard cut.
+    pub around: Option<SubnetsView>,
+}
+
+/// What a network ACL of the workers' subnets judges.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SubnetsView {
+    pub subnets: Vec<Subnet>,
+    pub acls: Vec<NetworkAcl>,
+    pub interfaces: Vec<NetworkInterface>,
 }
 
 #[cfg(test)]

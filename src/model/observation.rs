@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{GenerationId, Key, ScenarioName, TaskArn, Timestamp};
+use super::{GenerationId, Key, NetworkView, ScenarioName, TaskArn, Timestamp};
 
 /// The answer of a look, or why there is none.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +59,15 @@ pub struct Timed<T> {
     pub answer: Seen<T>,
 }
 
+impl<T> Timed<T> {
+    fn state(&self) -> (Timestamp, Option<&Why>) {
+        match &self.answer {
+            Seen::Fresh(_) => (self.asked_at, None),
+            Seen::Unavailable(why) => (self.asked_at, Some(why)),
+        }
+    }
+}
+
 /// What to look at. Each kind is asked on its own, so that a slow Dagster never delays a look at ECS.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -69,6 +78,12 @@ pub enum Query {
     Service { service: String },
     /// The depth of the tasks queue.
     Queue,
+    /// What lies between the workers and a peer of the target. `hard`: with the subnets and their ACLs.
+    Network { peer: String, hard: bool },
+    /// The cluster's container instances.
+    Instances,
+    /// The policy and the tags of a queue of the target, by its role.
+    Policy { queue: String },
 }
 
 /// What has been seen so far; of each kind only the latest.
@@ -76,9 +91,16 @@ pub enum Query {
 pub struct Observation {
     /// Launches that this process has sent, or will at their instant, and whose answers it waits for.
     pub launching: u32,
+    /// This process ends: everything that it broke is to be healed, and nothing new begins.
+    pub leaving: bool,
     pub dagster: Option<Timed<DagsterView>>,
     pub services: BTreeMap<String, Timed<ServiceView>>,
     pub queue: Option<Timed<QueueView>>,
+    /// By the peer's name and whether the subnets are in it.
+    pub networks: BTreeMap<(String, bool), Timed<NetworkView>>,
+    pub instances: Option<Timed<Vec<InstanceView>>>,
+    /// By the queue's role.
+    pub policies: BTreeMap<String, Timed<PolicyView>>,
 }
 
 impl Observation {
@@ -90,6 +112,28 @@ impl Observation {
         self.services.extend(newer.services);
         if newer.queue.is_some() {
             self.queue = newer.queue;
+        }
+        self.networks.extend(newer.networks);
+        if newer.instances.is_some() {
+            self.instances = newer.instances;
+        }
+        self.policies.extend(newer.policies);
+    }
+
+    /// When this was last asked.
+    pub fn asked_at(&self, query: &Query) -> Option<Timestamp> {
+        self.state_of(query).map(|(asked_at, _)| asked_at)
+    }
+
+    /// When this was last asked, and why there was no answer, if there was none.
+    pub fn state_of(&self, query: &Query) -> Option<(Timestamp, Option<&Why>)> {
+        match query {
+            Query::Dagster { .. } => self.dagster.as_ref().map(Timed::state),
+            Query::Service { service } => self.services.get(service).map(Timed::state),
+            Query::Queue => self.queue.as_ref().map(Timed::state),
+            Query::Network { peer, hard } => self.networks.get(&(peer.clone(), *hard)).map(Timed::state),
+            Query::Instances => self.instances.as_ref().map(Timed::state),
+            Query::Policy { queue } => self.policies.get(queue).map(Timed::state),
         }
     }
 }
@@ -151,8 +195,10 @@ impl fmt::Display for RunStatus {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceView {
+    pub arn: String,
+    pub tags: IndexMap<String, String>,
     pub desired: u32,
     pub running: u32,
     pub tasks: Vec<TaskView>,
@@ -166,7 +212,34 @@ pub struct TaskView {
     pub running: bool,
     /// ECS's `desiredStatus` is STOPPED: it is on its way out.
     pub stopping: bool,
+    /// It is under scale-in protection: ECS is asked not to stop it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub tags: IndexMap<String, String>,
+}
+
+/// A container instance of an ECS cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InstanceView {
+    pub arn: String,
+    /// ECS's word: ACTIVE, DRAINING …
+    pub status: String,
+    /// How many tasks run on it.
+    pub tasks: u32,
+    pub tags: IndexMap<String, String>,
+}
+
+/// A queue as an object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PolicyView {
+    pub url: String,
+    pub arn: String,
+    /// Whether our statement denies the data plane.
+    pub denied: bool,
+    /// The rest of the policy cannot be read: then it is not touched.
+    pub unreadable: Option<String>,
+    pub visible: u64,
     pub tags: IndexMap<String, String>,
 }
 

@@ -26,6 +26,18 @@ pub struct Target {
     pub guard: Guard,
 }
 
+impl Target {
+    /// The name of a queue by its role: `tasks` or `deadLetters`.
+    pub fn queue_name(&self, role: &str) -> Option<&str> {
+        let queues = self.queue.as_ref()?;
+        match role {
+            "tasks" => Some(&queues.name),
+            "deadLetters" => queues.dead_letters.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DagsterTarget {

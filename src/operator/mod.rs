@@ -1,6 +1,7 @@
 //! L7: run and shutdown. One reconciler a scenario, fed by the intake; all of them in one task, none waits for another.
 
 mod catalog;
+mod claims;
 mod control;
 mod fleet;
 mod gauges;
@@ -12,9 +13,10 @@ mod say;
 mod serve;
 mod standby;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use catalog::{Catalog, FileReport, Finder, Lack, ScannedFile, read_attachment};
+pub use claims::Claims;
 pub use control::{Control, Controls, HALT};
 pub use fleet::{ABSENT_FOR, Ears, Fleet};
 pub use intake::{Attachment, Following, Intake, LARGEST_ATTACHMENT, Scan, Version, Watch};
@@ -46,6 +48,10 @@ pub struct Shared<W, S, C> {
     pub control: watch::Sender<Control>,
     /// Which turns of scenarios whose turns may overlap were taken.
     pub turns: Turns,
+    /// Which AWS objects are being changed.
+    pub claims: Claims,
+    /// How long a shutdown may take to heal and to wait for answers.
+    pub stop_within: Duration,
 }
 
 /// See [`Shared::verdicts`]. The newest of each scenario; reconcilers post theirs.

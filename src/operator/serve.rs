@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
+    time::Duration,
 };
 
 use futures::Future;
@@ -12,8 +13,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{
-    Attachment, Catalog, Control, Controls, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError, Scan,
-    ScannedFile, Shared, Turns, Verdicts, gauges, standby,
+    Attachment, Catalog, Claims, Control, Controls, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError,
+    Scan, ScannedFile, Shared, Turns, Verdicts, gauges, standby,
 };
 use crate::{
     journal::{Fenced, FileStore, Store},
@@ -29,6 +30,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Wait until the data folder is free, and again when another process takes it over.
     pub standby: bool,
+    /// How long a shutdown may take to heal and to wait for answers.
+    pub stop_within: Duration,
 }
 
 /// Where the manifests come from.
@@ -97,6 +100,8 @@ pub async fn serve<W: World>(
             verdicts: Verdicts::default(),
             control: watch::Sender::new(control),
             turns: Turns::default(),
+            claims: Claims::default(),
+            stop_within: options.stop_within,
         });
         let asking = tokio::spawn(controls.clone().follow(shared.control.clone()));
         let worked = standby::while_held(&holding, work(shared, &options, &controls, shutdown.clone())).await;
@@ -245,7 +250,7 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
         if all {
             return Ok(());
         }
-        let tick = tokio::time::sleep(std::time::Duration::from_millis(100));
+        let tick = tokio::time::sleep(Duration::from_millis(100));
         tokio::select! {
             biased;
             changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { break },

@@ -31,6 +31,9 @@ pub fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Be
     let mut conditions = vec![accepted, ready(generation, &make), reconciling(generation, phase, &make)];
     conditions
         .extend(beside.stalled.map(|stalled| negative(ConditionType::Stalled, stalled, Some(generation.id.clone()))));
+    if beside.stalled.is_none() {
+        conditions.extend(stalled_fault(generation, &make));
+    }
     if !plan.faults.is_empty() {
         conditions.extend(fault_conditions(plan, generation, &make));
     }
@@ -118,6 +121,15 @@ fn reconciling(generation: &Generation, phase: Phase, make: &Make<'_>) -> Condit
     make(ConditionType::Reconciling, status, &phase.to_string(), message, at)
 }
 
+/// A fault that is not taken back, because that would overwrite what somebody else has done.
+fn stalled_fault(generation: &Generation, make: &Make<'_>) -> Option<Condition> {
+    let open = generation.faults.iter().filter(|(_, fault)| fault.stage == FaultStage::Open);
+    let (id, fault, reason) = open.filter_map(|(id, fault)| Some((id, fault, fault.stalled.as_ref()?))).next()?;
+    let at = fault.heal.as_ref().map_or(fault.intended_at, |heal| heal.began_at);
+    let message = format!("fault {id} is not taken back: {reason}; make it as it was, and dagstorm goes on");
+    Some(make(ConditionType::Stalled, ConditionStatus::True, "ChangedBySomebodyElse", message, at))
+}
+
 fn fault_conditions(plan: &Plan, generation: &Generation, make: &Make<'_>) -> [Condition; 2] {
     let known: Vec<&FaultState> = plan.faults.iter().filter_map(|planned| generation.faults.get(&planned.id)).collect();
     let injected: Vec<&&FaultState> =
@@ -140,7 +152,12 @@ fn fault_conditions(plan: &Plan, generation: &Generation, make: &Make<'_>) -> [C
     let message = match open {
         0 if lasting > 0 => format!("the baseline of {lasting} faults did not come back in time"),
         0 => "no fault is in place".to_owned(),
-        open => format!("{open} faults may be in place"),
+        open => {
+            let refusal =
+                injected.iter().find_map(|fault| fault.heal.as_ref().filter(|_| !fault.is_undone())?.refusal());
+            let refusal = refusal.map(|reason| format!("; the way back fails and is tried again: {reason}"));
+            format!("{open} faults may be in place{}", refusal.unwrap_or_default())
+        }
     };
     let reason = match (open, lasting) {
         (0, 0) => "NoneOpen",

@@ -71,6 +71,7 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         | Event::SubmitIntended { .. }
         | Event::TerminateIntended { .. }
         | Event::InjectIntended { .. }
+        | Event::HealIntended { .. }
         | Event::Counted { .. }
         | Event::Sampled { .. } => return None,
         Event::Submitted { index, run_id, found } => match found {
@@ -92,8 +93,9 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::FaultTriggered { fault, asked_at, value } => {
             (NORMAL, "FaultTriggered", format!("{fault}: what it waits for was seen at {asked_at} ({value})"))
         }
-        Event::FaultIntended { fault, targets, .. } => {
-            let names: Vec<&str> = targets.iter().map(|task| task.arn.id()).collect();
+        Event::FaultIntended { fault, targets, objects, .. } => {
+            let tasks = targets.iter().filter(|_| objects.is_empty()).map(|task| task.arn.id().to_owned());
+            let names: Vec<String> = tasks.chain(objects.iter().map(ToString::to_string)).collect();
             (NORMAL, "FaultInjecting", format!("{fault} on {}", names.join(", ")))
         }
         Event::InjectTried { fault, effect, outcome } => {
@@ -101,6 +103,14 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
             let word = if is_refused { "FaultRefused" } else { "FaultInDoubt" };
             (WARNING, word, format!("{fault}, effect {effect}: {reason}"))
         }
+        Event::HealBegan { fault, reason } => (NORMAL, "FaultHealing", format!("{fault}: {reason}")),
+        Event::HealTried { fault, effect, outcome } => {
+            let (is_refused, reason) = unhappy(outcome)?;
+            let word = if is_refused { "HealRefused" } else { "HealInDoubt" };
+            (WARNING, word, format!("{fault}, effect {effect}: {reason}"))
+        }
+        Event::FaultStalled { fault, reason } => (WARNING, "FaultStalled", format!("{fault}: {reason}")),
+        Event::FaultUnstalled { fault } => (NORMAL, "FaultUnstalled", format!("{fault}: nothing stands in the way")),
         Event::FaultSeen { fault, asked_at } => (NORMAL, "FaultInPlace", format!("{fault} was seen at {asked_at}")),
         Event::FaultSteady { fault, asked_at } => {
             (NORMAL, "FaultRecovered", format!("{fault}: the baseline was back at {asked_at}"))

@@ -10,7 +10,8 @@ use crate::{
     decide::Turn,
     journal::{Conclusion, FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
     model::{
-        Condition, ConditionStatus, ConditionType, GenerationId, Phase, ScenarioName, TaskView, Timestamp, Verdict,
+        Condition, ConditionStatus, ConditionType, Effect, GenerationId, Object, Phase, ScenarioName, TaskView,
+        Timestamp, Verdict,
     },
     plan::Plan,
 };
@@ -104,16 +105,23 @@ pub struct Load {
 pub struct FaultStatus {
     pub name: String,
     pub what: String,
-    /// Pending, Injecting, InPlace, Recovered, Healed, NotRecovered or Skipped.
+    /// Pending, Injecting, InPlace, Healing, Stalled, Recovered, Healed, NotRecovered or Skipped.
     pub state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<TaskView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<Object>,
+    /// What it changes, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intended_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heal_began_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovered_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -326,7 +334,11 @@ fn fault(planned: &crate::plan::PlannedFault, generation: &Generation) -> FaultS
         Some(FaultState { stage: FaultStage::Skipped(reason), .. }) => ("Skipped", Some(reason.clone())),
         Some(FaultState { stage: FaultStage::GivenUp(reason), .. }) => ("NotRecovered", Some(reason.clone())),
         Some(FaultState { stage: FaultStage::Healed(_), .. }) => ("Healed", None),
+        Some(FaultState { stalled: Some(reason), .. }) => ("Stalled", Some(reason.clone())),
         Some(FaultState { steady_at: Some(_), .. }) => ("Recovered", None),
+        Some(FaultState { heal: Some(heal), .. }) => {
+            ("Healing", Some(heal.refusal().unwrap_or(&heal.reason).to_owned()))
+        }
         Some(FaultState { seen_at: Some(_), .. }) => ("InPlace", None),
         Some(_) => ("Injecting", None),
     };
@@ -337,8 +349,14 @@ fn fault(planned: &crate::plan::PlannedFault, generation: &Generation) -> FaultS
         state,
         reason,
         targets: injected.map(|fault| fault.targets.clone()).unwrap_or_default(),
+        objects: injected.map(|fault| fault.objects.clone()).unwrap_or_default(),
+        changes: injected
+            .filter(|fault| fault.is_held() || fault.targets.is_empty())
+            .map(|fault| fault.inject.iter().filter_map(Effect::describe).collect())
+            .unwrap_or_default(),
         intended_at: injected.map(|fault| fault.intended_at),
         seen_at: known.and_then(|fault| fault.seen_at),
+        heal_began_at: known.and_then(|fault| fault.heal.as_ref()).map(|heal| heal.began_at),
         recovered_at: known.and_then(|fault| fault.steady_at),
         healed_at: known.and_then(|fault| match fault.stage {
             FaultStage::Healed(at) => Some(at),

@@ -114,16 +114,16 @@ pub fn unsupported(scenario: &Scenario, target: &Target) -> Vec<Problem> {
     for (index, spec) in scenario.spec.faults.iter().enumerate() {
         let here = at.key("faults").index(index);
         match &spec.fault {
-            Fault::StopTasks(StopTasks { tasks: Selector::Service(_), follow: Follow::Replacements, .. }) => {}
             Fault::StopTasks(StopTasks { follow: Follow::Once | Follow::Sticky, .. }) => {
                 refuse(here.keys("stopTasks.follow"), "`follow: once` and `sticky`".to_owned());
             }
+            Fault::StopTasks(StopTasks { tasks: Selector::Service(_), follow: Follow::Replacements, .. }) => {}
             Fault::StopTasks(_) => refuse(here.key("stopTasks"), "`stopTasks` by family, tag or startedBy".to_owned()),
             Fault::DrainService(_)
             | Fault::DrainInstances(_)
             | Fault::Partition(_)
             | Fault::DenyQueue(_)
-            | Fault::Redeliver(_) => refuse(here.key(spec.fault.word()), format!("`{}`", spec.fault.word())),
+            | Fault::Redeliver(_) => {}
         }
         if let super::FaultTrigger::When(when) = &spec.trigger
             && when.metric == Metric::QueueAge

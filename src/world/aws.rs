@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ecs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::model::{Why, WhyKind};
+use crate::model::{Outcome, Why, WhyKind};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,6 +58,25 @@ where
         _ => WhyKind::Unreachable,
     };
     Why { kind, message: format!("{what}: {text}") }
+}
+
+/// What a call that changes something came to, when it is not `Ok`: AWS has judged and refused what it answers with 4xx.
+pub fn outcome<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Outcome
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let Why { kind, message: reason } = why(what, error);
+    let refused = error.raw_response().is_some_and(|response| response.status().as_u16() < 500);
+    match kind {
+        WhyKind::Throttled => Outcome::Refused { reason, retry: true },
+        WhyKind::Unauthorized | WhyKind::NotFound => Outcome::Refused { reason, retry: false },
+        WhyKind::ServerError if refused && error.as_service_error().is_some() => {
+            Outcome::Refused { reason, retry: false }
+        }
+        WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::ServerError | WhyKind::Protocol => {
+            Outcome::Unknown { reason }
+        }
+    }
 }
 
 fn service_kind(code: Option<&str>) -> WhyKind {

@@ -1,12 +1,15 @@
-//! The ECS client: services, their tasks, and StopTask.
+//! The ECS client: services, their tasks, container instances, and StopTask.
+
+use std::collections::BTreeSet;
 
 use aws_sdk_ecs::{
     Client,
-    types::{Task, TaskField},
+    types::{ContainerInstanceField, ServiceField, Tag, Task, TaskField},
 };
+use indexmap::IndexMap;
 
 use super::aws;
-use crate::model::{Outcome, Receipt, Seen, ServiceView, TaskArn, TaskView, Why, WhyKind};
+use crate::model::{InstanceView, Outcome, Receipt, Seen, ServiceView, TaskArn, TaskView, Why, WhyKind};
 
 /// What DescribeTasks takes at most.
 const DESCRIBE_LIMIT: usize = 100;
@@ -21,12 +24,27 @@ pub async fn look(client: &Client, cluster: &str, service: &str) -> Seen<Service
 
 async fn try_look(client: &Client, cluster: &str, service: &str) -> Result<ServiceView, Why> {
     let what = format!("ECS service {service} of cluster {cluster}");
-    let answer = client.describe_services().cluster(cluster).services(service).send().await;
+    let answer = client.describe_services().cluster(cluster).services(service).include(ServiceField::Tags).send().await;
     let answer = answer.map_err(|error| aws::why(&what, &error))?;
     let Some(found) = answer.services().iter().find(|found| found.status() != Some("INACTIVE")) else {
         let reason = answer.failures().first().and_then(|failure| failure.reason()).unwrap_or("MISSING");
         return Err(Why { kind: WhyKind::NotFound, message: format!("{what}: {reason}") });
     };
+    let mut tasks: Vec<TaskView> = tasks_of(client, cluster, service).await?.iter().filter_map(view).collect();
+    tasks.sort_by(|a, b| a.arn.cmp(&b.arn));
+    let count = |number: i32| u32::try_from(number).unwrap_or(0);
+    Ok(ServiceView {
+        arn: found.service_arn().unwrap_or_default().to_owned(),
+        tags: tags(found.tags()),
+        desired: count(found.desired_count()),
+        running: count(found.running_count()),
+        tasks,
+    })
+}
+
+/// All tasks that a service wants to run, with their tags.
+async fn tasks_of(client: &Client, cluster: &str, service: &str) -> Result<Vec<Task>, Why> {
+    let what = format!("ECS service {service} of cluster {cluster}");
     let mut arns = vec![];
     let mut pages = client.list_tasks().cluster(cluster).service_name(service).into_paginator().items().send();
     while let Some(arn) = pages.next().await {
@@ -42,11 +60,9 @@ async fn try_look(client: &Client, cluster: &str, service: &str) -> Result<Servi
             .send()
             .await
             .map_err(|error| aws::why(&what, &error))?;
-        tasks.extend(answer.tasks().iter().filter_map(view));
+        tasks.extend(answer.tasks().iter().cloned());
     }
-    tasks.sort_by(|a, b| a.arn.cmp(&b.arn));
-    let count = |number: i32| u32::try_from(number).unwrap_or(0);
-    Ok(ServiceView { desired: count(found.desired_count()), running: count(found.running_count()), tasks })
+    Ok(tasks)
 }
 
 fn view(task: &Task) -> Option<TaskView> {
@@ -54,11 +70,8 @@ fn view(task: &Task) -> Option<TaskView> {
         arn: TaskArn(task.task_arn()?.to_owned()),
         running: task.last_status() == Some("RUNNING"),
         stopping: task.desired_status() == Some("STOPPED"),
-        tags: task
-            .tags()
-            .iter()
-            .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
-            .collect(),
+        protected: false,
+        tags: tags(task.tags()),
     })
 }
 
@@ -66,15 +79,66 @@ fn view(task: &Task) -> Option<TaskView> {
 pub async fn stop_task(client: &Client, cluster: &str, task: &TaskArn, reason: &str) -> Outcome {
     match client.stop_task().cluster(cluster).task(&task.0).reason(reason).send().await {
         Ok(_) => Outcome::Done(Receipt::Stopping),
-        Err(error) => {
-            let why = aws::why(&format!("StopTask {}", task.id()), &error);
-            match why.kind {
-                WhyKind::Unauthorized | WhyKind::NotFound => Outcome::Refused { reason: why.message, retry: false },
-                WhyKind::Throttled => Outcome::Refused { reason: why.message, retry: true },
-                WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::ServerError | WhyKind::Protocol => {
-                    Outcome::Unknown { reason: why.message }
-                }
-            }
+        Err(error) => aws::outcome(&format!("StopTask {}", task.id()), &error),
+    }
+}
+
+/// All container instances of a cluster. On Fargate there are none.
+pub async fn instances(client: &Client, cluster: &str) -> Seen<Vec<InstanceView>> {
+    match try_instances(client, cluster).await {
+        Ok(found) => Seen::Fresh(found),
+        Err(why) => Seen::Unavailable(why),
+    }
+}
+
+async fn try_instances(client: &Client, cluster: &str) -> Result<Vec<InstanceView>, Why> {
+    let what = format!("the container instances of cluster {cluster}");
+    let mut arns = vec![];
+    // Without a status, those that drain are listed too.
+    let mut pages = client.list_container_instances().cluster(cluster).into_paginator().items().send();
+    while let Some(arn) = pages.next().await {
+        arns.push(arn.map_err(|error| aws::why(&what, &error))?);
+    }
+    let mut found = vec![];
+    for chunk in arns.chunks(DESCRIBE_LIMIT) {
+        let answer = client
+            .describe_container_instances()
+            .cluster(cluster)
+            .set_container_instances(Some(chunk.to_vec()))
+            .include(ContainerInstanceField::Tags)
+            .send()
+            .await
+            .map_err(|error| aws::why(&what, &error))?;
+        found.extend(answer.container_instances().iter().filter_map(|one| {
+            Some(InstanceView {
+                arn: one.container_instance_arn()?.to_owned(),
+                status: one.status().unwrap_or_default().to_owned(),
+                tasks: u32::try_from(one.running_tasks_count()).unwrap_or(0),
+                tags: tags(one.tags()),
+            })
+        }));
+    }
+    found.sort_by(|a, b| a.arn.cmp(&b.arn));
+    Ok(found)
+}
+
+/// The network interfaces of all tasks of these services.
+pub async fn interfaces(
+    client: &Client,
+    cluster: &str,
+    services: impl Iterator<Item = &str>,
+) -> Result<BTreeSet<String>, Why> {
+    let mut found = BTreeSet::new();
+    for service in services {
+        for task in tasks_of(client, cluster, service).await? {
+            let details = task.attachments().iter().flat_map(|attachment| attachment.details());
+            let ids = details.filter(|detail| detail.name() == Some("networkInterfaceId"));
+            found.extend(ids.filter_map(|detail| detail.value().map(str::to_owned)));
         }
     }
+    Ok(found)
+}
+
+fn tags(tags: &[Tag]) -> IndexMap<String, String> {
+    tags.iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()))).collect()
 }

@@ -8,7 +8,7 @@ use std::{
 use aws_config::SdkConfig;
 use tokio::sync::OnceCell;
 
-use super::{Clock, SystemClock, World, aws, cloudwatch, dagster::Dagster, ec2::Ec2, ecs, queue};
+use super::{Clock, SystemClock, World, aws, change, cloudwatch, dagster::Dagster, ec2::Ec2, ecs, queue};
 use crate::model::{
     Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timed, Why, WhyKind,
 };
@@ -30,9 +30,9 @@ pub(super) struct Clients {
 /// The clients of AWS.
 pub(super) struct Aws {
     pub(super) config: SdkConfig,
-    ecs: aws_sdk_ecs::Client,
+    pub(super) ecs: aws_sdk_ecs::Client,
     pub(super) ec2: Result<Ec2, Why>,
-    sqs: aws_sdk_sqs::Client,
+    pub(super) sqs: aws_sdk_sqs::Client,
     pub(super) sts: aws_sdk_sts::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
 }
@@ -97,6 +97,27 @@ impl World for LiveWorld {
                 };
                 observation.queue = Some(Timed { asked_at, answer });
             }
+            Query::Network { peer, hard } => {
+                let answer = match self.network(target, peer, *hard).await {
+                    Ok(view) => Seen::Fresh(view),
+                    Err(why) => Seen::Unavailable(why),
+                };
+                observation.networks.insert((peer.clone(), *hard), Timed { asked_at, answer });
+            }
+            Query::Instances => {
+                let answer = match &target.ecs {
+                    Some(cluster) => ecs::instances(&clients.aws().await.ecs, &cluster.cluster).await,
+                    None => Seen::Unavailable(undeclared(target, "ecs")),
+                };
+                observation.instances = Some(Timed { asked_at, answer });
+            }
+            Query::Policy { queue } => {
+                let answer = match target.queue_name(queue) {
+                    Some(name) => queue::look_at_policy(&clients.aws().await.sqs, name).await,
+                    None => Seen::Unavailable(undeclared(target, "queues")),
+                };
+                observation.policies.insert(queue.clone(), Timed { asked_at, answer });
+            }
         }
         observation
     }
@@ -116,6 +137,18 @@ impl World for LiveWorld {
                 Some(cluster) => ecs::stop_task(&clients.aws().await.ecs, &cluster.cluster, task, reason).await,
                 None => Outcome::Refused { reason: undeclared(target, "ecs").message, retry: false },
             },
+            Effect::Mark { .. }
+            | Effect::Unmark { .. }
+            | Effect::AuthorizeRules { .. }
+            | Effect::RevokeRules { .. }
+            | Effect::SetDesiredCount { .. }
+            | Effect::SetInstance { .. }
+            | Effect::CloneAcl { .. }
+            | Effect::SwapAcl { .. }
+            | Effect::DeleteAcls { .. }
+            | Effect::DenyQueue { .. }
+            | Effect::AllowQueue { .. }
+            | Effect::CopyMessages { .. } => change::act(clients.aws().await, effect).await,
         }
     }
 

@@ -1,7 +1,9 @@
 //! L1: the edge. Two traits that the rest is written against, and the live clients behind them.
 
+mod acl;
 mod aws;
 mod certificates;
+mod change;
 mod clock;
 mod cloudwatch;
 mod dagster;
@@ -21,7 +23,7 @@ pub use dagster::Dagster;
 pub use discover::{Account, Location, Queue, Repository, Service};
 pub use graphql::DOCUMENTS;
 pub use live::LiveWorld;
-pub use survey::{Identity, NetworkView, Permitted};
+pub use survey::{Identity, Permitted};
 
 use crate::model::{Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timestamp};
 

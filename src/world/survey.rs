@@ -1,7 +1,7 @@
 //! What a dry run asks of AWS beside the operator's own looks: who we are, what lies around a partition, whether a change
 //! would be permitted. Nothing here changes anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_sts::config::ProvideCredentials;
 use ipnet::IpNet;
@@ -9,11 +9,13 @@ use ipnet::IpNet;
 use super::{
     LiveWorld, aws,
     ec2::{Ec2, Ec2Error, ErrorCode, Groups, Verb},
+    ecs,
     live::undeclared,
 };
 use crate::model::{
-    NetworkInterface, RulePeer, SecurityGroupRule, Target, Why, WhyKind,
-    network::batches,
+    NetworkInterface, NetworkView, RulePeer, SecurityGroup, SecurityGroupRule, Target, Why, WhyKind,
+    mark::FAULT_TAG,
+    network::{SubnetsView, batches},
     target::{NetworkTarget, Peer, Place},
 };
 
@@ -22,19 +24,6 @@ use crate::model::{
 pub struct Identity {
     pub account: String,
     pub arn: String,
-}
-
-/// What lies around a partition of the workers from a peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NetworkView {
-    /// The id of the workers' group.
-    pub workers: String,
-    /// All rules of every group that the workers' interfaces carry.
-    pub rules: Vec<SecurityGroupRule>,
-    pub peer: RulePeer,
-    pub own: Option<RulePeer>,
-    /// Who carries each group that is named here.
-    pub carriers: BTreeMap<String, Vec<NetworkInterface>>,
 }
 
 /// What EC2 says to a change that is only asked about.
@@ -81,14 +70,20 @@ impl LiveWorld {
         }
     }
 
-    /// Looks up all that a partition of the workers from this peer is computed from.
-    pub async fn network(&self, target: &Target, peer: &Peer) -> Result<NetworkView, Why> {
+    /// Looks up all that a partition of the workers from this peer is computed from. `hard`: with subnets and ACLs.
+    pub async fn network(&self, target: &Target, peer: &str, hard: bool) -> Result<NetworkView, Why> {
         let network = target.network.as_ref().ok_or_else(|| undeclared(target, "network"))?;
+        let place = network.peers.get(peer).ok_or_else(|| undeclared(target, &format!("network.peers.{peer}")))?;
         let clients = self.clients(target);
         let clients = clients.aws().await;
         let ec2 = clients.ec2.as_ref().map_err(Clone::clone)?;
-        let answer = around(ec2, network, peer).await;
-        answer.map_err(|error| error.why)
+        // The interfaces first: a task that starts in between is not known to be one, and the look is taken again.
+        let mut view = around(ec2, network, place, hard).await.map_err(|error| error.why)?;
+        if let Some(ecs) = &target.ecs {
+            let services = ecs.services.values().map(String::as_str);
+            view.tasks = ecs::interfaces(&clients.ecs, &ecs.cluster, services).await?;
+        }
+        Ok(view)
     }
 
     /// Asks EC2 whether these rules might be authorized or revoked: one answer for each call that it would take.
@@ -128,21 +123,21 @@ fn permitted(answer: Result<(), Ec2Error>) -> Permitted {
     }
 }
 
-async fn around(ec2: &Ec2, network: &NetworkTarget, peer: &Peer) -> Result<NetworkView, Ec2Error> {
-    let workers = group_id(ec2, &network.workers_group).await?;
+async fn around(ec2: &Ec2, network: &NetworkTarget, peer: &Peer, hard: bool) -> Result<NetworkView, Ec2Error> {
+    let workers = group(ec2, &network.workers_group).await?;
     let peer = rule_peer(ec2, &peer.place).await?;
     let own = match &network.own {
         Some(place) => Some(rule_peer(ec2, place).await?),
         None => None,
     };
-    let mut worn = vec![workers.clone()];
+    let mut worn = vec![workers.id.clone()];
     for interface in ec2.describe_network_interfaces(&worn).await? {
         worn.extend(interface.groups);
     }
     worn.sort();
     worn.dedup();
     let rules = ec2.describe_security_group_rules(&worn).await?;
-    let mut named: Vec<String> = vec![workers.clone()];
+    let mut named: Vec<String> = vec![workers.id.clone()];
     for end in rules.iter().map(|rule| &rule.peer).chain([&peer]).chain(&own) {
         if let RulePeer::Group { id, account: _ } = end {
             named.push(id.clone());
@@ -156,12 +151,34 @@ async fn around(ec2: &Ec2, network: &NetworkTarget, peer: &Peer) -> Result<Netwo
         let found = interfaces.iter().filter(carries).cloned().collect();
         (group, found)
     });
-    Ok(NetworkView { carriers: carriers.collect(), workers, rules, peer, own })
+    let carriers: BTreeMap<String, Vec<NetworkInterface>> = carriers.collect();
+    let around = if hard { Some(subnets(ec2, &carriers[&workers.id]).await?) } else { None };
+    Ok(NetworkView { carriers, workers, rules, peer, own, tasks: BTreeSet::new(), around })
+}
+
+/// The subnets of these interfaces, what judges them and who else is in them; and all copies that faults have made.
+async fn subnets(ec2: &Ec2, interfaces: &[NetworkInterface]) -> Result<SubnetsView, Ec2Error> {
+    let ids: BTreeSet<String> = interfaces.iter().map(|interface| interface.subnet.clone()).collect();
+    let ids: Vec<String> = ids.into_iter().filter(|id| !id.is_empty()).collect();
+    if ids.is_empty() {
+        return Ok(SubnetsView::default());
+    }
+    let mut acls = ec2.describe_network_acls(&ids).await?;
+    for copy in ec2.tagged_acls(FAULT_TAG).await? {
+        if acls.iter().all(|acl| acl.id != copy.id) {
+            acls.push(copy);
+        }
+    }
+    Ok(SubnetsView {
+        subnets: ec2.describe_subnets(&ids).await?,
+        acls,
+        interfaces: ec2.describe_interfaces_in(&ids).await?,
+    })
 }
 
 async fn rule_peer(ec2: &Ec2, place: &Place) -> Result<RulePeer, Ec2Error> {
     Ok(match place {
-        Place::SecurityGroup(group) => RulePeer::Group { id: group_id(ec2, group).await?, account: None },
+        Place::SecurityGroup(name) => RulePeer::Group { id: group(ec2, name).await?.id, account: None },
         Place::Cidr(IpNet::V4(net)) => RulePeer::Ipv4(*net),
         Place::Cidr(IpNet::V6(net)) => RulePeer::Ipv6(*net),
         Place::PrefixList(id) => RulePeer::PrefixList(id.clone()),
@@ -169,22 +186,19 @@ async fn rule_peer(ec2: &Ec2, place: &Place) -> Result<RulePeer, Ec2Error> {
 }
 
 /// A group by its id, or by its name: no name begins like an id.
-async fn group_id(ec2: &Ec2, group: &str) -> Result<String, Ec2Error> {
-    let named = vec![group.to_owned()];
-    if group.starts_with("sg-") {
-        ec2.describe_security_groups(&Groups::Ids(named)).await?;
-        return Ok(group.to_owned());
-    }
-    let found = ec2.describe_security_groups(&Groups::Names(named)).await?;
+async fn group(ec2: &Ec2, name: &str) -> Result<SecurityGroup, Ec2Error> {
+    let named = vec![name.to_owned()];
+    let groups = if name.starts_with("sg-") { Groups::Ids(named) } else { Groups::Names(named) };
+    let found = ec2.describe_security_groups(&groups).await?;
     let wrong = |message: String| Ec2Error {
         code: Some(ErrorCode::GroupNotFound),
         why: Why { kind: WhyKind::NotFound, message },
         refused: true,
     };
     match &found[..] {
-        [one] => Ok(one.id.clone()),
-        [] => Err(wrong(format!("no security group is named `{group}`"))),
-        several => Err(wrong(format!("{} security groups are named `{group}`: name it by its id", several.len()))),
+        [one] => Ok(one.clone()),
+        [] => Err(wrong(format!("no security group is named `{name}`"))),
+        several => Err(wrong(format!("{} security groups are named `{name}`: name it by its id", several.len()))),
     }
 }
 

@@ -164,7 +164,7 @@ impl Core {
             Happening::Effect(Effect::LaunchRun { key, .. }) => {
                 !self.runs.values().any(|run| run.key.scenario == key.scenario && run.key.generation == key.generation)
             }
-            Happening::Effect(Effect::TerminateRun { .. } | Effect::StopTask { .. })
+            Happening::Effect(_)
             | Happening::Replace
             | Happening::Begin(_)
             | Happening::Finish { .. }
@@ -215,6 +215,7 @@ impl Core {
             }
             Happening::Effect(Effect::TerminateRun { run_id }) => self.terminate(&run_id),
             Happening::Effect(Effect::StopTask { task, reason }) => self.stop_for(&task, &reason),
+            Happening::Effect(effect) => self.violates(format!("not simulated: {effect:?}")),
             Happening::Replace => {
                 if (self.tasks.len() as u32) < DESIRED {
                     self.start_task();

@@ -14,7 +14,7 @@ use std::{
 use dagstorm::{
     journal::Fenced,
     model::{ScenarioName, Timestamp},
-    operator::{ABSENT_FOR, Control, Fleet, Shared as Operator, Turns, while_confirmed},
+    operator::{ABSENT_FOR, Claims, Control, Fleet, Shared as Operator, Turns, while_confirmed},
     publish::Folder,
     world::Clock,
 };
@@ -129,6 +129,8 @@ async fn operate(around: Surroundings, epoch: u64, folder: Folder) -> Result<Sce
         verdicts,
         control,
         turns: Turns::default(),
+        claims: Claims::default(),
+        stop_within: Duration::from_secs(15),
     });
     let (_shutdown, receiver) = watch::channel(false);
     let mut fleet = Fleet::new(Arc::clone(&shared), receiver);

@@ -52,6 +52,7 @@ impl Intent {
             Effect::LaunchRun { key, .. } => Self::Launch(key.clone()),
             Effect::TerminateRun { run_id } => Self::Terminate(run_id.clone()),
             Effect::StopTask { task, .. } => Self::Stop(task.clone()),
+            other => panic!("not simulated: {other:?}"),
         }
     }
 }

@@ -95,6 +95,7 @@ impl World for SimWorld {
                     },
                     Effect::TerminateRun { .. } => Outcome::Done(Receipt::Terminating),
                     Effect::StopTask { .. } => Outcome::Done(Receipt::Stopping),
+                    _ => Outcome::Done(Receipt::Changed),
                 }
             }
             Fate::RequestLost => {
@@ -206,7 +207,12 @@ impl SimWorld {
                 observation.dagster = Some(Timed { asked_at, answer });
             }
             Query::Service { service } => {
-                let mut view = ServiceView { desired: DESIRED, running: core.tasks.len() as u32, tasks: tasks(&core) };
+                let mut view = ServiceView {
+                    desired: DESIRED,
+                    running: core.tasks.len() as u32,
+                    tasks: tasks(&core),
+                    ..ServiceView::default()
+                };
                 if self.mutant == Mutant::HealedTooEarly {
                     view.desired = view.desired.min(view.running);
                 }
@@ -219,6 +225,7 @@ impl SimWorld {
                 let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(view) };
                 observation.queue = Some(Timed { asked_at, answer });
             }
+            Query::Network { .. } | Query::Instances | Query::Policy { .. } => {}
         }
         observation
     }
@@ -263,7 +270,13 @@ fn view(id: &str, run: &SimRun) -> RunView {
 fn tasks(core: &Core) -> Vec<TaskView> {
     core.tasks
         .keys()
-        .map(|arn| TaskView { arn: arn.clone(), running: true, stopping: false, tags: indexmap::IndexMap::new() })
+        .map(|arn| TaskView {
+            arn: arn.clone(),
+            running: true,
+            stopping: false,
+            protected: false,
+            tags: indexmap::IndexMap::new(),
+        })
         .collect()
 }
 
@@ -281,5 +294,6 @@ fn brief(effect: &Effect) -> String {
         Effect::LaunchRun { key, .. } => format!("launch {key}"),
         Effect::TerminateRun { run_id } => format!("end {run_id}"),
         Effect::StopTask { task, .. } => format!("stop task {}", task.id()),
+        other => format!("{other:?}"),
     }
 }

@@ -281,7 +281,9 @@ mod tests {
     fn tasks(count: u32) -> Vec<TaskView> {
         let arn = |number| TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{number}"));
         let tags = || [("ready".to_owned(), "true".to_owned())].into_iter().collect();
-        (0..count).map(|number| TaskView { arn: arn(number), running: true, stopping: false, tags: tags() }).collect()
+        (0..count)
+            .map(|number| TaskView { arn: arn(number), running: true, stopping: false, protected: false, tags: tags() })
+            .collect()
     }
 
     const LOAD: &str = "load: [ { name: base, for: 60s, arrivals: { constant: { rate: 1/s } }, jobs: { a: 1 } } ]\n";
@@ -310,7 +312,7 @@ mod tests {
             ),
         ] {
             let target = target(guard);
-            let view = ServiceView { desired: 4, running, tasks: tasks(running) };
+            let view = ServiceView { desired: 4, running, tasks: tasks(running), ..ServiceView::default() };
             let mut looks = TargetLooks::of(&target);
             choices(&mut looks, &kill, &target, "workers", "w", &view);
             let found: Vec<&str> = looks.faults.iter().map(|look| look.would.as_str()).collect();

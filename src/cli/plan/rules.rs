@@ -6,11 +6,11 @@ use super::looks::{DryRun, FaultLook, RulesLook, TargetLooks, first_words, withi
 use crate::{
     fault::{
         Cut, Partition,
-        partition::{Addresses, Between, Members, RuleDiff},
+        partition::{RuleDiff, between},
     },
-    model::{SecurityGroupRule, Target, target::Peer},
+    model::{SecurityGroupRule, Target},
     spec::Scenario,
-    world::{LiveWorld, NetworkView, Permitted, ec2::Verb},
+    world::{LiveWorld, Permitted, ec2::Verb},
 };
 
 /// What lies around a partition takes several calls.
@@ -37,22 +37,22 @@ pub async fn look_at_partition(
     }
     let network = target.network.as_ref().expect("a partition's target has a network: `relate` has judged it");
     let peer = network.peers.get(&partition.and).expect("a partition's peer is known: `relate` has judged it");
-    let view = match within(NETWORK_TIMEOUT, "EC2", world.network(target, peer)).await {
+    let view = match within(NETWORK_TIMEOUT, "EC2", world.network(target, &partition.and, false)).await {
         Ok(view) => view,
         Err(why) => return looks.fail("EC2", why),
     };
-    let diff = match cut(&view, peer) {
+    let diff = match between(&view, peer) {
         Ok(diff) => diff,
         Err(reason) => {
             found(format!("be refused: {reason}"), None);
             return looks.problems.push(format!("{}: `{name}` cannot be made: {reason}", scenario.name));
         }
     };
-    let carriers = view.carriers.get(&view.workers).map_or(0, Vec::len);
+    let carriers = view.carriers.get(&view.workers.id).map_or(0, Vec::len);
     let text = |rules: &[SecurityGroupRule]| rules.iter().map(rule_text).collect();
     let would = format!(
         "change {} for all {carriers} interfaces that carry it, for connections to {} port {}",
-        view.workers, view.peer, peer.port
+        view.workers.id, view.peer, peer.port
     );
     let dry_runs = dry_runs(world, target, &diff).await;
     found(would, Some(RulesLook { revoke: text(&diff.revoke), authorize: text(&diff.authorize), dry_runs: vec![] }));
@@ -66,20 +66,6 @@ pub async fn look_at_partition(
     if let Some(rules) = looks.faults.last_mut().and_then(|look| look.rules.as_mut()) {
         rules.dry_runs = dry_runs.into_iter().map(|(run, _)| run).collect();
     }
-}
-
-fn cut(view: &NetworkView, peer: &Peer) -> Result<RuleDiff, String> {
-    let members: Members =
-        view.carriers.iter().map(|(group, interfaces)| (group.clone(), Addresses::of(interfaces))).collect();
-    let between = Between {
-        workers: &view.workers,
-        rules: &view.rules,
-        peer: &view.peer,
-        port: peer.port,
-        members: &members,
-        own: view.own.as_ref(),
-    };
-    between.cut().map_err(|refusal| refusal.reason)
 }
 
 /// Asks for the calls of the cut, in its order, and for those of its way back that are others.

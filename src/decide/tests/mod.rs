@@ -111,9 +111,15 @@ impl Case {
             arn: TaskArn(format!("arn:aws:ecs:us-east-1:0:task/demo/{id}")),
             running: true,
             stopping: false,
+            protected: false,
             tags: indexmap::IndexMap::new(),
         };
-        let view = ServiceView { desired, running: ids.len() as u32, tasks: ids.iter().map(task).collect() };
+        let view = ServiceView {
+            desired,
+            running: ids.len() as u32,
+            tasks: ids.iter().map(task).collect(),
+            ..ServiceView::default()
+        };
         let timed = Timed { asked_at: at(second), answer: Seen::Fresh(view) };
         self.observation.services.insert("taskiq-worker".to_owned(), timed);
         self
@@ -142,6 +148,7 @@ impl Case {
                 }
                 Purpose::Terminate { run_id } => write!(line, "terminate {run_id}, ").unwrap(),
                 Purpose::Inject { fault, .. } => write!(line, "inject {fault}, ").unwrap(),
+                Purpose::Heal { fault, effect } => write!(line, "heal {fault} {effect}, ").unwrap(),
             }
         }
         for look in &decision.looks {
@@ -150,6 +157,9 @@ impl Case {
                 Query::Dagster { .. } => "look dagster and jobs, ",
                 Query::Service { .. } => "look service, ",
                 Query::Queue => "look queue, ",
+                Query::Network { .. } => "look network, ",
+                Query::Instances => "look instances, ",
+                Query::Policy { .. } => "look policy, ",
             };
             line.push_str(what);
         }
@@ -339,7 +349,13 @@ fn a_fault_is_intended_before_it_is_injected_and_watched_until_it_is_healed() {
 fn a_service_that_never_comes_back_holds_no_deleted_scenario() {
     let mut case = Case::started(true);
     let kill = FaultId { name: "kill".to_owned(), occurrence: 1 };
-    let intent = Event::FaultIntended { fault: kill.clone(), targets: vec![], inject: vec![], undo: Undo::default() };
+    let intent = Event::FaultIntended {
+        fault: kill.clone(),
+        targets: vec![],
+        objects: vec![],
+        inject: vec![],
+        undo: Undo::default(),
+    };
     case.event(5.0, intent).event(5.1, Event::FaultSeen { fault: kill, asked_at: at(5.1) });
     case.event(6.0, Event::StopRequested { reason: "deleted".to_owned(), terminate: false });
     case.dagster(40.9, &[]).tasks(40.9, 2, &["a"]);

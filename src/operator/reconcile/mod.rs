@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use super::{Control, Desired, Ears, Handle, LastVerdicts, say::say};
 use crate::{
     decide::{self, Act, Decision, Purpose, Turn},
-    journal::{Event, Fenced, Record, State, Store, SubmissionStage},
+    journal::{Event, FaultStage, FaultState, Fenced, Record, State, Store, SubmissionStage},
     model::{Census, Observation, Outcome, Query, ScenarioName, Seen, Timestamp, Verdict, lane},
     plan::{self, Plan},
     publish::{self, Beside, Rejection},
@@ -35,6 +35,8 @@ use crate::{
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 /// After a failed census the next one waits this long.
 const CENSUS_AGAIN: Duration = Duration::from_secs(5);
+/// A fault whose objects another one has is tried again after this.
+const OBJECTS_AGAIN: Duration = Duration::from_secs(1);
 /// How many sentences of each kind a conclusion keeps; the report has all.
 const SENTENCES: usize = 10;
 
@@ -156,6 +158,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         self.compile();
         self.post_verdict();
         self.post_turn();
+        self.claim_objects();
         Ok(())
     }
 
@@ -204,7 +207,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         loop {
             let (Some(plan), Some(current)) = (&self.plan, &self.state.current) else { return Ok(()) };
             let decision = decide::decide(plan, current, &self.observation, self.shared.clock.now());
-            let Decision { notes, intents, acts, looks, audit, wake_at, .. } = decision;
+            let Decision { notes, intents, acts, looks, audit, wake_at, .. } = self.yield_objects(decision);
             let again = !notes.is_empty();
             let intended_at = self.shared.clock.now();
             let events: Vec<Event> = notes.into_iter().chain(intents).collect();
@@ -225,6 +228,27 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
                 return Ok(());
             }
         }
+    }
+
+    /// Withdraws a fault whose objects another scenario's fault has: it is tried again a little later.
+    fn yield_objects(&self, mut decision: Decision) -> Decision {
+        let taken = decision.intents.iter().find_map(|event| match event {
+            Event::FaultIntended { fault, objects, .. } if !self.shared.claims.claim(&self.name, objects) => {
+                Some(fault.clone())
+            }
+            _ => None,
+        });
+        if let Some(taken) = taken {
+            decision.withdraw(&taken, self.shared.clock.now().plus(OBJECTS_AGAIN));
+        }
+        decision
+    }
+
+    /// Says which objects are changed by faults of this scenario.
+    fn claim_objects(&self) {
+        let open = self.state.current.iter().flat_map(|current| current.faults.values());
+        let open = open.filter(|fault| fault.stage == FaultStage::Open);
+        self.shared.claims.hold(&self.name, open.flat_map(|fault| fault.objects.iter().cloned()).collect());
     }
 
     /// Sends an effect at its instant, whatever becomes of this pass. What was stopped meanwhile is not launched.
@@ -356,6 +380,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         if records.iter().any(|record| matches!(record.event, Event::Concluded { .. })) {
             self.post_verdict();
         }
+        self.claim_objects();
         self.dirty = true;
         Ok(())
     }
@@ -398,28 +423,42 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         self.shared.folder.write_status(status);
     }
 
-    /// After a shutdown: what was sent is waited for and recorded. What is left, the next start finds by its intent.
+    /// After a shutdown: what is broken is healed, what was sent is waited for and recorded, as long as there is time. What
+    /// is left, the next start finds by its intent.
     async fn drain(&mut self) -> io::Result<()> {
-        let deadline = self.shared.clock.now().plus(decide::AWS_SETTLE);
-        let shared = Arc::clone(&self.shared);
-        let sleep = shared.clock.sleep_until(deadline);
-        tokio::pin!(sleep);
-        let is_waiting = |state: &State| {
-            state.current.as_ref().is_some_and(|current| {
-                current.open.iter().any(|index| current.submissions[index].stage == SubmissionStage::Intended)
-                    || current.faults.values().any(|fault| fault.outcomes.contains(&None))
-            })
-        };
-        while is_waiting(&self.state) && !self.calls.is_empty() {
+        self.observation.leaving = true;
+        let deadline = self.shared.clock.now().plus(self.shared.stop_within);
+        loop {
+            self.wake_at = None;
+            self.pass().await?;
+            let now = self.shared.clock.now();
+            if self.is_clean() || now >= deadline {
+                break;
+            }
+            let wake_at = self.wake_at.map_or(deadline, |at| at.min(deadline));
+            let shared = Arc::clone(&self.shared);
             let answer = tokio::select! {
                 biased;
-                answer = self.calls.next() => answer,
-                () = &mut sleep => break,
+                Some(answer) = self.calls.next() => Some(answer),
+                () = shared.clock.sleep_until(wake_at) => None,
             };
             self.take(answer).await?;
         }
         self.publish_now();
         Ok(())
+    }
+
+    /// Whether nothing is broken by us, as far as the answers say, and no answer is waited for.
+    fn is_clean(&self) -> bool {
+        let Some(current) = &self.state.current else { return true };
+        let awaits_launch =
+            current.open.iter().any(|index| current.submissions[index].stage == SubmissionStage::Intended);
+        let open = || current.faults.values().filter(|fault| fault.stage == FaultStage::Open);
+        let awaits_fault = open().any(|fault| {
+            fault.sent_at.iter().zip(&fault.outcomes).any(|(sent_at, outcome)| sent_at.is_some() && outcome.is_none())
+        });
+        let awaited = (awaits_launch || awaits_fault) && !self.calls.is_empty();
+        !awaited && open().all(FaultState::is_undone)
     }
 }
 

@@ -87,6 +87,36 @@ pub fn done(document: &str, action: &str) -> Result<(), Malformed> {
     changed(document, action, "", |_| Ok(())).map(|_| ())
 }
 
+/// The id of the ACL that a CreateNetworkAcl call made.
+pub fn created_acl(document: &str) -> Result<String, Malformed> {
+    let mut id = String::new();
+    root(document, "CreateNetworkAclResponse", |name, value| {
+        if name == "networkAcl" {
+            children(value, |name, value| {
+                if name == "networkAclId" {
+                    id = text(value)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    })?;
+    required("networkAclId", &id)?;
+    Ok(id)
+}
+
+/// Checks that an association was replaced: it has a new id.
+pub fn replaced(document: &str) -> Result<(), Malformed> {
+    let mut id = String::new();
+    root(document, "ReplaceNetworkAclAssociationResponse", |name, value| {
+        if name == "newAssociationId" {
+            id = text(value)?;
+        }
+        Ok(())
+    })?;
+    required("newAssociationId", &id)
+}
+
 fn page<T>(
     document: &str,
     name: &str,

@@ -3,6 +3,7 @@
 //! Requests and answers are written out for these operations alone, on the crates that AWS's own clients stand on; tests
 //! compare the requests with botocore's. Each call has the time-outs of the configuration it was made from.
 
+mod acl;
 mod answer;
 mod endpoint;
 mod error;
@@ -14,7 +15,7 @@ use aws_config::SdkConfig;
 pub use endpoint::regional;
 pub use error::{Ec2Error, ErrorCode};
 use indexmap::IndexMap;
-pub use request::{Groups, Request, Verb};
+pub use request::{Groups, Request, Tagged, Verb};
 use transport::Transport;
 use xml::Malformed;
 
@@ -23,8 +24,10 @@ use crate::model::{NetworkAcl, NetworkInterface, SecurityGroup, SecurityGroupRul
 /// The encoded requests, for the test that compares them with botocore's.
 pub mod requests {
     pub use super::request::{
-        change_rules, create_tags, delete_tags, describe_network_acls, describe_network_interfaces,
-        describe_network_interfaces_by_id, describe_security_group_rules, describe_security_groups, describe_subnets,
+        change_rules, create_network_acl, create_network_acl_entry, create_tags, delete_network_acl, delete_tags,
+        describe_network_acls, describe_network_interfaces, describe_network_interfaces_by_id,
+        describe_network_interfaces_by_subnet, describe_security_group_rules, describe_security_groups,
+        describe_subnets, describe_tagged, replace_network_acl_association,
     };
 }
 

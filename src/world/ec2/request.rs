@@ -6,7 +6,7 @@ use aws_smithy_query::{QueryListWriter, QueryWriter};
 use aws_smithy_types::Number;
 use indexmap::IndexMap;
 
-use crate::model::{RulePeer, SecurityGroupRule};
+use crate::model::{NetworkAclEntry, Protocol, RulePeer, SecurityGroupRule};
 
 const VERSION: &str = "2016-11-15";
 /// The most that one page holds.
@@ -30,6 +30,14 @@ pub struct Request {
 pub enum Verb {
     Authorize,
     Revoke,
+}
+
+/// What can be found by its tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tagged {
+    SecurityGroups,
+    Subnets,
+    NetworkAcls,
 }
 
 /// Which security groups to describe.
@@ -69,6 +77,14 @@ pub fn describe_network_interfaces_by_id(ids: &[String], page: Option<&str>) -> 
     })
 }
 
+/// Every interface in these subnets.
+pub fn describe_network_interfaces_by_subnet(subnets: &[String], page: Option<&str>) -> Request {
+    read("DescribeNetworkInterfaces", |writer| {
+        writer.prefix("IncludeManagedResources").boolean(true);
+        filtered(writer, "subnet-id", subnets, page);
+    })
+}
+
 pub fn describe_subnets(ids: &[String], page: Option<&str>) -> Request {
     read("DescribeSubnets", |writer| filtered(writer, "subnet-id", ids, page))
 }
@@ -76,6 +92,74 @@ pub fn describe_subnets(ids: &[String], page: Option<&str>) -> Request {
 /// The ACLs that judge these subnets.
 pub fn describe_network_acls(subnets: &[String], page: Option<&str>) -> Request {
     read("DescribeNetworkAcls", |writer| filtered(writer, "association.subnet-id", subnets, page))
+}
+
+/// What carries one of these tags, whatever its value.
+pub fn describe_tagged(what: Tagged, keys: &[String], page: Option<&str>) -> Request {
+    let action = match what {
+        Tagged::SecurityGroups => "DescribeSecurityGroups",
+        Tagged::Subnets => "DescribeSubnets",
+        Tagged::NetworkAcls => "DescribeNetworkAcls",
+    };
+    read(action, |writer| filtered(writer, "tag-key", keys, page))
+}
+
+pub fn create_network_acl(vpc: &str, new: &IndexMap<String, String>, dry_run: bool) -> Request {
+    change("CreateNetworkAcl", dry_run, |writer| {
+        writer.prefix("VpcId").string(vpc);
+        let mut specifications = writer.prefix("TagSpecification").start_list(true, None);
+        let mut entry = specifications.entry();
+        entry.prefix("ResourceType").string("network-acl");
+        tags(entry.prefix("Tag").start_list(true, None), new);
+        specifications.finish();
+    })
+}
+
+pub fn create_network_acl_entry(acl: &str, entry: &NetworkAclEntry, dry_run: bool) -> Request {
+    change("CreateNetworkAclEntry", dry_run, |writer| {
+        writer.prefix("NetworkAclId").string(acl);
+        writer.prefix("RuleNumber").string(&entry.number.to_string());
+        writer.prefix("Protocol").string(&protocol_number(entry.protocol));
+        writer.prefix("RuleAction").string(if entry.allow { "allow" } else { "deny" });
+        writer.prefix("Egress").boolean(entry.egress);
+        let block = match entry.block {
+            ipnet::IpNet::V4(_) => "CidrBlock",
+            ipnet::IpNet::V6(_) => "Ipv6CidrBlock",
+        };
+        writer.prefix(block).string(&entry.block.trunc().to_string());
+        if let Some((kind, code)) = entry.icmp {
+            writer.prefix("Icmp.Code").string(&code.to_string());
+            writer.prefix("Icmp.Type").string(&kind.to_string());
+        }
+        if let Some((first, last)) = entry.ports {
+            writer.prefix("PortRange.From").string(&first.to_string());
+            writer.prefix("PortRange.To").string(&last.to_string());
+        }
+    })
+}
+
+/// Lets another ACL judge the subnet of this association, which then has a new id.
+pub fn replace_network_acl_association(association: &str, acl: &str, dry_run: bool) -> Request {
+    change("ReplaceNetworkAclAssociation", dry_run, |writer| {
+        writer.prefix("AssociationId").string(association);
+        writer.prefix("NetworkAclId").string(acl);
+    })
+}
+
+pub fn delete_network_acl(acl: &str, dry_run: bool) -> Request {
+    change("DeleteNetworkAcl", dry_run, |writer| writer.prefix("NetworkAclId").string(acl))
+}
+
+/// ACLs take protocols by number alone.
+fn protocol_number(protocol: Protocol) -> String {
+    match protocol {
+        Protocol::All => "-1".to_owned(),
+        Protocol::Tcp => "6".to_owned(),
+        Protocol::Udp => "17".to_owned(),
+        Protocol::Icmp => "1".to_owned(),
+        Protocol::IcmpV6 => "58".to_owned(),
+        Protocol::Number(number) => number.to_string(),
+    }
 }
 
 /// Authorizes or revokes rules by content. They are of one group, direction and set of tags (`model::network::batches`).

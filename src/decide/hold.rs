@@ -1,0 +1,193 @@
+//! Faults that lie in an object until we take them back: injected effect by effect, taken back in the same way, and proved
+//! by a look.
+
+use std::time::Duration;
+
+use super::{AWS_SETTLE, Act, Decision, Purpose};
+use crate::{
+    fault::Progress,
+    journal::{Event, FaultState, Generation, Heal, HealStep},
+    model::{FaultId, Observation, Outcome, Timestamp},
+    plan::PlannedFault,
+};
+
+/// What may not have arrived is sent again after this.
+const AGAIN: Duration = Duration::from_secs(2);
+/// What is refused is sent again after twice as long each time, but no less often than this.
+const SELDOM: Duration = Duration::from_secs(30);
+/// Whether somebody else changed the object is judged by a look that is not older than this.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// One fault and all that is known of it.
+pub(super) struct Held<'a> {
+    pub id: &'a FaultId,
+    pub planned: &'a PlannedFault,
+    pub fault: &'a FaultState,
+    pub state: &'a Generation,
+    pub observation: &'a Observation,
+    pub asked_at: Option<Timestamp>,
+    /// Until when the baseline is waited for once nothing of ours is left.
+    pub patience: Timestamp,
+    pub now: Timestamp,
+}
+
+impl Held<'_> {
+    pub fn decide(&self, decision: &mut Decision) {
+        match &self.fault.heal {
+            None => match self.reason_to_heal() {
+                Some(reason) => self.begin_to_heal(reason, decision),
+                None => self.inject(decision),
+            },
+            Some(heal) => match (heal.undone_at(), next(heal)) {
+                (Some(undone_at), _) => self.prove(heal, undone_at, decision),
+                (None, Some((number, step))) => self.take_back(heal, number, step, decision),
+                (None, None) => {}
+            },
+        }
+    }
+
+    fn begin_to_heal(&self, reason: String, decision: &mut Decision) {
+        decision.notes.push(Event::HealBegan { fault: self.id.clone(), reason });
+    }
+
+    fn ends(&self) -> Timestamp {
+        self.fault.intended_at.plus(self.planned.length.unwrap_or_default())
+    }
+
+    fn reason_to_heal(&self) -> Option<String> {
+        let refused = self.fault.outcomes.iter().flatten().find_map(|outcome| match outcome {
+            Outcome::Refused { reason, retry: false } => Some(reason),
+            Outcome::Refused { retry: true, .. } | Outcome::Done(_) | Outcome::Unknown { .. } => None,
+        });
+        let settled = self.asked_at.filter(|asked_at| *asked_at >= self.fault.last_attempt_at.plus(AWS_SETTLE));
+        if let Some(stop) = &self.state.stop {
+            Some(stop.value.clone())
+        } else if self.observation.leaving {
+            Some("dagstorm ends".to_owned())
+        } else if self.now >= self.ends() {
+            Some("its time is over".to_owned())
+        } else if let Some(reason) = refused {
+            Some(format!("it could not be injected: {reason}"))
+        } else if self.is_injected()
+            && settled.is_some()
+            && self.progress(self.fault.last_attempt_at) == Progress::Intact
+        {
+            Some("somebody else has taken it back".to_owned())
+        } else {
+            None
+        }
+    }
+
+    fn is_injected(&self) -> bool {
+        self.fault.outcomes.iter().all(|outcome| matches!(outcome, Some(Outcome::Done(_))))
+    }
+
+    fn progress(&self, since: Timestamp) -> Progress {
+        let injected = super::inject::injected(self.state, self.id, self.fault);
+        self.planned.fault.progress(&self.state.target, &injected, self.observation, since)
+    }
+
+    /// Sends the next effect of the injection, once all before it are done.
+    fn inject(&self, decision: &mut Decision) {
+        decision.wake(self.ends());
+        if let Some(asked_at) = self.asked_at.filter(|_| self.fault.seen_at.is_none())
+            && self.progress(self.fault.last_attempt_at) == Progress::Broken
+        {
+            decision.notes.push(Event::FaultSeen { fault: self.id.clone(), asked_at });
+        }
+        let is_done = |number: usize| matches!(self.fault.outcomes[number], Some(Outcome::Done(_)));
+        let Some(number) = (0..self.fault.inject.len()).find(|number| !is_done(*number)) else { return };
+        let again = match (self.fault.sent_at[number], &self.fault.outcomes[number]) {
+            (None, _) => self.now,
+            (Some(sent_at), None) => sent_at.plus(AWS_SETTLE),
+            (Some(_), Some(_)) => self.fault.last_attempt_at.plus(AGAIN),
+        };
+        if again > self.now {
+            decision.wake(again);
+            return;
+        }
+        let effect = number as u32;
+        decision.intents.push(Event::InjectIntended { fault: self.id.clone(), effect });
+        let purpose = Purpose::Inject { fault: self.id.clone(), effect };
+        decision.acts.push(Act { purpose, effect: self.fault.inject[number].clone(), due: None });
+    }
+
+    /// Sends the next effect of the way back, unless that would overwrite what somebody else has done.
+    fn take_back(&self, heal: &Heal, number: usize, step: &HealStep, decision: &mut Decision) {
+        // Later, what was done a moment ago may not show yet, and is no difference.
+        if number == 0 {
+            match self.progress(heal.began_at.minus(FRESH)) {
+                Progress::Unseen => return,
+                Progress::Foreign(difference) => return self.stall(difference, decision),
+                Progress::Intact | Progress::NotYet | Progress::Broken | Progress::Recovering | Progress::Steady => {
+                    self.unstall(decision)
+                }
+            }
+        }
+        let again = match (step.sent_at, &step.outcome) {
+            (None, _) => self.now,
+            (Some(sent_at), None) => sent_at.plus(AWS_SETTLE),
+            (Some(sent_at), Some(_)) => step.known_at.unwrap_or(sent_at).plus(backoff(step.tries)),
+        };
+        if again > self.now {
+            decision.wake(again);
+            return;
+        }
+        let effect = number as u32;
+        decision.intents.push(Event::HealIntended { fault: self.id.clone(), effect });
+        let purpose = Purpose::Heal { fault: self.id.clone(), effect };
+        decision.acts.push(Act { purpose, effect: self.fault.undo.effects[number].clone(), due: None });
+    }
+
+    /// Everything was taken back, as the answers say: a look asked late enough must say so too.
+    fn prove(&self, heal: &Heal, undone_at: Timestamp, decision: &mut Decision) {
+        let window = undone_at.max(self.fault.last_attempt_at.plus(AWS_SETTLE));
+        let asked_at = self.asked_at.unwrap_or(heal.began_at);
+        let fault = || self.id.clone();
+        match self.progress(undone_at) {
+            Progress::Unseen => {}
+            Progress::Steady | Progress::Intact => {
+                self.unstall(decision);
+                if self.fault.steady_at.is_none() {
+                    decision.notes.push(Event::FaultSteady { fault: fault(), asked_at });
+                }
+                if asked_at >= window {
+                    decision.notes.push(Event::Healed { fault: fault(), asked_at });
+                }
+            }
+            Progress::Recovering if self.now >= self.patience => {
+                let reason = "its service did not run what it wants in time; nothing of ours is left".to_owned();
+                decision.notes.push(Event::FaultGivenUp { fault: fault(), reason });
+            }
+            Progress::Recovering => decision.wake(self.patience),
+            // An answer may have come late, or a change may not show yet.
+            Progress::NotYet | Progress::Broken if asked_at >= undone_at.plus(AGAIN) => {
+                self.begin_to_heal("what was taken back is there again".to_owned(), decision);
+            }
+            Progress::NotYet | Progress::Broken => decision.wake(undone_at.plus(AGAIN)),
+            Progress::Foreign(difference) => self.stall(difference, decision),
+        }
+        decision.wake(window);
+    }
+
+    fn stall(&self, reason: String, decision: &mut Decision) {
+        if self.fault.stalled.as_ref() != Some(&reason) {
+            decision.notes.push(Event::FaultStalled { fault: self.id.clone(), reason });
+        }
+    }
+
+    fn unstall(&self, decision: &mut Decision) {
+        if self.fault.stalled.is_some() {
+            decision.notes.push(Event::FaultUnstalled { fault: self.id.clone() });
+        }
+    }
+}
+
+/// The first effect of the way back that is not done.
+fn next(heal: &Heal) -> Option<(usize, &HealStep)> {
+    heal.steps.iter().enumerate().find(|(_, step)| !matches!(step.outcome, Some(Outcome::Done(_))))
+}
+
+fn backoff(tries: u32) -> Duration {
+    AGAIN.saturating_mul(1 << tries.saturating_sub(1).min(8)).min(SELDOM)
+}

@@ -1,0 +1,57 @@
+//! `denyQueue`: a statement of ours in the queue's policy denies the data plane.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Aim, Aiming, Injected, Progress, fresh, guard};
+use crate::model::{Effect, Object, Observation, Query, Target, Timestamp, Undo, mark};
+
+/// The queue's policy denies the data plane for `for`; its administration stays open, so that healing always works.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DenyQueue {
+    /// A queue of the target's `queues`; `tasks` by default.
+    #[serde(default = "tasks")]
+    pub queue: String,
+}
+
+impl DenyQueue {
+    pub fn query(&self, target: &Target) -> Option<Query> {
+        target.queue_name(&self.queue).map(|_| Query::Policy { queue: self.queue.clone() })
+    }
+
+    pub fn aim(&self, aiming: &Aiming<'_>) -> Result<Aim, Aim> {
+        let what = format!("queue {}", self.queue);
+        let view = fresh(aiming.observation.policies.get(&self.queue), aiming.not_before, &what)?;
+        guard::permits_arn(&aiming.target.guard, &view.arn, &view.tags, &what)?;
+        guard::is_free(&view.tags, &aiming.fault, &what)?;
+        if let Some(reason) = &view.unreadable {
+            return Err(Aim::Never(format!("the policy of {what} cannot be read, so it is not changed: {reason}")));
+        }
+        if view.denied {
+            return Err(Aim::Wait(format!("{what} is denied already by a statement of dagstorm's")));
+        }
+        let object = Object::Queue(view.url.clone());
+        let undo = vec![Effect::AllowQueue { url: view.url.clone() }, Effect::Unmark { object: object.clone() }];
+        let tags = mark::tags(&aiming.fault, aiming.heal_by, &undo).map_err(Aim::Never)?;
+        Ok(Aim::Ready {
+            targets: vec![],
+            objects: vec![object.clone()],
+            inject: vec![Effect::Mark { object, tags }, Effect::DenyQueue { url: view.url.clone() }],
+            undo: Undo { effects: undo, steady: None },
+        })
+    }
+
+    pub fn progress(&self, injected: &Injected<'_>, observation: &Observation, since: Timestamp) -> Progress {
+        let Ok(view) = fresh(observation.policies.get(&self.queue), since, "") else { return Progress::Unseen };
+        match (view.denied, injected.has_marked(&view.tags)) {
+            (true, true) => Progress::Broken,
+            (false, false) => Progress::Intact,
+            (true, false) | (false, true) => Progress::NotYet,
+        }
+    }
+}
+
+fn tasks() -> String {
+    super::TASKS.to_owned()
+}
