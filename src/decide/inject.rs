@@ -74,16 +74,17 @@ pub(super) fn begins(state: &Generation, planned: &PlannedFault) -> Option<Times
 
 fn shares_targets(plan: &Plan, state: &Generation, number: usize) -> bool {
     let query = plan.faults[number].fault.query(&state.target);
-    plan.faults[..number].iter().any(|earlier| {
-        let open = state.faults.get(&earlier.id).is_some_and(|fault| fault.stage == FaultStage::Open);
-        open && earlier.fault.query(&state.target) == query
+    // One that was planned for later may have come first: this one waited.
+    plan.faults.iter().any(|other| {
+        let open = state.faults.get(&other.id).is_some_and(|fault| fault.stage == FaultStage::Open);
+        open && other.fault.query(&state.target) == query
     })
 }
 
 fn aim(plan: &Plan, state: &Generation, number: usize, observation: &Observation, now: Timestamp) -> Aim {
-    // Two faults on one service would blur whose recovery is measured: the later one waits.
+    // Two faults on one service would blur whose recovery is measured: one after the other.
     if shares_targets(plan, state, number) {
-        return Aim::Wait("an earlier fault on the same service is not healed".to_owned());
+        return Aim::Wait("another fault on the same service is not healed".to_owned());
     }
     let planned = &plan.faults[number];
     planned.fault.aim(&Aiming {
