@@ -114,14 +114,11 @@ impl Held<'_> {
 
     /// Sends the next effect of the way back, unless that would overwrite what somebody else has done.
     fn take_back(&self, heal: &Heal, number: usize, step: &HealStep, decision: &mut Decision) {
-        // Later, what was done a moment ago may not show yet, and is no difference.
-        if number == 0 {
-            match self.progress(heal.began_at.minus(FRESH)) {
-                Progress::Unseen => return,
-                Progress::Foreign(difference) => return self.stall(difference, decision),
-                Progress::Intact | Progress::NotYet | Progress::Broken | Progress::Recovering | Progress::Steady => {
-                    self.unstall(decision)
-                }
+        match self.progress(heal.began_at.minus(FRESH)) {
+            Progress::Unseen => return,
+            Progress::Foreign(difference) => return self.stall(difference, decision),
+            Progress::Intact | Progress::NotYet | Progress::Broken | Progress::Recovering | Progress::Steady => {
+                self.unstall(decision);
             }
         }
         let again = match (step.sent_at, &step.outcome) {
