@@ -7,7 +7,7 @@ use super::{AWS_SETTLE, Act, Decision, Purpose};
 use crate::{
     fault::Progress,
     journal::{Event, FaultState, Generation, Heal, HealStep},
-    model::{FaultId, Observation, Outcome, Timestamp},
+    model::{Effect, FaultId, Observation, Outcome, Timestamp},
     plan::PlannedFault,
 };
 
@@ -17,6 +17,9 @@ const AGAIN: Duration = Duration::from_secs(2);
 const SELDOM: Duration = Duration::from_secs(30);
 /// Whether somebody else changed the object is judged by a look that is not older than this.
 const FRESH: Duration = Duration::from_secs(2);
+
+/// Why what was taken back is taken back once more.
+const THERE_AGAIN: &str = "what was taken back is there again";
 
 /// One fault and all that is known of it.
 pub(super) struct Held<'a> {
@@ -70,7 +73,7 @@ impl Held<'_> {
             Some(format!("it could not be injected: {reason}"))
         } else if self.is_injected()
             && settled.is_some()
-            && self.progress(self.fault.last_attempt_at) == Progress::Intact
+            && matches!(self.progress(self.fault.last_attempt_at), Progress::Intact | Progress::Marked)
         {
             Some("somebody else has taken it back".to_owned())
         } else {
@@ -117,11 +120,23 @@ impl Held<'_> {
         match self.progress(heal.began_at.minus(FRESH)) {
             Progress::Unseen => return,
             Progress::Foreign(difference) => return self.stall(difference, decision),
-            Progress::Intact | Progress::NotYet | Progress::Broken | Progress::Recovering | Progress::Steady => {
-                self.unstall(decision);
-            }
+            Progress::Intact
+            | Progress::NotYet
+            | Progress::Marked
+            | Progress::Broken
+            | Progress::Recovering
+            | Progress::Steady => self.unstall(decision),
         }
+        let effect = &self.fault.undo.effects[number];
+        let is_unmark = matches!(effect, Effect::Unmark { .. });
         let again = match (step.sent_at, &step.outcome) {
+            (None, _) if is_unmark && self.is_there_again(&heal.steps[..number]) => {
+                return self.begin_to_heal(THERE_AGAIN.to_owned(), decision);
+            }
+            // As long as an injection may still come about, the mark is all that tells of it where no journal does.
+            (None, _) if is_unmark => {
+                self.fault.sent_at.iter().flatten().max().map_or(self.now, |at| at.plus(AWS_SETTLE))
+            }
             (None, _) => self.now,
             (Some(sent_at), None) => sent_at.plus(AWS_SETTLE),
             (Some(sent_at), Some(_)) => step.known_at.unwrap_or(sent_at).plus(backoff(step.tries)),
@@ -130,10 +145,24 @@ impl Held<'_> {
             decision.wake(again);
             return;
         }
-        let effect = number as u32;
-        decision.intents.push(Event::HealIntended { fault: self.id.clone(), effect });
-        let purpose = Purpose::Heal { fault: self.id.clone(), effect };
-        decision.acts.push(Act { purpose, effect: self.fault.undo.effects[number].clone(), due: None });
+        let number = number as u32;
+        decision.intents.push(Event::HealIntended { fault: self.id.clone(), effect: number });
+        let purpose = Purpose::Heal { fault: self.id.clone(), effect: number };
+        decision.acts.push(Act { purpose, effect: effect.clone(), due: None });
+    }
+
+    /// Whether a look shows that what these steps took back has come again: by an answer that came late.
+    fn is_there_again(&self, steps: &[HealStep]) -> bool {
+        let taken_back_at = steps.iter().filter_map(|step| step.known_at).max().unwrap_or(self.now);
+        match self.progress(taken_back_at.plus(AGAIN)) {
+            Progress::NotYet | Progress::Broken => true,
+            Progress::Unseen
+            | Progress::Intact
+            | Progress::Marked
+            | Progress::Recovering
+            | Progress::Steady
+            | Progress::Foreign(_) => false,
+        }
     }
 
     /// Everything was taken back, as the answers say: a look asked late enough must say so too.
@@ -158,10 +187,10 @@ impl Held<'_> {
             }
             Progress::Recovering => decision.wake(self.patience),
             // An answer may have come late, or a change may not show yet.
-            Progress::NotYet | Progress::Broken if asked_at >= undone_at.plus(AGAIN) => {
-                self.begin_to_heal("what was taken back is there again".to_owned(), decision);
+            Progress::NotYet | Progress::Marked | Progress::Broken if asked_at >= undone_at.plus(AGAIN) => {
+                self.begin_to_heal(THERE_AGAIN.to_owned(), decision);
             }
-            Progress::NotYet | Progress::Broken => decision.wake(undone_at.plus(AGAIN)),
+            Progress::NotYet | Progress::Marked | Progress::Broken => decision.wake(undone_at.plus(AGAIN)),
             Progress::Foreign(difference) => self.stall(difference, decision),
         }
         decision.wake(window);

@@ -153,6 +153,7 @@ pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
             Progress::Steady
             | Progress::Intact
             | Progress::NotYet
+            | Progress::Marked
             | Progress::Broken
             | Progress::Recovering
             | Progress::Foreign(_)

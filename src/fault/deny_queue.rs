@@ -47,7 +47,8 @@ impl DenyQueue {
         match (view.denied, injected.has_marked(&view.tags)) {
             (true, true) => Progress::Broken,
             (false, false) => Progress::Intact,
-            (true, false) | (false, true) => Progress::NotYet,
+            (false, true) => Progress::Marked,
+            (true, false) => Progress::NotYet,
         }
     }
 }

@@ -68,11 +68,14 @@ impl DrainInstances {
             inject.push(Effect::Mark { object: object(one), tags });
         }
         inject.extend(allowed.iter().map(|one| set(one, true)));
+        // All of them at once: a mark stays until nothing more can come about.
+        let activate = allowed.iter().map(|one| set(one, false));
+        let unmark = allowed.iter().map(|one| Effect::Unmark { object: object(one) });
         Ok(Aim::Ready {
             targets: vec![],
             objects: allowed.iter().map(|one| object(one)).collect(),
             inject,
-            undo: Undo { effects: allowed.iter().flat_map(|one| back(one)).collect(), steady: None },
+            undo: Undo { effects: activate.chain(unmark).collect(), steady: None },
         })
     }
 
@@ -83,15 +86,17 @@ impl DrainInstances {
         let mut chosen = all.iter().filter(|one| ours(&one.arn)).peekable();
         let is_gone = chosen.peek().is_none();
         let drained = |one: &InstanceView| one.status == DRAINING && injected.has_marked(&one.tags);
-        let (mut all_drained, mut all_back) = (true, true);
+        let (mut all_drained, mut none_drains, mut none_marked) = (true, true, true);
         for one in chosen {
             all_drained &= drained(one);
-            all_back &= one.status != DRAINING && !injected.has_marked(&one.tags);
+            none_drains &= one.status != DRAINING;
+            none_marked &= !injected.has_marked(&one.tags);
         }
-        match (is_gone || all_back, all_drained) {
-            (true, _) => Progress::Intact,
-            (false, true) => Progress::Broken,
-            (false, false) => Progress::NotYet,
+        match (is_gone || none_drains, none_marked, all_drained) {
+            (true, true, _) => Progress::Intact,
+            (true, false, _) => Progress::Marked,
+            (false, _, true) => Progress::Broken,
+            (false, _, false) => Progress::NotYet,
         }
     }
 }

@@ -85,7 +85,7 @@ impl DrainService {
         match (view.desired, running(view).len() as u32) {
             (0, 0) if marked => Progress::Broken,
             (0, _) => Progress::NotYet,
-            (_, _) if marked => Progress::NotYet,
+            (_, _) if marked => Progress::Marked,
             // Whoever else set another count has taken it over: nothing of ours is left.
             (desired, running) if running < desired => Progress::Recovering,
             (_, _) => Progress::Steady,

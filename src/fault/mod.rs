@@ -118,6 +118,8 @@ pub enum Progress {
     Intact,
     /// Part of it is in place.
     NotYet,
+    /// The objects are as they were, but for the mark: the change has not come yet, or is taken back already.
+    Marked,
     /// It is in place: the targets are gone, the objects changed.
     Broken,
     /// What we changed is back; what AWS does after that is not.

@@ -136,7 +136,7 @@ fn entries(acl: &NetworkAcl, port: u16, blocks: &[IpNet]) -> Vec<NetworkAclEntry
 pub fn progress(injected: &Injected<'_>, view: &NetworkView) -> Progress {
     let Some(around) = &view.around else { return Progress::Unseen };
     let is_copy = |acl: &NetworkAcl| injected.has_marked(&acl.tags);
-    let (mut all_back, mut all_cut) = (!around.acls.iter().any(is_copy), true);
+    let (mut all_back, mut none_marked, mut all_cut) = (!around.acls.iter().any(is_copy), true, true);
     for effect in &injected.undo.effects {
         let Effect::SwapAcl { subnet, to: AclName::Id(before) } = effect else { continue };
         let Some(acl) = acl_of(around, subnet) else { return Progress::Unseen };
@@ -148,12 +148,14 @@ pub fn progress(injected: &Injected<'_>, view: &NetworkView) -> Progress {
         }
         let tags = around.subnets.iter().find(|one| one.id == *subnet).map(|one| &one.tags);
         let marked = tags.is_some_and(|tags| injected.has_marked(tags));
-        all_back &= acl.id == *before && !marked;
+        all_back &= acl.id == *before;
+        none_marked &= !marked;
         all_cut &= is_copy(acl) && marked;
     }
-    match (all_back, all_cut) {
-        (true, _) => Progress::Intact,
-        (false, true) => Progress::Broken,
-        (false, false) => Progress::NotYet,
+    match (all_back, none_marked, all_cut) {
+        (true, true, _) => Progress::Intact,
+        (true, false, _) => Progress::Marked,
+        (false, _, true) => Progress::Broken,
+        (false, _, false) => Progress::NotYet,
     }
 }

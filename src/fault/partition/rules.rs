@@ -65,8 +65,8 @@ pub fn progress(injected: &Injected<'_>, view: &NetworkView) -> Progress {
     let all_there = |rules: &[&SecurityGroupRule]| rules.iter().all(|rule| found(rule).is_some());
     let none_there = |rules: &[&SecurityGroupRule]| rules.iter().all(|rule| found(rule).is_none());
     let marked = injected.has_marked(&view.workers.tags);
-    if all_there(&originals) && none_there(&pieces) && !marked {
-        Progress::Intact
+    if all_there(&originals) && none_there(&pieces) {
+        if marked { Progress::Marked } else { Progress::Intact }
     } else if none_there(&originals) && all_there(&pieces) && marked {
         Progress::Broken
     } else {
