@@ -33,6 +33,7 @@ struct Member {
     desired: watch::Sender<Desired>,
     control: watch::Sender<Control>,
     verdicts: watch::Sender<LastVerdicts>,
+    shutdown: watch::Sender<bool>,
 }
 
 /// What a reconciler hears through.
@@ -99,23 +100,26 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
             desired: watch::Sender::new(desired),
             control: watch::Sender::new(control),
             verdicts: watch::Sender::new(verdicts),
+            shutdown: watch::Sender::new(*self.shutdown.borrow()),
         };
         let ears = Ears {
             desired: member.desired.subscribe(),
             control: member.control.subscribe(),
             verdicts: member.verdicts.subscribe(),
-            shutdown: self.shutdown.clone(),
+            shutdown: member.shutdown.subscribe(),
         };
         self.running.push(Box::pin(Reconciler::new(Arc::clone(&self.shared), name.clone(), ears).run()));
         self.members.insert(name.clone(), member);
     }
 
-    /// Passes on what people ask and which scenarios had their verdicts.
+    /// Passes on what people ask, which scenarios had their verdicts, and the shutdown.
     fn pass_on(&mut self) {
         let control = self.control.has_changed().unwrap_or_default().then(|| self.control.borrow_and_update().clone());
         let verdicts =
             self.verdicts.has_changed().unwrap_or_default().then(|| self.verdicts.borrow_and_update().clone());
+        let shutdown = *self.shutdown.borrow_and_update();
         for member in self.members.values() {
+            member.shutdown.send_if_modified(|known| std::mem::replace(known, shutdown) != shutdown);
             if let Some(control) = &control {
                 member.control.send_replace(control.clone());
             }
@@ -145,6 +149,7 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
                 biased;
                 _ = self.control.changed() => self.control.mark_changed(),
                 _ = self.verdicts.changed() => self.verdicts.mark_changed(),
+                Ok(()) = self.shutdown.changed() => {}
                 ended = ended => return ended,
             }
         }

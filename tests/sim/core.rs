@@ -7,10 +7,15 @@ use std::{
 };
 
 use dagstorm::model::{
-    Effect, GenerationId, Key, RunStatus, ScenarioName, StepEvent, StepEventKind, TaskArn, Timestamp,
+    Effect, GenerationId, Key, Object, RunStatus, ScenarioName, StepEvent, StepEventKind, TaskArn, Timestamp,
+    mark::FAULT_TAG,
 };
 
-use crate::storm::{Dice, Keep, Mishap, Storm};
+use crate::{
+    hands::Orphan,
+    objects::Objects,
+    storm::{Dice, Keep, Mishap, Storm},
+};
 
 /// How many workers the service wants.
 pub const DESIRED: u32 = 3;
@@ -44,6 +49,15 @@ pub struct Core {
     events: BTreeMap<(Timestamp, u64), Happening>,
     pub runs: BTreeMap<String, SimRun>,
     pub tasks: BTreeMap<TaskArn, ()>,
+    pub objects: Objects,
+    /// What open faults of a data folder that is gone have left behind.
+    pub orphans: Vec<Orphan>,
+    /// So many objects were taken back by their marks alone.
+    pub rescued: u64,
+    /// The data folder is never lost: who knows of a fault does not depend on its marks.
+    pub keeps_disk: bool,
+    /// So often a fault could not be taken back because of what somebody else did.
+    pub stalled: u64,
     /// How many tasks ran from when on.
     pub strength: Vec<(Timestamp, u32)>,
     /// When each look was truly asked, by the instant that its operator took it for.
@@ -69,13 +83,15 @@ pub struct SimRun {
     pub ended_at: Option<Timestamp>,
     /// Each with the instant from which on Dagster's log shows it.
     pub events: Vec<(Timestamp, StepEvent)>,
+    /// There are two messages of it.
+    copied: bool,
     /// The attempt that counts now, and the task that makes it.
     attempt: u32,
     task: Option<TaskArn>,
 }
 
 /// What comes about by itself, later.
-enum Happening {
+pub enum Happening {
     Effect(Effect),
     Replace,
     Begin(String),
@@ -86,6 +102,14 @@ enum Happening {
         lag: Option<Duration>,
     },
     Redeliver(String),
+    /// The service that may be drained runs what it wants.
+    Scale,
+    /// Somebody else changes an object by hand …
+    Meddle(Object, Dice),
+    /// … and changes it back.
+    Mend,
+    /// Somebody takes back what a lost data folder knew of.
+    Rescue,
 }
 
 impl Core {
@@ -104,6 +128,11 @@ impl Core {
             events: BTreeMap::new(),
             runs: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            objects: Objects::new(BEGAN),
+            orphans: vec![],
+            rescued: 0,
+            keeps_disk: true,
+            stalled: 0,
             strength: vec![],
             asked: BTreeMap::new(),
             healed: BTreeSet::new(),
@@ -168,7 +197,11 @@ impl Core {
             | Happening::Replace
             | Happening::Begin(_)
             | Happening::Finish { .. }
-            | Happening::Redeliver(_) => false,
+            | Happening::Redeliver(_)
+            | Happening::Scale
+            | Happening::Meddle(..)
+            | Happening::Mend
+            | Happening::Rescue => false,
         })
     }
 
@@ -177,7 +210,7 @@ impl Core {
         self.next_id
     }
 
-    fn later(&mut self, delay: Duration, happening: Happening) {
+    pub fn later(&mut self, delay: Duration, happening: Happening) {
         let (at, id) = (self.now.plus(delay), self.id());
         self.events.insert((at, id), happening);
     }
@@ -215,7 +248,11 @@ impl Core {
             }
             Happening::Effect(Effect::TerminateRun { run_id }) => self.terminate(&run_id),
             Happening::Effect(Effect::StopTask { task, reason }) => self.stop_for(&task, &reason),
-            Happening::Effect(effect) => self.violates(format!("not simulated: {effect:?}")),
+            Happening::Effect(Effect::CopyMessages { url: _, count }) => self.copy(count as usize),
+            Happening::Effect(effect) => {
+                self.tell(|| format!("AWS: {}", brief(&effect)));
+                self.change(&effect);
+            }
             Happening::Replace => {
                 if (self.tasks.len() as u32) < DESIRED {
                     self.start_task();
@@ -224,6 +261,17 @@ impl Core {
             Happening::Begin(run) => self.begin(&run),
             Happening::Finish { run, attempt, lag } => self.finish(&run, attempt, lag),
             Happening::Redeliver(run) => self.redeliver(&run),
+            Happening::Scale => self.scale(),
+            Happening::Meddle(object, dice) => self.meddle(&object, dice),
+            Happening::Mend => self.mend(),
+            Happening::Rescue => self.rescue(),
+        }
+    }
+
+    /// Of so many messages that wait there is another one now.
+    fn copy(&mut self, count: usize) {
+        for run in self.runs.values_mut().filter(|run| run.status == RunStatus::Queued).take(count) {
+            run.copied = true;
         }
     }
 
@@ -241,6 +289,7 @@ impl Core {
             started_at: None,
             ended_at: None,
             events: vec![],
+            copied: false,
             attempt: 0,
             task: None,
         };
@@ -300,7 +349,7 @@ impl Core {
 
     fn begin(&mut self, id: &str) {
         let tasks: Vec<TaskArn> = self.tasks.keys().cloned().collect();
-        if tasks.is_empty() {
+        if tasks.is_empty() || self.objects.now().denied {
             self.later(Duration::from_millis(500), Happening::Begin(id.to_owned()));
             return;
         }
@@ -314,12 +363,13 @@ impl Core {
         run.started_at.get_or_insert(now);
         run.task = Some(task.clone());
         let attempt = run.attempt;
+        let is_copied = std::mem::take(&mut run.copied);
         self.event(id, StepEventKind::Claimed, Some(task), Duration::ZERO);
         self.event(id, StepEventKind::Started, None, Duration::ZERO);
         let length = self.millis(200, 8_000);
         self.later(length, Happening::Finish { run: id.to_owned(), attempt, lag: None });
         // Without idempotency a message that is delivered again is worked off again.
-        if !self.idempotent && self.storm.strikes(Mishap::Duplicate, 30).is_some() {
+        if !self.idempotent && (is_copied || self.storm.strikes(Mishap::Duplicate, 30).is_some()) {
             // Its worker may write late: then nothing of it shows until the run has long ended.
             let lag = self.strikes(Mishap::EventLate, 50).map(|mut dice| dice.millis(4_000, LATEST_EVENT_MS));
             self.event(id, StepEventKind::Started, None, lag.map_or(Duration::ZERO, |lag| length + lag));
@@ -367,5 +417,19 @@ impl Core {
             seen.insert(run.key.clone()) && completions == 1 && run.status == RunStatus::Success
         });
         once && seen == *wanted
+    }
+}
+
+/// An effect in a few words.
+pub fn brief(effect: &Effect) -> String {
+    match effect {
+        Effect::LaunchRun { key, .. } => format!("launch {key}"),
+        Effect::TerminateRun { run_id } => format!("end {run_id}"),
+        Effect::StopTask { task, .. } => format!("stop task {}", task.id()),
+        Effect::Mark { object, tags } => {
+            format!("mark {object} for {}", tags.get(FAULT_TAG).map_or("nobody", String::as_str))
+        }
+        Effect::Unmark { object } => format!("unmark {object}"),
+        other => other.describe().unwrap_or_default(),
     }
 }

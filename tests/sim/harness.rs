@@ -15,10 +15,10 @@ use std::{
 use dagstorm::{model::Timestamp, publish::Folder};
 
 use crate::{
-    core::{BEGAN, Core},
+    core::{BEGAN, Core, Happening},
     judge,
     mutants::Mutant,
-    process::{Process, Surroundings},
+    process::{Process, STOP_WITHIN, Surroundings},
     scenarios::script,
     store::Disk,
     storm::{Happened, Keep, Mishap},
@@ -31,6 +31,10 @@ const CALM: Duration = Duration::from_secs(3 * 3600);
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// More polls than this at one instant are a busy loop.
 const BUSY: u64 = 2_000;
+/// So long an append may stand still at most, and what follows it.
+const LONGEST_STALL: Duration = Duration::from_secs(45);
+/// So long after a data folder was lost, all that its faults left behind is overdue, and somebody goes by the marks.
+const RESCUE: Duration = Duration::from_secs(100);
 /// How often a new data folder waits for what is on its way unseen.
 const HIDDEN_EVERY: Duration = Duration::from_millis(100);
 
@@ -210,6 +214,11 @@ impl Simulation {
                 core.refused.clear();
             }
             Turn::Full(length) => self.around.disk.fill(now.plus(length)),
+            Turn::Shutdown(next_after) => {
+                if let Some(holder) = self.processes.last_mut().filter(|holder| is_held && now >= holder.paused_until) {
+                    holder.tell_to_end(now, next_after);
+                }
+            }
             Turn::Jump(by) => {
                 self.around.ahead.fetch_add(by, Ordering::SeqCst);
             }
@@ -263,7 +272,8 @@ impl Simulation {
                     self.processes.remove(number);
                     self.violates(format!("operator {epoch} goes on, though another one took over"));
                 }
-                Poll::Ready(Ok(name)) => return Some(format!("the reconciler of {name} ended")),
+                Poll::Ready(Ok(Some(name))) => return Some(format!("the reconciler of {name} ended")),
+                Poll::Ready(Ok(None)) => self.ended(number, is_holder),
                 Poll::Ready(Err(_)) if is_holder => return Some(format!("operator {epoch} holds, and was sent away")),
                 Poll::Ready(Err(fenced)) => {
                     self.counts.add("sent away", 1);
@@ -275,6 +285,34 @@ impl Simulation {
         None
     }
 
+    /// An operator has ended as it was told to.
+    fn ended(&mut self, number: usize, is_holder: bool) {
+        let now = self.now();
+        let gone = self.processes.remove(number);
+        let (told_at, next_after) = gone.told_to_end.expect("it ends when it is told to");
+        let mut core = self.around.core.lock().unwrap();
+        core.tell(|| format!("operator {}: ends, as it was told to", gone.epoch));
+        // Its journals may have stood still, or all of it.
+        if now.since(told_at) > STOP_WITHIN + LONGEST_STALL && gone.paused_until < told_at {
+            core.violates(format!("operator {} took {:?} to end", gone.epoch, now.since(told_at)));
+        }
+        if !is_holder {
+            return;
+        }
+        let is_broken = core.objects.now().is_broken(&core.objects.baseline);
+        let could_heal = told_at >= core.storm_ends
+            && core.orphans.is_empty()
+            && !self.around.disk.is_full(told_at)
+            && core.objects.edit.is_none();
+        if could_heal && is_broken {
+            core.violates(format!("operator {} ends, and leaves faults in place", gone.epoch));
+        }
+        let was_broken = core.objects.at(told_at).is_broken(&core.objects.baseline);
+        self.counts.add("faults taken back at a shutdown", u64::from(was_broken && !is_broken));
+        core.alarm(now.plus(next_after));
+        self.starts_at = Some(now.plus(next_after));
+    }
+
     /// The holder dies; with a lost disk, whoever else was there too.
     fn crash(&mut self, mut crash: Crash) {
         let now = self.now();
@@ -284,14 +322,18 @@ impl Simulation {
         drop(gone);
         let starts_at = now.plus(lost.unwrap_or_default());
         self.starts_at = Some(starts_at);
-        if lost.is_some() {
+        let orphans = lost.map(|_| {
             self.processes.clear();
-            self.around.disk.lose();
-        }
+            self.around.disk.lose()
+        });
         let disk = self.around.disk.clone();
         let mut core = self.core();
         core.alarm(starts_at);
-        if lost.is_some() {
+        if let Some(orphans) = orphans {
+            if !orphans.is_empty() {
+                core.orphans = orphans;
+                core.later(RESCUE, Happening::Rescue);
+            }
             core.healed.clear();
             core.silent.clear();
             core.fenced.clear();

@@ -13,6 +13,7 @@ use dagstorm::{
 use crate::{
     core::{BEGAN, DESIRED},
     harness::Outcome,
+    objects,
     process::Surroundings,
     scenarios::Script,
 };
@@ -33,6 +34,14 @@ pub fn has_converged(around: &Surroundings, folder: &Folder, now: Timestamp) -> 
     let (disk, (last_change, wanted)) = (&around.disk, around.script.last().expect("a script has a first version"));
     if now < BEGAN.plus(*last_change) || around.halt.is_some_and(|(_, to)| now < to) {
         return false;
+    }
+    {
+        // What nobody records any more is for somebody else to take back.
+        let core = around.core.lock().unwrap();
+        let things = core.objects.now();
+        if !core.orphans.is_empty() || core.objects.edit.is_some() || things.running != things.desired {
+            return false;
+        }
     }
     let latest = folder.latest();
     let is_final = |name: &ScenarioName| latest.get(name).is_some_and(|status| status.status.phase.is_final());
@@ -60,6 +69,11 @@ pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
     if core.tasks.len() as u32 != DESIRED {
         violations.push(format!("the service runs {} tasks at the end", core.tasks.len()));
     }
+    let (now, baseline) = (core.objects.now(), &core.objects.baseline);
+    violations
+        .extend(objects::all().iter().filter_map(|one| Some(format!("at the end: {}", now.differs(baseline, one)?))));
+    outcome.counts.add("faults stalled", core.stalled);
+    outcome.counts.add("objects taken back by their marks", core.rescued);
     let latest = folder.latest();
     for name in disk.names() {
         let mut state = State::default();

@@ -6,11 +6,15 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
 
+mod aws;
 mod clock;
 mod core;
+mod faults;
+mod hands;
 mod harness;
 mod judge;
 mod mutants;
+mod objects;
 mod process;
 mod scenarios;
 mod shrink;
@@ -114,6 +118,9 @@ const WHAT_COMES_OF_IT: &[&str] = &[
     "takeovers of who worked",
     "sent away",
     "launches refused in outages",
+    "faults stalled",
+    "faults taken back at a shutdown",
+    "objects taken back by their marks",
 ];
 
 /// What many seeds add up to.

@@ -32,6 +32,9 @@ use crate::{
 /// So long after a renewal of its lease an operator does not ask whether it holds the folder: as in `Holding`.
 const TRUSTED_FOR: Duration = Duration::from_secs(3);
 
+/// How long a shutdown may take.
+pub const STOP_WITHIN: Duration = Duration::from_secs(15);
+
 /// Two instants between which everything is halted.
 pub type Halt = Option<(Timestamp, Timestamp)>;
 
@@ -51,12 +54,18 @@ pub struct Process {
     pub folder: Folder,
     pub polls: u64,
     pub paused_until: Timestamp,
+    /// When it was told to end, and how long after its end the next one starts.
+    pub told_to_end: Option<(Timestamp, Duration)>,
+    shutdown: watch::Sender<bool>,
     /// Until then it trusts in its last renewal.
     trusts_until: Arc<Mutex<Timestamp>>,
     flag: Arc<Flag>,
     waker: Waker,
-    work: Pin<Box<dyn Future<Output = Result<ScenarioName, Fenced>>>>,
+    work: Pin<Box<dyn Future<Output = Ended>>>,
 }
+
+/// How an operator ends: told to, or because a reconciler did; or superseded.
+pub type Ended = Result<Option<ScenarioName>, Fenced>;
 
 struct Flag(AtomicBool);
 
@@ -78,12 +87,16 @@ impl Process {
             let is_trusted = now < *trusts.lock().unwrap();
             if newest > epoch && !is_trusted { Err(Fenced { epoch, newest }) } else { Ok(()) }
         };
-        let work = while_confirmed(confirm, std::future::pending(), operate(around.clone(), epoch, folder.clone()));
+        let (shutdown, told) = watch::channel(false);
+        let work = operate(around.clone(), epoch, folder.clone(), told);
+        let work = while_confirmed(confirm, std::future::pending(), work);
         Self {
             epoch,
             folder,
             polls: 0,
             paused_until: BEGAN,
+            told_to_end: None,
+            shutdown,
             trusts_until,
             waker: Waker::from(Arc::clone(&flag)),
             flag,
@@ -105,14 +118,20 @@ impl Process {
         self.flag.0.swap(false, Ordering::SeqCst)
     }
 
-    pub fn poll(&mut self) -> Poll<Result<ScenarioName, Fenced>> {
+    /// As by SIGTERM: it heals, waits for its answers, and ends.
+    pub fn tell_to_end(&mut self, now: Timestamp, next_after: Duration) {
+        self.told_to_end = Some((now, next_after));
+        self.shutdown.send_replace(true);
+    }
+
+    pub fn poll(&mut self) -> Poll<Ended> {
         self.polls += 1;
         self.work.as_mut().poll(&mut Context::from_waker(&self.waker))
     }
 }
 
-/// The work of an operator that holds the folder. It ends when a reconciler does.
-async fn operate(around: Surroundings, epoch: u64, folder: Folder) -> Result<ScenarioName, Fenced> {
+/// The work of an operator that holds the folder. It ends when it is told to, or when a reconciler does.
+async fn operate(around: Surroundings, epoch: u64, folder: Folder, mut told: watch::Receiver<bool>) -> Ended {
     let Surroundings { core, disk, ahead, script, halt, mutant } = around;
     let truth = || core.lock().unwrap().now;
     let clock = SimClock { core: Arc::clone(&core), ahead };
@@ -130,10 +149,9 @@ async fn operate(around: Surroundings, epoch: u64, folder: Folder) -> Result<Sce
         control,
         turns: Turns::default(),
         claims: Claims::default(),
-        stop_within: Duration::from_secs(15),
+        stop_within: STOP_WITHIN,
     });
-    let (_shutdown, receiver) = watch::channel(false);
-    let mut fleet = Fleet::new(Arc::clone(&shared), receiver);
+    let mut fleet = Fleet::new(Arc::clone(&shared), told.clone());
     fleet.take_up().await.expect("the simulated disk can be listed");
     let mut versions = script.into_iter().peekable();
     loop {
@@ -154,7 +172,8 @@ async fn operate(around: Surroundings, epoch: u64, folder: Folder) -> Result<Sce
         };
         tokio::select! {
             biased;
-            ended = fleet.step() => return ended,
+            _ = told.changed() => return fleet.finish().await.map(|()| None),
+            ended = fleet.step() => return ended.map(Some),
             () = change => {}
         }
     }

@@ -10,6 +10,7 @@ use dagstorm::{
 
 use crate::{
     mutants::Mutant,
+    objects::{GROUP, PEER, PEER_PORT, SERVICE},
     storm::{Dice, Mishap, Storm},
 };
 
@@ -89,18 +90,7 @@ fn scenario(dice: &mut Dice, storm: &mut Storm, number: u64, start: &str) -> Sce
     } else {
         format!("{{ burst: {{ size: {}, every: {}s }} }}", dice.number(1, 6), dice.number(3, 9))
     };
-    let faults = storm.strikes(Mishap::Kill, 60).map_or(String::new(), |mut dice| {
-        let begins = match dice.number(0, 9) {
-            0 => "when: queueDepth > 2".to_owned(),
-            1 => "when: workers < 3".to_owned(),
-            _ => format!("after: {}ms", dice.number(0, length * 1_000 / 2)),
-        };
-        let pick = ["one", "2", "50%", "all"][dice.below(4)];
-        let repeat = if dice.chance(30) { "repeat: { every: 2s, times: 2 }, " } else { "" };
-        format!(
-            "\n  faults:\n    - {{ name: kill, {begins}, {repeat}stopTasks: {{ service: workers, pick: {pick} }} }}"
-        )
-    });
+    let faults = faults(storm, length);
     let has = |storm: &mut Storm, mishap, percent, text| storm.strikes(mishap, percent).map_or("", |_| text);
     let deletion = has(storm, Mishap::Terminate, 30, "\n  deletion: terminate");
     let limits = has(storm, Mishap::Limit, 15, "\n  limits: { maxInFlight: 3 }");
@@ -125,6 +115,40 @@ spec:
     }
 }
 
+/// The faults of a scenario whose load lasts so many seconds.
+fn faults(storm: &mut Storm, length: u64) -> String {
+    let mut faults = vec![];
+    if let Some(mut dice) = storm.strikes(Mishap::Kill, 60) {
+        let begins = match dice.number(0, 9) {
+            0 => "when: queueDepth > 2".to_owned(),
+            1 => "when: workers < 3".to_owned(),
+            _ => format!("after: {}ms", dice.number(0, length * 1_000 / 2)),
+        };
+        let pick = ["one", "2", "50%", "all"][dice.below(4)];
+        let repeat = if dice.chance(30) { "repeat: { every: 2s, times: 2 }, " } else { "" };
+        faults.push(format!("name: kill, {begins}, {repeat}stopTasks: {{ service: workers, pick: {pick} }}"));
+    }
+    let mut held = |mishap: Mishap, percent: u32, name: &str, what: &str| {
+        let Some(mut dice) = storm.strikes(mishap, percent) else { return };
+        let (ends, begins) = (length * 1_000, dice.number(0, length * 1_000 / 2));
+        let lasts = dice.number(1_000, (ends - begins).min(20_000));
+        let every = lasts + dice.number(500, 4_000);
+        let may_repeat = dice.chance(50) && begins + every + lasts <= ends;
+        let repeat = if may_repeat { format!("repeat: {{ every: {every}ms, times: 2 }}, ") } else { String::new() };
+        faults.push(format!("name: {name}, after: {begins}ms, for: {lasts}ms, {repeat}{what}"));
+    };
+    held(Mishap::Cut, 40, "cut", "partition: { between: workers, and: queue }");
+    held(Mishap::Deny, 20, "deny", "denyQueue: {}");
+    held(Mishap::Drain, 20, "drain", "drainService: { service: support }");
+    if let Some(mut dice) = storm.strikes(Mishap::Copy, 20) {
+        let begins = dice.number(0, length * 1_000 / 2);
+        let share = ["1", "50%", "100%"][dice.below(3)];
+        faults.push(format!("name: copy, after: {begins}ms, redeliver: {{ share: {share} }}"));
+    }
+    let faults: String = faults.iter().map(|fault| format!("\n    - {{ {fault} }}")).collect();
+    if faults.is_empty() { faults } else { format!("\n  faults:{faults}") }
+}
+
 fn target(mutant: Mutant) -> Target {
     let text = format!(
         "apiVersion: dagstorm.dev/v1alpha1
@@ -132,7 +156,10 @@ kind: Target
 metadata: {{ name: local }}
 spec:
   dagster: {{ url: 'http://simulated/graphql', location: demo, requestTimeout: {}s, settle: {}s }}
-  ecs: {{ cluster: demo, services: {{ workers: taskiq-worker }} }}
+  ecs: {{ cluster: demo, services: {{ workers: taskiq-worker, support: {SERVICE} }} }}
+  network:
+    workers: {{ securityGroup: {GROUP} }}
+    peers: {{ queue: {{ cidr: {PEER}, port: {PEER_PORT} }} }}
   queues: {{ tasks: {{ name: tasks }} }}
 ",
         REQUEST_TIMEOUT.as_secs(),

@@ -10,12 +10,14 @@ use std::{
 
 use dagstorm::{
     journal::{Event, Fenced, Record, Store, decode, encode},
-    model::{Effect, FaultId, GenerationId, Key, ScenarioName, TaskArn, Timestamp, Verdict},
+    model::{Effect, GenerationId, Key, ScenarioName, TaskArn, Timestamp, Verdict},
 };
 
 use crate::{
     clock::{Shared, pause},
     core::Core,
+    faults::Faults,
+    hands::Orphan,
     mutants::Mutant,
     scenarios::QUIET,
     storm::{Dice, Mishap},
@@ -32,6 +34,7 @@ struct Inner {
     files: BTreeMap<ScenarioName, File>,
     /// Intents that are durable and not yet acted on, by the epoch of who intended.
     intents: BTreeMap<(u64, Intent), u32>,
+    faults: Faults,
     /// There is no room until then.
     full_until: Option<Timestamp>,
     /// So many writes were torn by a crash.
@@ -44,6 +47,8 @@ enum Intent {
     Launch(Key),
     Terminate(String),
     Stop(TaskArn),
+    /// As the record has it.
+    Change(String),
 }
 
 impl Intent {
@@ -52,7 +57,18 @@ impl Intent {
             Effect::LaunchRun { key, .. } => Self::Launch(key.clone()),
             Effect::TerminateRun { run_id } => Self::Terminate(run_id.clone()),
             Effect::StopTask { task, .. } => Self::Stop(task.clone()),
-            other => panic!("not simulated: {other:?}"),
+            Effect::Mark { .. }
+            | Effect::Unmark { .. }
+            | Effect::AuthorizeRules { .. }
+            | Effect::RevokeRules { .. }
+            | Effect::SetDesiredCount { .. }
+            | Effect::SetInstance { .. }
+            | Effect::CloneAcl { .. }
+            | Effect::SwapAcl { .. }
+            | Effect::DeleteAcls { .. }
+            | Effect::DenyQueue { .. }
+            | Effect::AllowQueue { .. }
+            | Effect::CopyMessages { .. } => Self::Change(serde_json::to_string(effect).expect("effects are JSON")),
         }
     }
 }
@@ -70,7 +86,6 @@ struct File {
     stopped: Option<(u64, Timestamp)>,
     /// It was started, or runs of it were seen.
     has_runs: bool,
-    faults: BTreeMap<FaultId, Vec<Effect>>,
 }
 
 #[derive(Clone)]
@@ -114,10 +129,22 @@ impl Disk {
         self.0.lock().unwrap().full_until = Some(until);
     }
 
-    /// All of it is gone.
-    pub fn lose(&self) {
+    pub fn is_full(&self, at: Timestamp) -> bool {
+        self.0.lock().unwrap().full_until.is_some_and(|until| at < until)
+    }
+
+    /// All of it is gone. Returns what its open faults leave behind.
+    pub fn lose(&self) -> Vec<Orphan> {
         let mut inner = self.0.lock().unwrap();
+        let orphans = inner.faults.orphans();
         *inner = Inner { torn: inner.torn, ..Inner::default() };
+        orphans
+    }
+
+    /// A copy of messages is sent, or is not: whose, the records know. Returns what is wrong with that.
+    pub fn note_copy(&self, epoch: u64, is_sent: bool) -> Option<String> {
+        let mut inner = self.0.lock().unwrap();
+        if is_sent { inner.faults.note_copy(epoch) } else { inner.faults.note_no_copy(epoch) }
     }
 
     /// A crash: of what was not synced, any first part may have reached the disk. All is read anew from its bytes.
@@ -165,7 +192,8 @@ impl Inner {
     fn count(&mut self, core: &mut Core, scenario: &ScenarioName, records: &[Record]) {
         let file = self.files.entry(scenario.clone()).or_default();
         for record in records {
-            let intents = file.note(core, scenario, record);
+            let effects = self.faults.note(core, scenario, file.generation.as_ref(), record);
+            let intents = file.note(core, scenario, record).into_iter().chain(effects.iter().map(Intent::of));
             for intent in intents {
                 *self.intents.entry((record.epoch, intent)).or_default() += 1;
             }
@@ -175,7 +203,7 @@ impl Inner {
 }
 
 impl File {
-    /// What a record allows to do.
+    /// What a record allows to do of Dagster.
     fn note(&mut self, core: &mut Core, scenario: &ScenarioName, record: &Record) -> Vec<Intent> {
         let generation = self.generation.clone();
         match &record.event {
@@ -183,7 +211,6 @@ impl File {
                 self.generation = Some(generation.clone());
                 self.stopped = None;
                 self.has_runs = false;
-                self.faults.clear();
             }
             Event::Started { .. } | Event::Adopting { .. } => self.has_runs = true,
             Event::StopRequested { .. } => self.stopped = Some((record.epoch, record.at)),
@@ -200,17 +227,6 @@ impl File {
                 return vec![Intent::Launch(Key { scenario: scenario.clone(), generation, index: *index })];
             }
             Event::TerminateIntended { run_id } => return vec![Intent::Terminate(run_id.clone())],
-            Event::FaultIntended { fault, inject, .. } => {
-                self.faults.insert(fault.clone(), inject.clone());
-                return inject.iter().map(Intent::of).collect();
-            }
-            Event::InjectIntended { fault, effect } => {
-                return vec![Intent::of(&self.faults[fault][*effect as usize])];
-            }
-            Event::Healed { fault, .. } => {
-                let generation = generation.expect("a fault is of a generation");
-                core.healed.insert(format!("dagstorm {scenario}/{generation}/{fault}"));
-            }
             _ => {}
         }
         vec![]
@@ -218,19 +234,6 @@ impl File {
 }
 
 impl SimStore {
-    /// What is written down as restored was restored.
-    fn check_heals(&self, records: &[Record]) {
-        let mut core = self.core.lock().unwrap();
-        for record in records {
-            if let Event::FaultSteady { fault, asked_at } | Event::Healed { fault, asked_at } = &record.event {
-                let asked = core.asked.get(asked_at).copied().expect("a look of this world");
-                if !core.was_whole_since(asked) {
-                    core.violates(format!("{fault} counts as restored, yet the service was never whole"));
-                }
-            }
-        }
-    }
-
     /// Whether another holder came.
     fn fenced(&self) -> io::Result<()> {
         let newest = self.disk.epoch();
@@ -243,10 +246,7 @@ impl SimStore {
 
     fn has_room(&self) -> io::Result<()> {
         let now = self.core.lock().unwrap().now;
-        match self.disk.0.lock().unwrap().full_until {
-            Some(until) if now < until => Err(io::Error::new(io::ErrorKind::StorageFull, "simulated")),
-            Some(_) | None => Ok(()),
-        }
+        if self.disk.is_full(now) { Err(io::Error::new(io::ErrorKind::StorageFull, "simulated")) } else { Ok(()) }
     }
 }
 
@@ -254,9 +254,11 @@ impl Store for SimStore {
     async fn append(&self, scenario: &ScenarioName, records: &[Record]) -> io::Result<()> {
         self.fenced()?;
         self.has_room()?;
-        self.check_heals(records);
         {
-            let mut inner = self.disk.0.lock().unwrap();
+            let (mut inner, mut core) = (self.disk.0.lock().unwrap(), self.core.lock().unwrap());
+            for record in records {
+                inner.faults.check(&mut core, scenario, record);
+            }
             let file = inner.files.entry(scenario.clone()).or_default();
             file.writer = file.writer.max(self.epoch);
             if file.writer == self.epoch {

@@ -58,10 +58,24 @@ pub enum Mishap {
     Terminate,
     /// A scenario limits its runs in flight.
     Limit,
+    /// A scenario cuts the workers off by security-group rules.
+    Cut,
+    /// A scenario denies the queue.
+    Deny,
+    /// A scenario drains a service.
+    Drain,
+    /// A scenario has messages delivered twice.
+    Copy,
+    /// A part of a look shows what was a moment ago.
+    Stale,
+    /// Somebody else changes by hand what a fault lies in.
+    Meddle,
+    /// The process is told to end, and heals first.
+    Shutdown,
 }
 
 impl Mishap {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 33] = [
         Self::Crash,
         Self::DiskLost,
         Self::Pause,
@@ -88,6 +102,13 @@ impl Mishap {
         Self::Kill,
         Self::Terminate,
         Self::Limit,
+        Self::Cut,
+        Self::Deny,
+        Self::Drain,
+        Self::Copy,
+        Self::Stale,
+        Self::Meddle,
+        Self::Shutdown,
     ];
 }
 

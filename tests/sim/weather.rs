@@ -46,6 +46,8 @@ pub enum Turn {
     Follow,
     /// Another process takes over, whatever the holder does.
     Usurp,
+    /// The holder is told to end; the next one comes so long after its end.
+    Shutdown(Duration),
     /// All clocks are set by so many microseconds.
     Jump(i64),
 }
@@ -66,6 +68,8 @@ impl Weather {
             let lost = core.storm.strikes(Mishap::DiskLost, lost);
             weather.crashes.push_back(Crash { poll, disk_lost: lost.map(|mut dice| dice.millis(0, 20_000)), dice });
         }
+        core.keeps_disk = weather.crashes.iter().all(|crash| crash.disk_lost.is_none());
+        weather.draw_shutdown(core, length);
         weather.halt = core.storm.strikes(Mishap::Halt, 10).map(|mut dice| {
             let from = BEGAN.plus(dice.millis(0, 40_000));
             (from, from.plus(dice.millis(0, 40_000)))
@@ -76,6 +80,13 @@ impl Weather {
             core.alarm(at);
         }
         weather
+    }
+
+    /// In the storm, or when nothing of it is on its way any more: then all must be healed at the end.
+    fn draw_shutdown(&mut self, core: &mut Core, length: u64) {
+        let Some(mut dice) = core.storm.strikes(Mishap::Shutdown, 40) else { return };
+        let at = if dice.chance(65) { dice.millis(0, length) } else { dice.millis(length + 14_000, length + 35_000) };
+        self.add(BEGAN.plus(at), Turn::Shutdown(dice.millis(0, 10_000)));
     }
 
     fn draw_turns(&mut self, core: &mut Core, length: u64) {

@@ -12,16 +12,18 @@ use dagstorm::{
 };
 
 use crate::{
+    aws,
     clock::{Shared, SimClock, pause},
-    core::{Core, DESIRED, SimRun},
+    core::{Core, DESIRED, SimRun, brief},
     mutants::Mutant,
+    objects::SERVICE,
     scenarios::{REQUEST_TIMEOUT, SETTLE},
     store::Disk,
     storm::Mishap,
 };
 
 /// The longest that an AWS call can still have an effect: `AWS_SETTLE`, less what it may wait to be sent.
-const AWS_WINDOW_MS: u64 = 13_900;
+const AWS_WINDOW: Duration = Duration::from_millis(13_900);
 /// How often a scenario may try in an outage, `WHILE_IT_OPENS` after its first launch that was refused in it: what its
 /// breaker still lets through, and the probes.
 const MOST_REFUSED: u64 = 20;
@@ -38,8 +40,9 @@ pub struct SimWorld {
     pub mutant: Mutant,
 }
 
+/// What becomes of a call.
 #[derive(Debug)]
-enum Fate {
+pub enum Fate {
     Done,
     RequestLost,
     ReplyLost,
@@ -70,19 +73,36 @@ impl World for SimWorld {
 
     async fn act(&self, _: &Target, effect: &Effect) -> Outcome {
         let violation = self.disk.check_intent(effect, self.epoch);
-        let is_launch = matches!(effect, Effect::LaunchRun { .. });
-        let fate = self.fate(effect, is_launch);
         if let Some(violation) = violation {
             self.core.lock().unwrap().violates(violation);
         }
+        match effect {
+            Effect::LaunchRun { .. } | Effect::TerminateRun { .. } | Effect::StopTask { .. } => {}
+            Effect::Mark { .. }
+            | Effect::Unmark { .. }
+            | Effect::AuthorizeRules { .. }
+            | Effect::RevokeRules { .. }
+            | Effect::SetDesiredCount { .. }
+            | Effect::SetInstance { .. }
+            | Effect::CloneAcl { .. }
+            | Effect::SwapAcl { .. }
+            | Effect::DeleteAcls { .. }
+            | Effect::DenyQueue { .. }
+            | Effect::AllowQueue { .. }
+            | Effect::CopyMessages { .. } => return self.change(effect).await,
+        }
+        let is_launch = matches!(effect, Effect::LaunchRun { .. });
+        let fate = {
+            let mut core = self.core.lock().unwrap();
+            self.check_silence(&mut core, "acts");
+            let window = if is_launch { SETTLE - Duration::from_millis(100) } else { AWS_WINDOW };
+            let window = window - core.stepped;
+            self.fate(&mut core, effect, window)
+        };
         let timeout = if is_launch { REQUEST_TIMEOUT } else { AWS_TIMEOUT };
         let (travel, back) = {
             let mut core = self.core.lock().unwrap();
             (core.millis(1, 300), core.millis(1, 300))
-        };
-        let unknown = |reason: &str| match self.mutant {
-            Mutant::UnknownIsRefused => Outcome::Refused { reason: reason.to_owned(), retry: true },
-            _ => Outcome::Unknown { reason: reason.to_owned() },
         };
         match fate {
             Fate::Done => {
@@ -91,22 +111,22 @@ impl World for SimWorld {
                 match effect {
                     Effect::LaunchRun { key, .. } => match self.run_of(key) {
                         Some(run_id) => Outcome::Done(Receipt::Launched { run_id }),
-                        None => unknown("the run is not there yet"),
+                        None => self.unknown("the run is not there yet"),
                     },
                     Effect::TerminateRun { .. } => Outcome::Done(Receipt::Terminating),
                     Effect::StopTask { .. } => Outcome::Done(Receipt::Stopping),
-                    _ => Outcome::Done(Receipt::Changed),
+                    other => panic!("a change of an object: {other:?}"),
                 }
             }
             Fate::RequestLost => {
                 pause(&self.core, timeout).await;
-                unknown("timed out")
+                self.unknown("timed out")
             }
             Fate::ReplyLost | Fate::Late(_) => {
                 let delay = if let Fate::Late(late) = fate { late } else { travel };
                 self.core.lock().unwrap().send(delay, effect.clone());
                 pause(&self.core, timeout).await;
-                unknown("timed out")
+                self.unknown("timed out")
             }
             Fate::Refused => {
                 pause(&self.core, back).await;
@@ -153,26 +173,32 @@ impl World for SimWorld {
 
 impl SimWorld {
     /// Whoever was superseded while it stood still does nothing any more.
-    fn check_silence(&self, core: &mut Core, what: &str) {
+    pub fn check_silence(&self, core: &mut Core, what: &str) {
         if core.silent.contains(&self.epoch) {
             core.violates(format!("operator {} {what}, though another one took over while it stood still", self.epoch));
         }
     }
 
-    fn fate(&self, effect: &Effect, is_launch: bool) -> Fate {
-        let mut core = self.core.lock().unwrap();
-        self.check_silence(&mut core, "acts");
-        let fate = if core.is_outage() && !matches!(effect, Effect::StopTask { .. }) {
-            refuse(&mut core, effect);
+    pub fn unknown(&self, reason: &str) -> Outcome {
+        match self.mutant {
+            Mutant::UnknownIsRefused => Outcome::Refused { reason: reason.to_owned(), retry: true },
+            _ => Outcome::Unknown { reason: reason.to_owned() },
+        }
+    }
+
+    /// What becomes of a call. The settle assumption: what is late comes about within the window, also as set clocks
+    /// measure it.
+    pub fn fate(&self, core: &mut Core, effect: &Effect, window: Duration) -> Fate {
+        let is_of_dagster = matches!(effect, Effect::LaunchRun { .. } | Effect::TerminateRun { .. });
+        let fate = if core.is_outage() && is_of_dagster {
+            refuse(core, effect);
             Fate::Refused
         } else if core.strikes(Mishap::RequestLost, 8).is_some() {
             Fate::RequestLost
         } else if core.strikes(Mishap::ReplyLost, 9).is_some() {
             Fate::ReplyLost
         } else if let Some(mut dice) = core.strikes(Mishap::Late, 14) {
-            // The settle assumption: what is late comes about within the window, also as set clocks measure it.
-            let window = if is_launch { SETTLE.as_millis() as u64 - 100 } else { AWS_WINDOW_MS };
-            let window = window - core.stepped.as_millis() as u64;
+            let window = window.as_millis() as u64;
             let least = if dice.chance(40) { window - 500 } else { 0 };
             Fate::Late(dice.millis(least, window))
         } else if core.strikes(Mishap::Refused, 14).is_some() {
@@ -192,7 +218,7 @@ impl SimWorld {
     }
 
     fn answer(&self, query: &Query, asked_at: dagstorm::model::Timestamp, fails: bool) -> Observation {
-        let core = self.core.lock().unwrap();
+        let mut core = self.core.lock().unwrap();
         let mut observation = Observation::default();
         match query {
             Query::Dagster { scenario, generation, .. } => {
@@ -205,6 +231,10 @@ impl SimWorld {
                     (true, _) => Seen::Unavailable(why()),
                 };
                 observation.dagster = Some(Timed { asked_at, answer });
+            }
+            Query::Service { service } if service == SERVICE => {
+                let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(aws::support(&mut core)) };
+                observation.services.insert(service.clone(), Timed { asked_at, answer });
             }
             Query::Service { service } => {
                 let mut view = ServiceView {
@@ -225,7 +255,15 @@ impl SimWorld {
                 let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(view) };
                 observation.queue = Some(Timed { asked_at, answer });
             }
-            Query::Network { .. } | Query::Instances | Query::Policy { .. } => {}
+            Query::Network { peer, hard } => {
+                let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(aws::network(&mut core)) };
+                observation.networks.insert((peer.clone(), *hard), Timed { asked_at, answer });
+            }
+            Query::Policy { queue } => {
+                let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(aws::policy(&mut core)) };
+                observation.policies.insert(queue.clone(), Timed { asked_at, answer });
+            }
+            Query::Instances => panic!("not simulated"),
         }
         observation
     }
@@ -287,13 +325,4 @@ fn why() -> Why {
 /// What Dagster's log shows now.
 fn log(core: &Core, run: &SimRun) -> Vec<StepEvent> {
     run.events.iter().filter(|(shows_at, _)| *shows_at <= core.now).map(|(_, event)| event.clone()).collect()
-}
-
-fn brief(effect: &Effect) -> String {
-    match effect {
-        Effect::LaunchRun { key, .. } => format!("launch {key}"),
-        Effect::TerminateRun { run_id } => format!("end {run_id}"),
-        Effect::StopTask { task, .. } => format!("stop task {}", task.id()),
-        other => format!("{other:?}"),
-    }
 }

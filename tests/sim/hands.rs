@@ -1,0 +1,163 @@
+//! What becomes of the objects: what calls change when they come about, and what somebody else does to them by hand.
+
+use std::time::Duration;
+
+use dagstorm::model::{Effect, Object, SecurityGroupRule, Timestamp, mark};
+
+use crate::{
+    core::{Core, Happening},
+    objects::{self, Edit},
+    storm::{Dice, Mishap},
+};
+
+/// What a fault's mark says when its data folder is gone: whose, and when it is to be over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Orphan {
+    pub fault: String,
+    pub heal_by: Timestamp,
+}
+
+/// What an edit by hand is.
+#[derive(Debug, Clone, Copy)]
+enum Hand {
+    /// The description of a rule that came with the cut.
+    Piece,
+    /// A rule that was cut is there again, and described otherwise.
+    Again,
+    /// The description of a rule that is still to be cut.
+    Original,
+    /// All rules are put back.
+    Back,
+    /// All rules and tags are put back.
+    Wholly,
+    /// A rule that concerns nobody is added, and stays.
+    Another,
+}
+
+const HANDS: [Hand; 8] =
+    [Hand::Piece, Hand::Piece, Hand::Again, Hand::Again, Hand::Original, Hand::Back, Hand::Wholly, Hand::Another];
+
+impl Core {
+    /// A call that changes an object comes about.
+    pub fn change(&mut self, call: &Effect) {
+        let now = self.now;
+        self.objects.change(now, |things| things.take(call));
+        let touched = match call {
+            Effect::Mark { object, .. } => Some((object.clone(), 10)),
+            Effect::RevokeRules { .. } => Some((objects::group(), 35)),
+            Effect::DenyQueue { url } => Some((Object::Queue(url.clone()), 15)),
+            Effect::SetDesiredCount { service, .. } => {
+                let delay = self.millis(500, 5_000);
+                self.later(delay, Happening::Scale);
+                Some((Object::Service(service.clone()), 15))
+            }
+            _ => None,
+        };
+        let Some((object, percent)) = touched.filter(|(object, _)| self.objects.is_marked(object)) else { return };
+        if let Some(mut dice) = self.strikes(Mishap::Meddle, percent) {
+            let delay = dice.millis(0, 9_000);
+            self.later(delay, Happening::Meddle(object, dice));
+        }
+    }
+
+    /// The service runs what it wants.
+    pub fn scale(&mut self) {
+        let now = self.now;
+        self.objects.change(now, |things| things.running = things.desired);
+    }
+
+    /// Somebody else changes what a fault lies in.
+    pub fn meddle(&mut self, object: &Object, mut dice: Dice) {
+        let (now, baseline) = (self.now, self.objects.baseline.clone());
+        if !self.objects.is_marked(object) || self.objects.edit.is_some() {
+            return;
+        }
+        match object {
+            Object::SecurityGroup(_) => self.meddle_with_rules(HANDS[dice.below(HANDS.len())], &mut dice),
+            Object::Queue(_) => {
+                self.tell(|| "by hand: the queue is allowed again".to_owned());
+                self.objects.change(now, |things| things.denied = baseline.denied);
+            }
+            Object::Service(_) => {
+                self.tell(|| "by hand: the service is scaled up again".to_owned());
+                self.objects.change(now, |things| things.desired = baseline.desired);
+                self.later(Duration::from_secs(1), Happening::Scale);
+            }
+            Object::Subnet(_) | Object::Instance(_) => panic!("not simulated: {object:?}"),
+        }
+    }
+
+    fn meddle_with_rules(&mut self, hand: Hand, dice: &mut Dice) {
+        let (now, baseline, rules) = (self.now, self.objects.baseline.clone(), self.objects.now().rules.clone());
+        self.tell(|| format!("by hand: {hand:?}"));
+        let is_in = |all: &[SecurityGroupRule], one: &SecurityGroupRule| all.iter().any(|other| other.same_rule(one));
+        let candidates: Vec<SecurityGroupRule> = match hand {
+            Hand::Piece => rules.iter().filter(|rule| !is_in(&baseline.rules, rule)).cloned().collect(),
+            Hand::Again => baseline.rules.iter().filter(|rule| !is_in(&rules, rule)).cloned().collect(),
+            Hand::Original => objects::cut().filter(|rule| is_in(&rules, rule)).collect(),
+            // Without its mark and without a journal, nobody could ever tell what is still on its way.
+            Hand::Wholly if self.keeps_disk => {
+                return self.objects.change(now, |things| {
+                    things.rules = baseline.rules;
+                    things.group_tags = baseline.group_tags;
+                });
+            }
+            Hand::Back | Hand::Wholly => return self.objects.change(now, |things| things.rules = baseline.rules),
+            Hand::Another => {
+                let another = objects::another_rule();
+                if !is_in(&rules, &another) {
+                    self.objects.baseline.rules.push(another.clone());
+                    self.objects.change(now, |things| things.rules.push(another));
+                }
+                return;
+            }
+        };
+        if candidates.is_empty() {
+            return;
+        }
+        let before = candidates[dice.below(candidates.len())].clone();
+        let theirs = SecurityGroupRule { description: Some("by hand".to_owned()), ..before.clone() };
+        self.objects.change(now, |things| {
+            things.rules.retain(|rule| !rule.same_rule(&theirs));
+            things.rules.push(theirs.clone());
+        });
+        self.objects.edit = Some(Edit { since: now, theirs, before });
+        let delay = dice.millis(5_000, 90_000);
+        self.later(delay, Happening::Mend);
+    }
+
+    /// Whoever changed a rule changes it back, where it is still there.
+    pub fn mend(&mut self) {
+        let (now, Some(edit)) = (self.now, self.objects.edit.take()) else { return };
+        self.tell(|| format!("by hand: {} is as it was", edit.theirs));
+        self.objects.change(now, |things| {
+            for rule in things.rules.iter_mut().filter(|rule| rule.same_content(&edit.theirs)) {
+                *rule = edit.before.clone();
+            }
+        });
+    }
+
+    /// The data folder is gone: of what its faults left behind, the marks alone tell. Somebody goes by them.
+    pub fn rescue(&mut self) {
+        self.mend();
+        let (now, orphans) = (self.now, std::mem::take(&mut self.orphans));
+        for object in objects::all() {
+            let Some(mark) = mark::read(&object, self.objects.now().tags(&object)) else { continue };
+            let is_orphan = |one: &Orphan| one.fault == mark.fault && Some(one.heal_by) == mark.heal_by;
+            if !orphans.iter().any(is_orphan) {
+                continue;
+            }
+            self.tell(|| format!("{object} is taken back by its mark, of {}", mark.fault));
+            match mark.undo {
+                Ok(undo) => {
+                    for effect in &undo {
+                        self.objects.change(now, |things| things.take(effect));
+                    }
+                    self.later(Duration::from_secs(1), Happening::Scale);
+                    self.rescued += 1;
+                }
+                Err(reason) => self.violates(reason),
+            }
+        }
+    }
+}
