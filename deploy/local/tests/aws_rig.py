@@ -58,6 +58,28 @@ def error_code(call: Callable[[], object]) -> str:
     return ""
 
 
+def connect(port: int, timeout_s: float = 2.0) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    connection.settimeout(0.4)
+    return connection
+
+
+def echoes(connection: socket.socket, text: bytes = b"ping") -> bool:
+    try:
+        connection.sendall(text)
+        return connection.recv(100) == text
+    except TimeoutError:
+        return False
+
+
+def refused_like_dropped_packets(port: int) -> bool:
+    try:
+        connect(port, 0.4).close()
+    except TimeoutError:
+        return True
+    return False
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

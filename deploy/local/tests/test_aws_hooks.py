@@ -41,7 +41,14 @@ FUNCTIONS = [
     (ec2, "_sg_rule_xml", ["sg_id", "rule", "is_egress"]),
     (ec2, "_revoked_sg_rule_xml", ["sg_id", "rule", "is_egress"]),
     (ec2, "_sg_rule_tag_specifications", ["p"]),
-    (ec2, "_network_acl_entry_xml", ["entry"]),
+    (ec2, "_glob_match", ["pattern", "value"]),
+    (ec2, "_tag_set_xml", ["resource_id"]),
+    (ec2, "_parse_tags", ["params"]),
+    (ec2, "_parse_tag_specs", ["p", "resource_type", "resource_id"]),
+    (ec2, "_create_tags", ["p"]),
+    (ec2, "_delete_tags", ["p"]),
+    (ec2, "_describe_security_groups", ["p"]),
+    (ec2, "_describe_security_group_rules", ["p"]),
     (ec2, "_create_network_acl", ["params"]),
     (ec2, "_create_network_acl_entry", ["params"]),
     (ec2, "_replace_network_acl_entry", ["params"]),
@@ -64,7 +71,7 @@ FUNCTIONS = [
 ]
 RECORDS = [
     (ecs, "_tasks"), (ecs, "_services"), (ecs, "_task_defs"), (ecs, "_tags"), (ecs, "_ACTION_MAP"),
-    (ec2, "_security_groups"), (ec2, "_network_acls"), (ec2, "_subnets"), (ec2, "_network_interfaces"),
+    (ec2, "_security_groups"), (ec2, "_network_acls"), (ec2, "_vpcs"), (ec2, "_subnets"), (ec2, "_network_interfaces"),
     (ec2, "_tags"), (ec2, "_ACTION_MAP"), (sqs, "_queues"),
 ]  # fmt: skip
 
