@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from dagstorm_local.aws.hooks import MissingHook, parameters, replace
-from dagstorm_local.aws.private import cloudwatch, concurrency, ec2, ecs, ecs_metadata, responses, sqs
+from dagstorm_local.aws.private import cloudwatch, concurrency, ec2, ecs, ecs_metadata, iam_evaluator, responses, sqs
 
 FUNCTIONS = [
     (ecs, "_get_docker", []),
@@ -60,6 +60,15 @@ FUNCTIONS = [
     (ec2, "_create_network_interface", ["p"]),
     (ec2, "_delete_network_interface", ["p"]),
     (ec2, "_eni_fields_xml", ["eni", "tag"]),
+    (sqs, "_enforce_queue_policy", ["q", "iam_action"]),
+    (sqs, "_owner_from_queue_arn", ["queue_arn"]),
+    (sqs, "_get_q", ["url", "action"]),
+    (sqs, "_act_set_queue_attributes", ["data", "qurl"]),
+    (sqs, "_act_tag_queue", ["data", "qurl"]),
+    (sqs, "_act_send_message_batch", ["data", "qurl"]),
+    (sqs, "_build_send_sys_attrs", ["now", "sys_attrs_input"]),
+    (iam_evaluator, "caller_arn", []),
+    (iam_evaluator, "resource_policy_allows", ["raw_policy", "ctx", "same_account"]),
     (cloudwatch, "_put_dashboard", ["params", "cbor_data", "is_cbor", "is_json"]),
     (cloudwatch, "record_metric", ["namespace", "metric_name", "value", "unit", "dimensions"]),
     (concurrency, "resource_lock", ["scope", "key"]),
@@ -72,7 +81,8 @@ FUNCTIONS = [
 RECORDS = [
     (ecs, "_tasks"), (ecs, "_services"), (ecs, "_task_defs"), (ecs, "_tags"), (ecs, "_ACTION_MAP"),
     (ec2, "_security_groups"), (ec2, "_network_acls"), (ec2, "_vpcs"), (ec2, "_subnets"), (ec2, "_network_interfaces"),
-    (ec2, "_tags"), (ec2, "_ACTION_MAP"), (sqs, "_queues"),
+    (ec2, "_tags"), (ec2, "_ACTION_MAP"), (sqs, "_queues"), (sqs, "_HANDLERS"),
+    (sqs, "_QUERY_COMPAT_CODES"),
 ]  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def serve(config: dict[str, Any]) -> None:
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app  # noqa: PLC0415
 
-    from dagstorm_local.aws import cloudwatch, ec2, ecs, protection  # noqa: PLC0415
+    from dagstorm_local.aws import cloudwatch, ec2, ecs, protection, queues  # noqa: PLC0415
     from dagstorm_local.aws.network import Network  # noqa: PLC0415
     from dagstorm_local.aws.processes import ProcessClient  # noqa: PLC0415
     from dagstorm_local.aws.proxy import Upstream  # noqa: PLC0415
@@ -58,6 +58,7 @@ def serve(config: dict[str, Any]) -> None:
     client = ProcessClient(Path(config["logs"]), network.environment)
     ec2.install()
     ecs.install(client, network)
+    queues.install()
     cloudwatch.install()
 
     settings = Config()
