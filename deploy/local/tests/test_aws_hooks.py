@@ -18,6 +18,13 @@ FUNCTIONS = [
     (ecs, "_record_service_task_failure", ["task", "digest_resolution_failed"]),
     (ecs, "_reconcile_service_tasks", ["cluster_name", "svc_key"]),
     (ecs, "_stop_task", ["data"]),
+    (ecs, "_describe_services", ["data"]),
+    (ecs, "_describe_tasks", ["data"]),
+    (ecs, "_update_service", ["data"]),
+    (ecs, "_list_tasks", ["data"]),
+    (ecs, "_tag_resource", ["data"]),
+    (ecs, "_untag_resource", ["data"]),
+    (ecs, "_resolve_service_ref", ["ref"]),
     (ecs, "_resolve_task", ["ref", "cluster_name"]),
     (ecs, "_resolve_cluster_name", ["ref"]),
     (ecs, "_resolve_td_key", ["ref"]),
@@ -79,7 +86,7 @@ FUNCTIONS = [
     (responses, "get_region", []),
 ]
 RECORDS = [
-    (ecs, "_tasks"), (ecs, "_services"), (ecs, "_task_defs"), (ecs, "_tags"), (ecs, "_ACTION_MAP"),
+    (ecs, "_clusters"), (ecs, "_tasks"), (ecs, "_services"), (ecs, "_task_defs"), (ecs, "_tags"), (ecs, "_ACTION_MAP"),
     (ec2, "_security_groups"), (ec2, "_network_acls"), (ec2, "_vpcs"), (ec2, "_subnets"), (ec2, "_network_interfaces"),
     (ec2, "_tags"), (ec2, "_ACTION_MAP"), (sqs, "_queues"), (sqs, "_HANDLERS"),
     (sqs, "_QUERY_COMPAT_CODES"),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from dagstorm_local.aws import protection
+from dagstorm_local.aws import ecs_answers, protection
 from dagstorm_local.aws.hooks import replace
 from dagstorm_local.aws.private import concurrency, ecs, ecs_metadata, responses
 from dagstorm_local.aws.processes import Container, ProcessClient
@@ -69,6 +69,7 @@ def install(client: ProcessClient, network: Network) -> None:
     replace(ecs, "_record_service_task_failure", lambda original: _record_failure(original, services))
     replace(ecs, "_reconcile_service_tasks", lambda original: _reconcile(original, services))
     replace(ecs, "_stop_task", lambda _original: lambda data: _stop_task(data, client, network))
+    ecs_answers.install()
     protection.install()
     ecs._ACTION_MAP["StopTask"] = _stop_task_by_user
     threading.Thread(target=_reconcile_for_ever, args=(client,), daemon=True, name="ecs-service-scheduler").start()
@@ -83,7 +84,8 @@ def service_key(task: dict[str, Any]) -> str | None:
 
 
 def _run_task(original: Callable[..., Any]) -> Callable[..., Any]:
-    """The request's network configuration and the service's tags travel with the task."""
+    """The request's network configuration and the service's tags travel with the task. A service's task was started
+    by its deployment, not by the service's name."""
 
     def run(data: dict[str, Any]) -> Any:
         overrides = dict(data.get("overrides") or {"containerOverrides": [], "inferenceAcceleratorOverrides": []})
@@ -94,6 +96,8 @@ def _run_task(original: Callable[..., Any]) -> Callable[..., Any]:
             service = ecs._services.get(f"{ecs._resolve_cluster_name(data.get('cluster'))}/{group[8:]}") or {}
             if service.get("propagateTags") == "SERVICE":
                 data["tags"] = [dict(tag) for tag in ecs._tags.get(service["serviceArn"], [])]
+        if data.get("_deploymentId"):
+            data["startedBy"] = data["_deploymentId"]
         return original(data)
 
     return run
