@@ -13,6 +13,10 @@ from dagstorm_local.aws.private import cloudwatch, concurrency, ec2, ecs, ecs_me
 FUNCTIONS = [
     (ecs, "_get_docker", []),
     (ecs, "_run_task", ["data"]),
+    (ecs, "_put_cluster", ["data"]),
+    (ecs, "_primary_deployment", ["svc"]),
+    (ecs, "_list_container_instances", ["data"]),
+    (ecs, "_describe_container_instances", ["data"]),
     (ecs, "_run_task_worker", ["task", "td", "container_overrides", "docker_client", "account_id", "region"]),
     (ecs, "_mark_task_stopped", ["task_arn", "task", "reason", "stop_code", "exit_code"]),
     (ecs, "_record_service_task_failure", ["task", "digest_resolution_failed"]),
@@ -106,6 +110,10 @@ def test_a_function_is_there_with_the_parameters_we_call_it_with(module: object,
 @pytest.mark.parametrize(("module", "name"), RECORDS, ids=str)
 def test_a_record_is_there(module: object, name: str) -> None:
     assert hasattr(getattr(module, name), "items")
+
+
+def test_the_states_of_a_task_that_is_not_stopped() -> None:
+    assert ecs._PRE_STOP_STATUSES == ("PROVISIONING", "PENDING", "ACTIVATING", "RUNNING")
 
 
 def test_a_missing_hook_is_an_error_with_its_name() -> None:
