@@ -81,6 +81,16 @@ FUNCTIONS = [
     (iam_evaluator, "caller_arn", []),
     (iam_evaluator, "resource_policy_allows", ["raw_policy", "ctx", "same_account"]),
     (cloudwatch, "_put_dashboard", ["params", "cbor_data", "is_cbor", "is_json"]),
+    (cloudwatch, "_set_alarm_state", ["params", "cbor_data", "is_cbor", "is_json"]),
+    (cloudwatch, "_evaluate_alarm", ["alarm"]),
+    (cloudwatch, "_evaluate_all_alarms", []),
+    (cloudwatch, "_evaluate_parent_alarms", ["child", "seen"]),
+    (cloudwatch, "_record_history", None),
+    (cloudwatch, "_dispatch_alarm_actions", ["alarm", "old_state", "new_state", "reason"]),
+    (cloudwatch, "_calc_stats", None),
+    (cloudwatch, "_stat_value", None),
+    (cloudwatch, "_dims_key", ["dims"]),
+    (cloudwatch, "_dims_from_list", ["dimensions"]),
     (cloudwatch, "record_metric", ["namespace", "metric_name", "value", "unit", "dimensions"]),
     (concurrency, "resource_lock", ["scope", "key"]),
     (responses, "json_response", None),
@@ -92,7 +102,7 @@ FUNCTIONS = [
 RECORDS = [
     (ecs, "_clusters"), (ecs, "_tasks"), (ecs, "_services"), (ecs, "_task_defs"), (ecs, "_tags"), (ecs, "_ACTION_MAP"),
     (ec2, "_security_groups"), (ec2, "_network_acls"), (ec2, "_vpcs"), (ec2, "_subnets"), (ec2, "_network_interfaces"),
-    (ec2, "_tags"), (ec2, "_ACTION_MAP"), (sqs, "_queues"), (sqs, "_HANDLERS"),
+    (ec2, "_tags"), (ec2, "_ACTION_MAP"), (sqs, "_queues"), (sqs, "_HANDLERS"), (cloudwatch, "_metrics"),
     (sqs, "_QUERY_COMPAT_CODES"),
 ]  # fmt: skip
 
