@@ -125,3 +125,29 @@ def test_too_many_tags_and_absent_resources_change_nothing(cloud: Emulator) -> N
     dry = {"Resources": [group], "DryRun": True}
     assert error_code(lambda: cloud.ec2.delete_tags(**dry)) == "DryRunOperation"
     assert cloud.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["Tags"] == before
+
+
+def test_a_subnet_shows_its_tags_and_is_found_by_them(cloud: Emulator) -> None:
+    subnet = cloud.topology.tasks_subnet
+
+    def found() -> list[dict[str, Any]]:
+        return list(cloud.ec2.describe_subnets(Filters=BY_KEY)["Subnets"])
+
+    assert found() == []
+    cloud.ec2.create_tags(Resources=[subnet], Tags=[MARK])
+    assert [(one["SubnetId"], MARK in one["Tags"]) for one in found()] == [(subnet, True)]
+    cloud.ec2.delete_tags(Resources=[subnet], Tags=[{"Key": MARK["Key"]}, {"Key": "dagstorm:undo.0"}])
+    assert found() == []
+    absent = {"Resources": ["subnet-0123456789abcdef0"], "Tags": [MARK]}
+    assert error_code(lambda: cloud.ec2.create_tags(**absent)) == "InvalidSubnetID.NotFound"
+
+
+def test_many_tags_of_one_mark_come_and_go_together(cloud: Emulator) -> None:
+    group = cloud.topology.groups[WORKERS_GROUP]
+    mark = {f"dagstorm:undo.{number}": "x" * 250 for number in range(36)} | {"dagstorm:fault": "a/1/b"}
+    cloud.ec2.create_tags(Resources=[group], Tags=[{"Key": key, "Value": value} for key, value in mark.items()])
+    told = cloud.ec2.describe_security_groups(Filters=BY_KEY)["SecurityGroups"][0]["Tags"]
+    assert mark.items() <= {tag["Key"]: tag["Value"] for tag in told}.items()
+    cloud.ec2.delete_tags(Resources=[group], Tags=[{"Key": key} for key in mark])
+    left = cloud.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["Tags"]
+    assert {tag["Key"] for tag in left} == {"Name", "dagstorm-ready"}

@@ -13,7 +13,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,9 +54,8 @@ class Network:
         self._scope = (account, region)
         self._gateway = gateway
         self._seats: dict[str, Seat] = {}
-        self._addresses = itertools.cycle(
-            str(address) for address in list(ipaddress.ip_network(TASKS_CIDR).hosts())[9:]
-        )
+        self._choosing = threading.Lock()
+        self._addresses: dict[str, Iterator[str]] = {}  # by subnet: each in turn, so that one is not soon used again
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._run, daemon=True, name="task-network").start()
 
@@ -66,8 +65,7 @@ class Network:
         vpc = configuration.get("awsvpcConfiguration") or {}
         groups = [str(group) for group in vpc.get("securityGroups") or []]
         subnet = (list(vpc.get("subnets") or []) or [""])[0]
-        taken = {seat.me.address for seat in list(self._seats.values())}
-        address = next(address for address in self._addresses if address not in taken)
+        address = self._address(subnet)
         eni = "eni-" + secrets.token_hex(9)[:17]
         task["_attached_at"] = time.monotonic()
         self._seats[task["taskArn"]] = Seat(task["taskArn"], eni, subnet, End(address, frozenset(groups)))
@@ -88,6 +86,15 @@ class Network:
             container["networkInterfaces"] = [
                 {"attachmentId": task["attachments"][0]["id"], "privateIpv4Address": address}
             ]
+
+    def _address(self, subnet: str) -> str:
+        taken = {seat.me.address for seat in list(self._seats.values())}
+        with self._choosing:
+            if subnet not in self._addresses:
+                block = ec2._subnets.get(subnet, {}).get("CidrBlock", TASKS_CIDR)
+                hosts = [str(host) for host in ipaddress.ip_network(block).hosts()]
+                self._addresses[subnet] = itertools.cycle(hosts[9:])
+            return next(address for address in self._addresses[subnet] if address not in taken)
 
     def environment(self, arn: str, environment: dict[str, str]) -> dict[str, str]:
         """The task definition's variables, with credentials, endpoints through the proxies, and metadata added."""

@@ -75,7 +75,7 @@ def deploy(cloud: Cloud, settings: contract.Settings) -> tuple[Topology, dict[st
             tags=[{"key": key, "value": value} for key, value in spec.tags.items()],
             networkConfiguration={
                 "awsvpcConfiguration": {
-                    "subnets": [topology.tasks_subnet],
+                    "subnets": [topology.subnet_of(spec.group)],
                     "securityGroups": [topology.groups[spec.group]],
                 }
             },
