@@ -8,7 +8,17 @@ from types import SimpleNamespace
 import pytest
 
 from dagstorm_local.aws.hooks import MissingHook, parameters, replace
-from dagstorm_local.aws.private import cloudwatch, concurrency, ec2, ecs, ecs_metadata, iam_evaluator, responses, sqs
+from dagstorm_local.aws.private import (
+    cloudwatch,
+    concurrency,
+    ec2,
+    ecs,
+    ecs_metadata,
+    iam_actions,
+    iam_evaluator,
+    responses,
+    sqs,
+)
 
 FUNCTIONS = [
     (ecs, "_get_docker", []),
@@ -78,6 +88,12 @@ FUNCTIONS = [
     (sqs, "_act_tag_queue", ["data", "qurl"]),
     (sqs, "_act_send_message_batch", ["data", "qurl"]),
     (sqs, "_build_send_sys_attrs", ["now", "sys_attrs_input"]),
+    (iam_actions, "extract_iam_action", ["service", "method", "path", "headers", "body", "query_params"]),
+    (
+        iam_actions,
+        "extract_resource_arn",
+        ["service", "method", "path", "headers", "body", "query_params", "region", "account_id"],
+    ),
     (iam_evaluator, "caller_arn", []),
     (iam_evaluator, "resource_policy_allows", ["raw_policy", "ctx", "same_account"]),
     (cloudwatch, "_put_dashboard", ["params", "cbor_data", "is_cbor", "is_json"]),

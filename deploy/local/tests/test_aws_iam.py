@@ -24,7 +24,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     emulator.close()
 
 
-def user(cloud: Emulator, name: str, *actions: str, resource: str = "*") -> Client:
+def user(cloud: Emulator, name: str, *actions: str, resource: str | list[str] = "*") -> Client:
     iam = cloud.client("iam")
     iam.create_user(UserName=name)
     statement = {"Effect": "Allow", "Action": [*actions, "sts:GetCallerIdentity"], "Resource": resource}
@@ -96,6 +96,26 @@ def test_each_action_is_refused_to_who_lacks_it_and_done_for_who_has_it(cloud: E
     assert refused == {action: REFUSED[action.split(":")[0]] for action in asked}
     done = {action: error_code(lambda call=call: call(having)) for action, call in asked.items()}  # type: ignore[misc]
     assert done == {action: "DryRunOperation" if action.startswith("ec2:") else "" for action in asked}
+
+
+def test_a_statement_is_about_the_resources_it_names(cloud: Emulator) -> None:
+    asked = calls(cloud)
+    ec2, ecs = "arn:aws:ec2:us-east-1:000000000000:", "arn:aws:ecs:us-east-1:000000000000:"
+    kinds = [f"{ec2}{kind}/*" for kind in ("security-group", "network-acl", "subnet", "vpc")]
+    kinds += [f"{ecs}{kind}/{CLUSTER}/*" for kind in ("service", "task", "container-instance")]
+    within = user(cloud, "within", *asked, resource=[*kinds, QUEUE])
+    scoped = {action: call for action, call in asked.items() if not action.startswith("cloudwatch:")}
+    done = {action: error_code(lambda call=call: call(within)) for action, call in scoped.items()}  # type: ignore[misc]
+    assert done == {action: "DryRunOperation" if action.startswith("ec2:") else "" for action in scoped}
+    others = user(cloud, "others", *asked, resource=[one[:-1] + "none" for one in kinds] + [QUEUE + "-not"])
+    refused = {action: error_code(lambda call=call: call(others)) for action, call in asked.items()}  # type: ignore[misc]
+    assert refused == {action: REFUSED[action.split(":")[0]] for action in asked}
+
+
+def test_a_batch_is_allowed_by_its_single_action(cloud: Emulator) -> None:
+    sqs = user(cloud, "batch", "sqs:SendMessage")("sqs")
+    url = cloud.client("sqs").get_queue_url(QueueName="guarded")["QueueUrl"]
+    assert sqs.send_message_batch(QueueUrl=url, Entries=[{"Id": "1", "MessageBody": "x"}])["Successful"]
 
 
 def test_a_queues_policy_denies_also_who_may_do_everything(cloud: Emulator) -> None:

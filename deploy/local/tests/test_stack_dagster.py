@@ -80,7 +80,7 @@ def _a_denied_queue_holds_a_run_up(stack: Stack) -> None:
     """The workers' calls are denied, they go on trying, and the run ends when the policy is gone."""
     sqs, there = _client(stack, "sqs"), {"QueueUrl": stack.file["queues"][TASKS_QUEUE]}
     arn = sqs.get_queue_attributes(**there, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+    actions = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
     statement = {"Effect": "Deny", "Principal": "*", "Action": actions, "Resource": arn}
     sqs.set_queue_attributes(**there, Attributes={"Policy": json.dumps({"Statement": [statement]})})
     logs = stack.folder / "logs" / "tasks"

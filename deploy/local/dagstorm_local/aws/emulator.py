@@ -44,7 +44,7 @@ def serve(config: dict[str, Any]) -> None:
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app  # noqa: PLC0415
 
-    from dagstorm_local.aws import cloudwatch, ec2, ecs, protection, queues  # noqa: PLC0415
+    from dagstorm_local.aws import cloudwatch, ec2, ecs, iam, protection, queues  # noqa: PLC0415
     from dagstorm_local.aws.network import Network  # noqa: PLC0415
     from dagstorm_local.aws.processes import ProcessClient  # noqa: PLC0415
     from dagstorm_local.aws.proxy import Upstream  # noqa: PLC0415
@@ -59,6 +59,7 @@ def serve(config: dict[str, Any]) -> None:
     ec2.install()
     ecs.install(client, network, int(config.get("instances", contract.INSTANCES)))
     queues.install()
+    iam.install()
     cloudwatch.install()
 
     settings = Config()
