@@ -6,6 +6,7 @@ mod control;
 mod draft;
 mod explain;
 mod files;
+mod heal;
 mod init;
 mod logging;
 mod operator;
@@ -38,6 +39,7 @@ enum Command {
     Operator(operator::Arguments),
     Run(Box<run::Arguments>),
     Plan(plan::Arguments),
+    Heal(heal::Arguments),
     Halt(control::HaltArguments),
     Suspend(control::SuspendArguments),
     Resume(control::ResumeArguments),
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
             Command::Operator(arguments) => operator::execute(arguments).await,
             Command::Run(arguments) => run::execute(*arguments).await,
             Command::Plan(arguments) => plan::execute(arguments).await,
+            Command::Heal(arguments) => heal::execute(arguments).await,
             Command::Halt(arguments) => control::halt(&arguments),
             Command::Suspend(arguments) => control::suspend(&arguments),
             Command::Resume(arguments) => control::resume(&arguments),

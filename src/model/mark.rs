@@ -34,6 +34,8 @@ pub enum Object {
     SecurityGroup(String),
     /// By its id.
     Subnet(String),
+    /// A fault's own copy of a network ACL, by its id.
+    NetworkAcl(String),
     /// By its ARN.
     Service(String),
     /// A container instance, by its ARN.
@@ -56,7 +58,7 @@ impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let last = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
         match self {
-            Self::SecurityGroup(id) | Self::Subnet(id) => f.write_str(id),
+            Self::SecurityGroup(id) | Self::Subnet(id) | Self::NetworkAcl(id) => f.write_str(id),
             Self::Service(arn) => write!(f, "service {}", last(arn)),
             Self::Instance(arn) => write!(f, "container instance {}", last(arn)),
             Self::Queue(url) => write!(f, "queue {}", last(url)),
@@ -95,6 +97,11 @@ pub fn keys() -> Vec<String> {
 /// What these tags of an object say; `None`: no fault has marked it.
 pub fn read(object: &Object, tags: &IndexMap<String, String>) -> Option<Mark> {
     let fault = tags.get(FAULT_TAG)?.clone();
+    if let Object::NetworkAcl(_) = object {
+        // A copy was made to be deleted; its subnets say the rest.
+        let undo = Ok(vec![Effect::DeleteAcls { fault: fault.clone() }]);
+        return Some(Mark { fault, heal_by: None, undo });
+    }
     let heal_by = tags.get(HEAL_BY_TAG).and_then(|text| text.parse().ok());
     let text: String = (0..).map_while(|number| tags.get(&format!("{UNDO_TAG}{number}")).cloned()).collect();
     Some(Mark { undo: undo(object, &fault, &text), fault, heal_by })

@@ -27,6 +27,28 @@ pub struct Target {
 }
 
 impl Target {
+    /// An account and a region alone, as the credentials have them: for what is found by its tags.
+    pub fn anywhere(region: Option<String>) -> Self {
+        Self {
+            name: "anywhere".parse().expect("it is a name"),
+            labels: IndexMap::new(),
+            dagster: DagsterTarget {
+                url: String::new(),
+                location: String::new(),
+                repository: String::new(),
+                request_timeout: Span::from_secs(1),
+                settle: Span::from_secs(1),
+                max_concurrent_launches: 1,
+                headers_from_env: IndexMap::new(),
+            },
+            ecs: None,
+            queue: None,
+            network: None,
+            metrics: None,
+            guard: Guard { region, ..Guard::default() },
+        }
+    }
+
     /// The name of a queue by its role: `tasks` or `deadLetters`.
     pub fn queue_name(&self, role: &str) -> Option<&str> {
         let queues = self.queue.as_ref()?;

@@ -23,6 +23,11 @@ impl Claims {
         true
     }
 
+    /// Whether a fault of this process has it.
+    pub fn is_held(&self, object: &Object) -> bool {
+        self.0.lock().expect("no holder of this lock panics").values().any(|held| held.contains(object))
+    }
+
     /// Says what a scenario holds, as its journal has it.
     pub fn hold(&self, name: &ScenarioName, objects: BTreeSet<Object>) {
         let mut held = self.0.lock().expect("no holder of this lock panics");

@@ -49,6 +49,8 @@ struct Taken {
     last: Option<Timestamp>,
     /// The lanes whose journals were read (or cannot be).
     read: BTreeSet<ScenarioName>,
+    /// The lanes that are free to take the next one, in the order of their numbers.
+    free: BTreeSet<ScenarioName>,
 }
 
 impl Turns {
@@ -67,11 +69,23 @@ impl Turns {
         taken.map(|taken| taken.last).ok_or(NotYet)
     }
 
-    /// Takes the turn that was seen to be due. False: another lane was faster.
+    /// Tells whether a lane is free to take the next turn.
+    pub fn post_free(&self, lane: &ScenarioName, is_free: bool) {
+        let mut turns = self.0.lock().expect("no holder of this lock panics");
+        let free = &mut turns.entry(lane::scenario(lane)).or_default().free;
+        if is_free {
+            free.insert(lane.clone());
+        } else {
+            free.remove(lane);
+        }
+    }
+
+    /// Takes the turn that was seen to be due. False: another lane was faster, or is the first that is free.
     pub fn claim(&self, lane: &ScenarioName, seen: Option<Timestamp>, now: Timestamp) -> bool {
         let mut turns = self.0.lock().expect("no holder of this lock panics");
         let taken = turns.entry(lane::scenario(lane)).or_default();
-        let is_free = taken.last == seen;
+        let is_first = taken.free.first().is_none_or(|first| first >= lane);
+        let is_free = taken.last == seen && is_first;
         if is_free {
             taken.last = Some(now);
         }
@@ -148,5 +162,10 @@ spec:
         assert!(turns.claim(&lanes[5], Some(at(7)), at(20)));
         assert!(!turns.claim(&lanes[6], Some(at(7)), at(20)), "another was faster");
         assert_eq!(turns.last(&lanes[0]), Ok(Some(at(20))));
+        turns.post_free(&lanes[2], true);
+        turns.post_free(&lanes[4], true);
+        assert!(!turns.claim(&lanes[4], Some(at(20)), at(30)), "an earlier one is free");
+        turns.post_free(&lanes[2], false);
+        assert!(turns.claim(&lanes[4], Some(at(20)), at(30)));
     }
 }

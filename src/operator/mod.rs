@@ -12,6 +12,7 @@ mod reconcile;
 mod say;
 mod serve;
 mod standby;
+mod sweep;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

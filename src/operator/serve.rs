@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     Attachment, Catalog, Claims, Control, Controls, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError,
-    Scan, ScannedFile, Shared, Turns, Verdicts, gauges, standby,
+    Scan, ScannedFile, Shared, Turns, Verdicts, gauges, standby, sweep,
 };
 use crate::{
     journal::{Fenced, FileStore, Store},
@@ -174,7 +174,8 @@ fn check_nesting(options: &Options) -> Result<(), ServeError> {
     Ok(())
 }
 
-type Gauges = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What goes on beside everything else.
+type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 async fn follow<W: World, S: Store, C: Clock>(
     shared: &Arc<Shared<W, S, C>>,
@@ -184,7 +185,9 @@ async fn follow<W: World, S: Store, C: Clock>(
     controls: &Controls,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), Fenced> {
-    let mut gauges: Gauges = Box::pin(async {});
+    let mut gauges: Background = Box::pin(async {});
+    let mut sweep: Background = Box::pin(std::future::pending());
+    let mut swept = false;
     loop {
         let next = intake.next();
         tokio::pin!(next);
@@ -196,6 +199,7 @@ async fn follow<W: World, S: Store, C: Clock>(
                 name = fleet.step() => ended(&name?, &shutdown),
                 scan = &mut next => break Some(scan),
                 () = &mut gauges => gauges = next_gauges(shared, &catalog),
+                () = &mut sweep => sweep = next_sweep(shared, &catalog, sweep::EVERY),
             }
         };
         let Some(scan) = scan else { break };
@@ -207,6 +211,10 @@ async fn follow<W: World, S: Store, C: Clock>(
             // Whoever suspends a scenario and then adds it is asked in that order.
             controls.tell(&shared.control).await;
             fleet.want(&catalog.desired(), catalog.is_complete(), now);
+            if !swept {
+                // At the start, as soon as the targets are known.
+                (swept, sweep) = (true, next_sweep(shared, &catalog, Duration::ZERO));
+            }
         }
     }
     tracing::info!("stopping: no new launches, waiting for the answers of those in flight");
@@ -235,7 +243,7 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
     catalog: &Catalog,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), Fenced> {
-    let mut gauges: Gauges = Box::pin(async {});
+    let mut gauges: Background = Box::pin(async {});
     let wanted = catalog.wanted();
     loop {
         let latest = shared.folder.latest();
@@ -269,11 +277,23 @@ fn has_ended(status: &Status, digest: &str) -> bool {
     status.is_stalled() || (current && body.phase.is_final() && body.phase != Phase::Stopped)
 }
 
-fn next_gauges<W: World, S: Store, C: Clock>(shared: &Arc<Shared<W, S, C>>, catalog: &Catalog) -> Gauges {
+fn next_gauges<W: World, S: Store, C: Clock>(shared: &Arc<Shared<W, S, C>>, catalog: &Catalog) -> Background {
     let (shared, targets) = (Arc::clone(shared), catalog.targets().cloned().collect());
     Box::pin(async move {
         gauges::publish(shared, targets).await;
         tokio::time::sleep(gauges::EVERY).await;
+    })
+}
+
+fn next_sweep<W: World, S: Store, C: Clock>(
+    shared: &Arc<Shared<W, S, C>>,
+    catalog: &Catalog,
+    wait: Duration,
+) -> Background {
+    let (shared, targets) = (Arc::clone(shared), catalog.targets().cloned().collect());
+    Box::pin(async move {
+        tokio::time::sleep(wait).await;
+        sweep::sweep(shared, targets).await;
     })
 }
 

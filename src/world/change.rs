@@ -66,7 +66,7 @@ fn ec2_outcome(answer: Result<(), Ec2Error>) -> Outcome {
 
 async fn mark(aws: &Aws, object: &Object, tags: &indexmap::IndexMap<String, String>) -> Outcome {
     match object {
-        Object::SecurityGroup(id) | Object::Subnet(id) => {
+        Object::SecurityGroup(id) | Object::Subnet(id) | Object::NetworkAcl(id) => {
             with_ec2(aws, async |ec2| ec2_outcome(ec2.create_tags(std::slice::from_ref(id), tags, false).await)).await
         }
         Object::Service(arn) | Object::Instance(arn) => {
@@ -85,7 +85,7 @@ async fn mark(aws: &Aws, object: &Object, tags: &indexmap::IndexMap<String, Stri
 async fn unmark(aws: &Aws, object: &Object) -> Outcome {
     let keys = mark::keys();
     match object {
-        Object::SecurityGroup(id) | Object::Subnet(id) => {
+        Object::SecurityGroup(id) | Object::Subnet(id) | Object::NetworkAcl(id) => {
             with_ec2(aws, async |ec2| ec2_outcome(ec2.delete_tags(std::slice::from_ref(id), &keys, false).await)).await
         }
         Object::Service(arn) | Object::Instance(arn) => {

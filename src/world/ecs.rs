@@ -91,7 +91,7 @@ pub async fn instances(client: &Client, cluster: &str) -> Seen<Vec<InstanceView>
     }
 }
 
-async fn try_instances(client: &Client, cluster: &str) -> Result<Vec<InstanceView>, Why> {
+pub async fn try_instances(client: &Client, cluster: &str) -> Result<Vec<InstanceView>, Why> {
     let what = format!("the container instances of cluster {cluster}");
     let mut arns = vec![];
     // Without a status, those that drain are listed too.
@@ -139,6 +139,6 @@ pub async fn interfaces(
     Ok(found)
 }
 
-fn tags(tags: &[Tag]) -> IndexMap<String, String> {
+pub fn tags(tags: &[Tag]) -> IndexMap<String, String> {
     tags.iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()))).collect()
 }

@@ -8,7 +8,9 @@ use std::{
 use aws_config::SdkConfig;
 use tokio::sync::OnceCell;
 
-use super::{Clock, SystemClock, World, aws, change, cloudwatch, dagster::Dagster, ec2::Ec2, ecs, queue};
+use super::{
+    Clock, SystemClock, World, aws, change, cloudwatch, dagster::Dagster, ec2::Ec2, ecs, leftovers::Leftovers, queue,
+};
 use crate::model::{
     Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timed, Why, WhyKind,
 };
@@ -158,6 +160,10 @@ impl World for LiveWorld {
             Ok(dagster) => dagster.census(query, now).await,
             Err(why) => Seen::Unavailable(why.clone()),
         }
+    }
+
+    async fn leftovers(&self, target: &Target) -> Leftovers {
+        self.leftovers_of(target).await
     }
 
     async fn emit(&self, target: &Target, data: &[Datum]) -> Outcome {

@@ -11,6 +11,7 @@ mod discover;
 pub mod ec2;
 mod ecs;
 mod graphql;
+mod leftovers;
 mod live;
 mod queue;
 mod survey;
@@ -22,6 +23,7 @@ pub use clock::SystemClock;
 pub use dagster::Dagster;
 pub use discover::{Account, Location, Queue, Repository, Service};
 pub use graphql::DOCUMENTS;
+pub use leftovers::{Leftover, Leftovers, take_back};
 pub use live::LiveWorld;
 pub use survey::{Identity, Permitted};
 
@@ -39,6 +41,9 @@ pub trait World: Send + Sync + 'static {
 
     /// Reads all records of one generation, complete or not at all.
     fn census(&self, target: &Target, query: &CensusQuery) -> impl Future<Output = Seen<Census>> + Send;
+
+    /// Finds everything that a target's faults can change and that carries a fault's mark.
+    fn leftovers(&self, target: &Target) -> impl Future<Output = Leftovers> + Send;
 
     /// Publishes metrics. Nothing depends on their arrival.
     fn emit(&self, target: &Target, data: &[Datum]) -> impl Future<Output = Outcome> + Send;

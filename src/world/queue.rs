@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::{aws, change::changed};
-use crate::model::{Outcome, PolicyView, QueueView, Receipt, Seen, Why, WhyKind};
+use crate::model::{Object, Outcome, PolicyView, QueueView, Receipt, Seen, Why, WhyKind};
 
 /// The id of our statement in a queue's policy: only dagstorm's own may be called so.
 const SID: &str = "DagstormDenyDataPlane";
@@ -74,15 +74,47 @@ async fn try_policy(client: &Client, name: &str) -> Result<PolicyView, Why> {
     let what = format!("SQS queue {name}");
     let url = url_of(client, name).await?;
     let attributes = attributes(client, &url).await.map_err(|error| aws::why(&what, &error))?;
-    let tags = client.list_queue_tags().queue_url(&url).send().await.map_err(|error| aws::why(&what, &error))?;
-    let mut tags: Vec<(String, String)> = tags.tags.unwrap_or_default().into_iter().collect();
-    tags.sort();
+    let tags = tags(client, &url).await?;
     let (denied, unreadable) = match Policy::read(&attributes.policy) {
         Ok(policy) => (policy.has_ours(), None),
         Err(reason) => (false, Some(reason)),
     };
     let Attributes { arn, visible, policy: _ } = attributes;
-    Ok(PolicyView { url, arn, denied, unreadable, visible, tags: tags.into_iter().collect::<IndexMap<_, _>>() })
+    Ok(PolicyView { url, arn, denied, unreadable, visible, tags })
+}
+
+/// All queues of the account and the region, with their tags.
+pub async fn all_tagged(client: &Client) -> Result<Vec<(Object, IndexMap<String, String>)>, Why> {
+    let mut found = vec![];
+    let mut pages = client.list_queues().into_paginator().items().send();
+    while let Some(url) = pages.next().await {
+        let url = url.map_err(|error| aws::why("SQS ListQueues", &error))?;
+        let tags = tags(client, &url).await?;
+        found.push((Object::Queue(url), tags));
+    }
+    Ok(found)
+}
+
+/// These queues, with their tags.
+pub async fn tagged(
+    client: &Client,
+    names: impl Iterator<Item = &String>,
+) -> Result<Vec<(Object, IndexMap<String, String>)>, Why> {
+    let mut found = vec![];
+    for name in names {
+        let url = url_of(client, name).await?;
+        let tags = tags(client, &url).await?;
+        found.push((Object::Queue(url), tags));
+    }
+    Ok(found)
+}
+
+async fn tags(client: &Client, url: &str) -> Result<IndexMap<String, String>, Why> {
+    let answer = client.list_queue_tags().queue_url(url).send().await;
+    let answer = answer.map_err(|error| aws::why(&format!("the tags of {url}"), &error))?;
+    let mut tags: Vec<(String, String)> = answer.tags.unwrap_or_default().into_iter().collect();
+    tags.sort();
+    Ok(tags.into_iter().collect())
 }
 
 struct Attributes {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 CLUSTER = "demo"
+INSTANCES = 2  # container instances of the cluster, which tasks are said to be on
 LOCATION = "demo"  # the Dagster code location's name
 
 WORKER_SERVICE = "taskiq-worker"  # executes steps

@@ -58,6 +58,28 @@ def error_code(call: Callable[[], object]) -> str:
     return ""
 
 
+def connect(port: int, timeout_s: float = 2.0) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    connection.settimeout(0.4)
+    return connection
+
+
+def echoes(connection: socket.socket, text: bytes = b"ping") -> bool:
+    try:
+        connection.sendall(text)
+        return connection.recv(100) == text
+    except TimeoutError:
+        return False
+
+
+def refused_like_dropped_packets(port: int) -> bool:
+    try:
+        connect(port, 0.4).close()
+    except TimeoutError:
+        return True
+    return False
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -98,7 +120,7 @@ class Echo:
 class Emulator:
     """The emulated cloud with the stack's network in it and an echo server as Dagster."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, iam: bool = False) -> None:
         self.port, self.echo = free_port(), Echo()
         self.url = f"http://127.0.0.1:{self.port}"
         self.logs = folder / "tasks"
@@ -107,14 +129,15 @@ class Emulator:
         config.write_text(json.dumps({"port": self.port, "logs": str(self.logs), "upstreams": upstreams}))
         with (folder / "emulator.log").open("wb") as log:
             command = [sys.executable, "-m", "dagstorm_local.aws.emulator", str(config)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            environment = {**os.environ, "AUTH": str(iam).lower()}
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         eventually(self._serves, 20)
         self.ec2, self.ecs = self.client("ec2"), self.client("ecs")
         self.topology = topology.create(self.ec2)
         self.ecs.create_cluster(clusterName=contract.CLUSTER)
 
-    def client(self, name: str) -> Any:
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": contract.REGION}
+    def client(self, name: str, key: str = "test", secret: str = "test") -> Any:
+        keys = {"aws_access_key_id": key, "aws_secret_access_key": secret, "region_name": contract.REGION}
         return boto3.client(name, endpoint_url=self.url, **keys)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dagstorm_local.aws.policy import End, acl_allows, group_allows
+from dagstorm_local.aws.policy import End, acl_allows, acl_lets_in, group_allows
 
 THERE = End("10.0.2.10", frozenset({"sg-a"}))
 
@@ -70,3 +70,12 @@ BACK = entry(100, "allow", egress=False)
 )
 def test_an_acl(entries: list[dict[str, Any]], allowed: bool) -> None:
     assert acl_allows(entries, THERE, 443) is allowed
+
+
+def test_the_acl_at_the_other_end() -> None:
+    out = entry(100, "allow", egress=True)
+    here = entry(90, "deny", egress=False, block="10.0.2.10/32", Protocol="6", PortRange={"From": 443, "To": 443})
+    assert acl_lets_in([BACK, out], THERE, 443)
+    assert not acl_lets_in([BACK, out, here], THERE, 443)
+    assert acl_lets_in([BACK, out, here], THERE, 5432)
+    assert not acl_lets_in([BACK], THERE, 443)  # its answers do not get out

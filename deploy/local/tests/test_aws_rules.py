@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aws_rig import Emulator, error_code, eventually, throughout
+from aws_rig import Emulator, connect, echoes, error_code, eventually, refused_like_dropped_packets, throughout
 
 from dagstorm_local.contract import DAGSTER_GROUP, ENDPOINTS_GROUP, WORKERS_GROUP
 
@@ -105,7 +105,7 @@ def test_an_association_is_replaced_under_a_new_id(cloud: Emulator) -> None:
     stale = {"AssociationId": first, "NetworkAclId": mine}
     gone = "InvalidAssociationID.NotFound"
     assert error_code(lambda: cloud.ec2.replace_network_acl_association(**stale)) == gone
-    assert error_code(lambda: cloud.ec2.delete_network_acl(NetworkAclId=default)) == "DependencyViolation"
+    assert error_code(lambda: cloud.ec2.delete_network_acl(NetworkAclId=default)) == "InvalidParameterValue"
     cloud.ec2.replace_network_acl_association(AssociationId=made, NetworkAclId=mine)
     assert association(cloud)[1] == mine
 
@@ -119,28 +119,6 @@ def test_acl_entries(cloud: Emulator) -> None:
     cloud.ec2.delete_network_acl_entry(**acl, RuleNumber=50, Egress=True)
     missing = {**acl, "RuleNumber": 50, "Egress": True}
     assert error_code(lambda: cloud.ec2.delete_network_acl_entry(**missing)) == "InvalidNetworkAclEntry.NotFound"
-
-
-def connect(port: int, timeout_s: float = 2.0) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
-    connection.settimeout(0.4)
-    return connection
-
-
-def echoes(connection: socket.socket, text: bytes = b"ping") -> bool:
-    try:
-        connection.sendall(text)
-        return connection.recv(100) == text
-    except TimeoutError:
-        return False
-
-
-def refused_like_dropped_packets(port: int) -> bool:
-    try:
-        connect(port, 0.4).close()
-    except TimeoutError:
-        return True
-    return False
 
 
 def test_a_removed_rule_stops_new_connections_only(cloud: Emulator, task: str) -> None:

@@ -2,6 +2,7 @@
 
 #![allow(clippy::too_many_lines, reason = "a table is long")]
 
+mod hold;
 mod limits;
 
 use std::{fmt::Write, time::Duration};
@@ -22,6 +23,13 @@ fn at(seconds: f64) -> Timestamp {
     Timestamp::from_seconds(1_000_000.0 + seconds)
 }
 
+fn read(text: &str) -> Scenario {
+    match load("a.yaml", text.as_bytes(), &no_attachments).pop().map(|document| document.content) {
+        Some(Ok(Manifest::Scenario(scenario))) => *scenario,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn scenario(faults: bool) -> Scenario {
     let mut text = "apiVersion: dagstorm.dev/v1alpha1
 kind: Scenario
@@ -36,10 +44,7 @@ spec:
     if faults {
         text.push_str("  faults:\n    - { name: kill, after: 5s, stopTasks: { service: workers } }\n");
     }
-    match load("a.yaml", text.as_bytes(), &no_attachments).pop().map(|document| document.content) {
-        Some(Ok(Manifest::Scenario(scenario))) => *scenario,
-        other => panic!("{other:?}"),
-    }
+    read(&text)
 }
 
 /// A generation that has lived through some events, each at its second.
@@ -57,7 +62,11 @@ impl Case {
     fn of(scenario: Scenario) -> Self {
         let generation = GenerationId { digest: scenario.digest(), repeat: 1 };
         let plan = plan::compile(&scenario, &generation);
-        let target = Box::new(serde_json::from_str(TARGET).unwrap());
+        Self::on(scenario, generation, plan, TARGET)
+    }
+
+    fn on(scenario: Scenario, generation: GenerationId, plan: Plan, target: &str) -> Self {
+        let target = Box::new(serde_json::from_str(target).unwrap());
         let mut case = Self { plan, state: State::default(), observation: Observation::default() };
         case.event(0.0, Event::Accepted { generation, scenario: Box::new(scenario), target });
         case

@@ -133,6 +133,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             }
         }
         self.shared.turns.post(&self.name, None);
+        self.shared.turns.post_free(&self.name, false);
         Ok(self.name)
     }
 

@@ -67,9 +67,12 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     async fn begin(&mut self, wanted: Option<&Wanted>, held: Option<Turn>) -> io::Result<()> {
         let Some(wanted) = wanted else {
             self.set_turn(None);
+            self.shared.turns.post_free(&self.name, false);
             return Ok(());
         };
         let (turn, seen) = self.turn(wanted);
+        let is_free = held.is_none() && matches!(turn, Turn::Due | Turn::At(_));
+        self.shared.turns.post_free(&self.name, is_free && lanes::allows(&wanted.scenario));
         let turn = match (turn, held) {
             (Turn::Had, _) => Turn::Had,
             (_, Some(held)) => held,
@@ -81,6 +84,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             let generation = GenerationId { digest: wanted.digest.clone(), repeat };
             let (scenario, target) = (Box::new(wanted.scenario.clone()), Box::new(wanted.target.clone()));
             let accepted = Event::Accepted { generation, scenario, target };
+            self.shared.turns.post_free(&self.name, false);
             self.append(self.state.compacted().into_iter().chain([accepted]).collect()).await?;
             self.begin_tenure();
             self.compile();

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from dagstorm_local.aws import protection
+from dagstorm_local.aws import ecs_answers, instances, protection
 from dagstorm_local.aws.hooks import replace
 from dagstorm_local.aws.private import concurrency, ecs, ecs_metadata, responses
 from dagstorm_local.aws.processes import Container, ProcessClient
@@ -59,8 +59,8 @@ class Services:
         self._not_before[key] = time.monotonic() + wait
 
 
-def install(client: ProcessClient, network: Network) -> None:
-    """Harden ministack's ECS. Call once, before the first request."""
+def install(client: ProcessClient, network: Network, container_instances: int) -> None:
+    """Harden ministack's ECS, whose demo cluster gets so many instances. Call once, before the first request."""
     services = Services()
     replace(ecs, "_get_docker", lambda _original: lambda: client)
     replace(ecs, "_run_task", _run_task)
@@ -69,7 +69,9 @@ def install(client: ProcessClient, network: Network) -> None:
     replace(ecs, "_record_service_task_failure", lambda original: _record_failure(original, services))
     replace(ecs, "_reconcile_service_tasks", lambda original: _reconcile(original, services))
     replace(ecs, "_stop_task", lambda _original: lambda data: _stop_task(data, client, network))
+    ecs_answers.install()
     protection.install()
+    instances.install(container_instances)
     ecs._ACTION_MAP["StopTask"] = _stop_task_by_user
     threading.Thread(target=_reconcile_for_ever, args=(client,), daemon=True, name="ecs-service-scheduler").start()
 
@@ -83,7 +85,8 @@ def service_key(task: dict[str, Any]) -> str | None:
 
 
 def _run_task(original: Callable[..., Any]) -> Callable[..., Any]:
-    """The request's network configuration and the service's tags travel with the task."""
+    """The request's network configuration and the service's tags travel with the task. A service's task was started
+    by its deployment, not by the service's name."""
 
     def run(data: dict[str, Any]) -> Any:
         overrides = dict(data.get("overrides") or {"containerOverrides": [], "inferenceAcceleratorOverrides": []})
@@ -94,6 +97,8 @@ def _run_task(original: Callable[..., Any]) -> Callable[..., Any]:
             service = ecs._services.get(f"{ecs._resolve_cluster_name(data.get('cluster'))}/{group[8:]}") or {}
             if service.get("propagateTags") == "SERVICE":
                 data["tags"] = [dict(tag) for tag in ecs._tags.get(service["serviceArn"], [])]
+        if data.get("_deploymentId"):
+            data["startedBy"] = data["_deploymentId"]
         return original(data)
 
     return run
@@ -142,6 +147,7 @@ def _reconcile(original: Callable[..., Any], services: Services) -> Callable[...
             ecs._refresh_service_state(cluster, f"service:{service['serviceName']}")
             return
         with services.lock:
+            instances.leave(cluster, key)
             original(cluster, key)
 
     return reconcile
@@ -197,8 +203,8 @@ def _stop_task(data: dict[str, Any], client: ProcessClient, network: Network) ->
     task = ecs._resolve_task(data.get("task", ""), cluster)
     if not task:
         return responses.error_response_json("InvalidParameterException", "The referenced task was not found.", 400)
-    if data.get("reason") == SCALING_IN and protection.is_protected(task):
-        task = protection.other_to_stop(task)
+    if data.get("reason") == SCALING_IN:
+        task = _to_scale_in(task, cluster)
         if task is None:
             return responses.json_response({})
     arn = task["taskArn"]
@@ -224,8 +230,16 @@ def _stop_task(data: dict[str, Any], client: ProcessClient, network: Network) ->
     return answer
 
 
+def _to_scale_in(task: dict[str, Any], cluster: str) -> dict[str, Any] | None:
+    """The task to stop in the place of the one that ministack chose, if any may be."""
+    service = ecs._services.get(service_key(task) or "")
+    if service and service["desiredCount"] and instances.is_moving(service, cluster):
+        return None  # more than desired for as long as others are on draining instances
+    return protection.other_to_stop(task) if protection.is_protected(task) else task
+
+
 def _stop_code(reason: str) -> str:
-    ours = (SCALING_IN, "Service deleted", "Deployment completed", "Task definition updated")
+    ours = (SCALING_IN, "Service deleted", "Deployment completed", "Task definition updated", instances.DRAINED)
     return "ServiceSchedulerInitiated" if reason in (*ours, "Deployment capacity limit") else "UserInitiated"
 
 

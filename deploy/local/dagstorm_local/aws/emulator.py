@@ -1,7 +1,8 @@
 """Serve the emulated cloud: `python -m dagstorm_local.aws.emulator CONFIG.json`. Ends its tasks when it is stopped.
 
-The configuration: {"port", "logs", "upstreams": {destination: {"host", "port"} or {"path"}}}; `sqs` and `aws` are the
-emulator itself and need no entry. Besides AWS it serves `GET /_stack/tasks`: each task's paths, for people and tests.
+The configuration: {"port", "logs", "upstreams": {destination: {"host", "port"} or {"path"}}, "instances"}; `sqs` and
+`aws` are the emulator itself and need no entry. Besides AWS it serves `GET /_stack/tasks`: each task's paths, for
+people and tests.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from dagstorm_local import json_logs
-from dagstorm_local.contract import ACCOUNT, REGION
+from dagstorm_local import contract, json_logs
 
 Scope = dict[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -31,7 +31,7 @@ NO_DOCKER = "unix:///nonexistent/docker.sock"
 def configure_environment(port: int) -> None:
     """What ministack reads at import. Call before it is imported."""
     os.environ.update(OFF)
-    os.environ.update(GATEWAY_PORT=str(port), MINISTACK_REGION=REGION, MINISTACK_HOST="127.0.0.1")
+    os.environ.update(GATEWAY_PORT=str(port), MINISTACK_REGION=contract.REGION, MINISTACK_HOST="127.0.0.1")
     os.environ["DOCKER_HOST"] = NO_DOCKER
     os.environ.setdefault("LOG_LEVEL", "WARNING")
 
@@ -44,7 +44,7 @@ def serve(config: dict[str, Any]) -> None:
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app  # noqa: PLC0415
 
-    from dagstorm_local.aws import cloudwatch, ec2, ecs, protection  # noqa: PLC0415
+    from dagstorm_local.aws import cloudwatch, ec2, ecs, iam, protection, queues  # noqa: PLC0415
     from dagstorm_local.aws.network import Network  # noqa: PLC0415
     from dagstorm_local.aws.processes import ProcessClient  # noqa: PLC0415
     from dagstorm_local.aws.proxy import Upstream  # noqa: PLC0415
@@ -54,10 +54,12 @@ def serve(config: dict[str, Any]) -> None:
     logging.getLogger("dagstorm").setLevel(logging.INFO)
     upstreams = {"sqs": Upstream(port=port), "aws": Upstream(port=port)}
     upstreams |= {name: Upstream(**address) for name, address in config.get("upstreams", {}).items()}
-    network = Network(upstreams, ACCOUNT, REGION, f"http://127.0.0.1:{port}")
+    network = Network(upstreams, contract.ACCOUNT, contract.REGION, f"http://127.0.0.1:{port}")
     client = ProcessClient(Path(config["logs"]), network.environment)
     ec2.install()
-    ecs.install(client, network)
+    ecs.install(client, network, int(config.get("instances", contract.INSTANCES)))
+    queues.install()
+    iam.install()
     cloudwatch.install()
 
     settings = Config()

@@ -13,13 +13,13 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from dagstorm_local import contract
-from dagstorm_local.aws.ec2 import ensure_associations
-from dagstorm_local.aws.policy import End, acl_allows, group_allows
+from dagstorm_local.aws.acls import ensure_associations
+from dagstorm_local.aws.policy import End, acl_allows, acl_lets_in, group_allows
 from dagstorm_local.aws.private import ec2, responses
 from dagstorm_local.aws.protection import AGENT
 from dagstorm_local.aws.proxy import Proxy, Upstream
@@ -54,9 +54,8 @@ class Network:
         self._scope = (account, region)
         self._gateway = gateway
         self._seats: dict[str, Seat] = {}
-        self._addresses = itertools.cycle(
-            str(address) for address in list(ipaddress.ip_network(TASKS_CIDR).hosts())[9:]
-        )
+        self._choosing = threading.Lock()
+        self._addresses: dict[str, Iterator[str]] = {}  # by subnet: each in turn, so that one is not soon used again
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._run, daemon=True, name="task-network").start()
 
@@ -66,8 +65,7 @@ class Network:
         vpc = configuration.get("awsvpcConfiguration") or {}
         groups = [str(group) for group in vpc.get("securityGroups") or []]
         subnet = (list(vpc.get("subnets") or []) or [""])[0]
-        taken = {seat.me.address for seat in list(self._seats.values())}
-        address = next(address for address in self._addresses if address not in taken)
+        address = self._address(subnet)
         eni = "eni-" + secrets.token_hex(9)[:17]
         task["_attached_at"] = time.monotonic()
         self._seats[task["taskArn"]] = Seat(task["taskArn"], eni, subnet, End(address, frozenset(groups)))
@@ -88,6 +86,15 @@ class Network:
             container["networkInterfaces"] = [
                 {"attachmentId": task["attachments"][0]["id"], "privateIpv4Address": address}
             ]
+
+    def _address(self, subnet: str) -> str:
+        taken = {seat.me.address for seat in list(self._seats.values())}
+        with self._choosing:
+            if subnet not in self._addresses:
+                block = ec2._subnets.get(subnet, {}).get("CidrBlock", TASKS_CIDR)
+                hosts = [str(host) for host in ipaddress.ip_network(block).hosts()]
+                self._addresses[subnet] = itertools.cycle(hosts[9:])
+            return next(address for address in self._addresses[subnet] if address not in taken)
 
     def environment(self, arn: str, environment: dict[str, str]) -> dict[str, str]:
         """The task definition's variables, with credentials, endpoints through the proxies, and metadata added."""
@@ -182,7 +189,7 @@ class Network:
         mine = [ec2._security_groups[group] for group in seat.me.groups if group in ec2._security_groups]
         out = any(group_allows(group["IpPermissionsEgress"], there, peer.port) for group in mine)
         into = not peer_groups or any(group_allows(g["IpPermissions"], seat.me, peer.port) for g in peer_groups)
-        passes = _acl_passes(seat.subnet, there, peer.port)
+        passes = _acls_pass(seat, there, peer.port)
         return out and into and passes, passes
 
     def _interface(self, arn: str, eni: str, subnet: str, address: str, groups: list[str]) -> dict[str, Any]:
@@ -210,16 +217,26 @@ class Network:
         }
 
 
-def _acl_passes(subnet: str, there: End, port: int) -> bool:
-    acl = _acl_of(subnet)
-    if acl is None:
-        ensure_associations()
-        acl = _acl_of(subnet)
-    return acl is None or acl_allows(list(acl["Entries"]), there, port)
+def _acls_pass(seat: Seat, there: End, port: int) -> bool:
+    """The ACL of the task's subnet, and the one of the peer's: traffic passes both."""
+    near, far = _acl_of(seat.subnet), _acl_of(_subnet_of(there.address))
+    if near is not None and not acl_allows(list(near["Entries"]), there, port):
+        return False
+    return far is None or acl_lets_in(list(far["Entries"]), seat.me, port)
+
+
+def _subnet_of(address: str) -> str:
+    found = [eni["SubnetId"] for eni in list(ec2._network_interfaces.values()) if eni["PrivateIpAddress"] == address]
+    return str(found[0]) if found else ""
 
 
 def _acl_of(subnet: str) -> dict[str, Any] | None:
-    for acl in list(ec2._network_acls.values()):
-        if any(association["SubnetId"] == subnet for association in acl["Associations"]):
-            return dict(acl)
+    if not subnet:
+        return None
+    for look in range(2):
+        if look:
+            ensure_associations()
+        for acl in list(ec2._network_acls.values()):
+            if any(association["SubnetId"] == subnet for association in list(acl["Associations"])):
+                return dict(acl)
     return None

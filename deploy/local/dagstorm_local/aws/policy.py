@@ -34,6 +34,12 @@ def acl_allows(entries: Iterable[Mapping[str, Any]], other: End, port: int) -> b
     return _acl_direction(entries, True, other, port) and _acl_direction(entries, False, other, EPHEMERAL)
 
 
+def acl_lets_in(entries: Iterable[Mapping[str, Any]], other: End, port: int) -> bool:
+    """The same for the ACL at the other end: packets from `other` to our `port` in, and their answers out."""
+    entries = list(entries)
+    return _acl_direction(entries, False, other, port) and _acl_direction(entries, True, other, EPHEMERAL)
+
+
 def _permission_matches(permission: Mapping[str, Any], other: End, port: int) -> bool:
     protocol = str(permission.get("IpProtocol", ANY))
     if protocol != ANY:

@@ -7,13 +7,17 @@ which with AWS wait for the protected.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
+from dagstorm_local.aws.ecs_answers import cluster_of, no_cluster, refuse
 from dagstorm_local.aws.private import ecs, responses
 
 AGENT = "/_stack/agent/"  # + task id: what ECS_AGENT_URI points at
 STATE = "/task-protection/v1/state"
 MINUTES = 120  # where the request does not say
+MINUTES_AT_MOST = 2880
+TASKS_AT_MOST = 10  # in one update
 
 
 def install() -> None:
@@ -60,20 +64,32 @@ def _state(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _update(data: dict[str, Any]) -> Any:
-    tasks, failures = _named(data)
-    for task in tasks:
-        _protect(task, bool(data["protectionEnabled"]), data.get("expiresInMinutes"))
-    return responses.json_response({"protectedTasks": [_state(task) for task in tasks], "failures": failures})
+    minutes = data.get("expiresInMinutes")
+    if minutes is not None and not 1 <= int(minutes) <= MINUTES_AT_MOST:
+        return refuse(f"expiresInMinutes must be between 1 and {MINUTES_AT_MOST}.")
+    if not 1 <= len(data.get("tasks", [])) <= TASKS_AT_MOST:
+        return refuse(f"tasks must have 1 to {TASKS_AT_MOST} elements.")
+    return _answer(data, lambda task: _protect(task, bool(data["protectionEnabled"]), minutes))
 
 
 def _get(data: dict[str, Any]) -> Any:
-    tasks, failures = _named(data)
-    return responses.json_response({"protectedTasks": [_state(task) for task in tasks], "failures": failures})
+    return _answer(data, lambda _task: None)
 
 
-def _named(data: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """The service's tasks that the request names, and a failure for each other one."""
-    cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
-    found = {name: ecs._resolve_task(name, cluster) if cluster else None for name in data.get("tasks", [])}
-    failures = [{"arn": name, "reason": "MISSING"} for name, task in found.items() if not task]
-    return [task for task in found.values() if task], failures
+def _answer(data: dict[str, Any], act: Callable[[dict[str, Any]], None]) -> Any:
+    """Act on the service's tasks that the request names; a failure for each other one."""
+    cluster = cluster_of(data)
+    if cluster is None:
+        return no_cluster()
+    done, failures = [], []
+    for name in data.get("tasks", []):
+        task = ecs._resolve_task(name, cluster)
+        if not task:
+            failures.append({"arn": name, "reason": "MISSING"})
+        elif not str(task.get("group", "")).startswith("service:") or task["desiredStatus"] == "STOPPED":
+            detail = "Task protection is for running tasks of services."
+            failures.append({"arn": task["taskArn"], "reason": "TASK_NOT_VALID", "detail": detail})
+        else:
+            act(task)
+            done.append(_state(task))
+    return responses.json_response({"protectedTasks": done, "failures": failures})

@@ -1,7 +1,8 @@
-"""The network that the stack deploys into: one VPC 10.0.0.0/16, a subnet for tasks, and a peer for each destination.
+"""The network that the stack deploys into: one VPC 10.0.0.0/16, subnets for tasks, and a peer for each destination.
 
-Every peer has an address and a security group of its own, so that a rule or an ACL can cut one path and no other. SQS
-and the other AWS endpoints share a group, as VPC endpoints often do, but not an address: an ACL can tell them apart.
+The workers have a subnet to themselves, so that its ACL can cut them off and nobody else. Every peer has an address and
+a security group of its own, so that a rule or an ACL can cut one path and no other. SQS and the other AWS endpoints
+share a group, as VPC endpoints often do, but not an address: an ACL can tell them apart.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 from dagstorm_local import contract
 
 VPC_CIDR = "10.0.0.0/16"
-TASKS_CIDR = "10.0.1.0/24"
+TASKS_CIDR = "10.0.1.0/24"  # the workers'
+OTHERS_CIDR = "10.0.5.0/24"  # the tasks of every other service
 PEERS_CIDRS = ("10.0.2.0/24", "10.0.3.0/24", "10.0.4.0/24")
 READY_TAG = {"Key": "dagstorm-ready", "Value": "true"}
 
@@ -42,14 +44,20 @@ class Topology:
 
     vpc: str
     tasks_subnet: str
+    others_subnet: str
     tasks_acl: str
     groups: dict[str, str]
+
+    def subnet_of(self, group: str) -> str:
+        """Where tasks with this group (by name) are placed."""
+        return self.tasks_subnet if group == contract.WORKERS_GROUP else self.others_subnet
 
 
 def create(ec2: Any) -> Topology:
     """Make the VPC, its subnets, groups, rules and the peers' interfaces through the EC2 API."""
     vpc = ec2.create_vpc(CidrBlock=VPC_CIDR, TagSpecifications=_tags("vpc", "stack"))["Vpc"]["VpcId"]
     tasks_subnet = _subnet(ec2, vpc, TASKS_CIDR, "tasks")
+    others_subnet = _subnet(ec2, vpc, OTHERS_CIDR, "others")
     peers_subnets = {cidr: _subnet(ec2, vpc, cidr, f"peers-{index}") for index, cidr in enumerate(PEERS_CIDRS)}
     acl = ec2.create_network_acl(VpcId=vpc, TagSpecifications=_tags("network-acl", "tasks"))["NetworkAcl"]
     for egress in (True, False):
@@ -72,7 +80,7 @@ def create(ec2: Any) -> Topology:
             Description=f"stack: {destination}",
             Groups=[groups[peer.group]],
         )
-    return Topology(vpc, tasks_subnet, acl["NetworkAclId"], groups)
+    return Topology(vpc, tasks_subnet, others_subnet, acl["NetworkAclId"], groups)
 
 
 def _rules(ec2: Any, groups: dict[str, str]) -> None:

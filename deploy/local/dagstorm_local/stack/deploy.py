@@ -70,12 +70,12 @@ def deploy(cloud: Cloud, settings: contract.Settings) -> tuple[Topology, dict[st
             serviceName=spec.name,
             taskDefinition=register(ecs, cloud, spec),
             desiredCount=spec.desired,
-            launchType="FARGATE",
+            launchType="EC2",
             propagateTags="SERVICE",
             tags=[{"key": key, "value": value} for key, value in spec.tags.items()],
             networkConfiguration={
                 "awsvpcConfiguration": {
-                    "subnets": [topology.tasks_subnet],
+                    "subnets": [topology.subnet_of(spec.group)],
                     "securityGroups": [topology.groups[spec.group]],
                 }
             },
@@ -105,7 +105,7 @@ def register(ecs: Any, cloud: Cloud, spec: contract.ServiceSpec) -> str:
     definition = ecs.register_task_definition(
         family=spec.name,
         networkMode="awsvpc",
-        requiresCompatibilities=["FARGATE"],
+        requiresCompatibilities=["EC2"],
         cpu="256",
         memory="512",
         containerDefinitions=[

@@ -1,0 +1,306 @@
+//! Faults that lie in an object until they are taken back.
+
+use indexmap::IndexMap;
+
+use super::*;
+use crate::model::{
+    Effect, FaultId, NetworkInterface, NetworkView, PolicyView, Protocol, RulePeer, SecurityGroup, SecurityGroupRule,
+    mark::FAULT_TAG,
+};
+
+const WHERE: &str = r#"{"name":"local","dagster":{"url":"http://x/graphql","location":"demo","repository":"r",
+    "requestTimeout":"5s","settle":"15s"},"ecs":{"cluster":"demo","services":{"workers":"taskiq-worker"}},
+    "queue":{"name":"tasks"},
+    "network":{"workersGroup":"sg-workers","peers":{"sqs":{"place":{"cidr":"10.0.2.10/32"},"port":443}}}}"#;
+
+fn held(fault: &str) -> Case {
+    let scenario = read(&format!(
+        "apiVersion: dagstorm.dev/v1alpha1
+kind: Scenario
+metadata: {{ name: a }}
+spec:
+  target: local
+  load:
+    - {{ name: base, for: 60s, arrivals: {{ constant: {{ rate: 6/min }} }}, jobs: {{ fast_job: 1 }} }}
+  faults:
+    - {{ name: f, after: 5s, for: 10s, {fault} }}
+  expect: {{ quiet: 20s }}
+"
+    ));
+    let generation = GenerationId { digest: scenario.digest(), repeat: 1 };
+    let plan = plan::compile(&scenario, &generation);
+    let mut case = Case::on(scenario, generation, plan, WHERE);
+    case.event(0.0, Event::Started { at: at(0.0), dagster_version: "1".to_owned() });
+    case.acknowledged(0).dagster(4.9, &[]);
+    case.event(4.9, Event::Counted { runs: RunCounts::default() });
+    case
+}
+
+impl Case {
+    fn queue(&mut self, second: f64, denied: bool, marked: bool) -> &mut Self {
+        let tags = if marked { self.mark() } else { IndexMap::new() };
+        let view = PolicyView { url: "http://q/tasks".to_owned(), denied, tags, ..PolicyView::default() };
+        let seen = Timed { asked_at: at(second), answer: Seen::Fresh(view) };
+        self.observation.policies.insert("tasks".to_owned(), seen);
+        self
+    }
+
+    fn mark(&self) -> IndexMap<String, String> {
+        [(FAULT_TAG.to_owned(), format!("a/{}/f#1", self.plan.generation))].into_iter().collect()
+    }
+
+    fn network(&mut self, second: f64, rules: &[SecurityGroupRule], marked: bool) -> &mut Self {
+        let interface = NetworkInterface {
+            id: "eni-1".to_owned(),
+            description: String::new(),
+            status: String::new(),
+            interface_type: String::new(),
+            requester_managed: true,
+            subnet: "subnet-1".to_owned(),
+            vpc: None,
+            groups: vec!["sg-workers".to_owned()],
+            inside: vec!["10.0.1.5/32".parse().unwrap()],
+            outside: vec![],
+            tags: IndexMap::new(),
+        };
+        let workers = SecurityGroup {
+            id: "sg-workers".to_owned(),
+            name: "workers".to_owned(),
+            description: String::new(),
+            owner: "0".to_owned(),
+            vpc: None,
+            tags: if marked { self.mark() } else { IndexMap::new() },
+        };
+        let view = NetworkView {
+            workers,
+            rules: rules.to_vec(),
+            peer: RulePeer::Ipv4("10.0.2.10/32".parse().unwrap()),
+            own: None,
+            carriers: [("sg-workers".to_owned(), vec![interface])].into(),
+            tasks: ["eni-1".to_owned()].into(),
+            around: None,
+        };
+        let seen = Timed { asked_at: at(second), answer: Seen::Fresh(view) };
+        self.observation.networks.insert(("sqs".to_owned(), false), seen);
+        self
+    }
+
+    /// Takes the intents of a decision in, as the reconciler does, and returns the effects that it sends.
+    fn follow(&mut self, second: f64) -> Vec<Effect> {
+        let current = self.state.current.as_ref().unwrap();
+        let decision = decide(&self.plan, current, &self.observation, at(second));
+        let of_faults = |event: &Event| !matches!(event, Event::SubmitIntended { .. } | Event::Counted { .. });
+        for event in decision.notes.into_iter().chain(decision.intents).filter(of_faults) {
+            self.event(second, event);
+        }
+        let acts = decision.acts.into_iter().filter(|act| !matches!(act.purpose, Purpose::Submit { .. }));
+        acts.map(|act| act.effect).collect()
+    }
+
+    fn injected(&mut self, second: f64, effect: u32, outcome: Outcome) -> &mut Self {
+        self.event(second, Event::InjectTried { fault: id(), effect, outcome })
+    }
+
+    fn healed(&mut self, second: f64, effect: u32, outcome: Outcome) -> &mut Self {
+        self.event(second, Event::HealTried { fault: id(), effect, outcome })
+    }
+
+    fn fault(&self) -> &crate::journal::FaultState {
+        &self.state.current.as_ref().unwrap().faults[&id()]
+    }
+}
+
+fn id() -> FaultId {
+    "f#1".parse().unwrap()
+}
+
+fn done() -> Outcome {
+    Outcome::Done(Receipt::Changed)
+}
+
+fn unknown() -> Outcome {
+    Outcome::Unknown { reason: "timed out".to_owned() }
+}
+
+fn words(effects: &[Effect]) -> String {
+    let word = |effect: &Effect| {
+        let json = serde_json::to_value(effect).unwrap();
+        json.as_object().unwrap().keys().next().unwrap().clone()
+    };
+    effects.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn it_is_injected_in_order_taken_back_in_order_and_proved() {
+    let mut case = held("denyQueue: {}");
+    case.queue(4.9, false, false);
+    assert_eq!(words(&case.follow(5.0)), "mark", "the mark comes first, and alone");
+    assert_eq!(words(&case.follow(5.1)), "", "it is not answered yet");
+    case.injected(5.2, 0, done());
+    assert_eq!(words(&case.follow(5.2)), "denyQueue");
+    case.injected(5.3, 1, done()).queue(6.0, true, true);
+    assert_eq!(words(&case.follow(6.1)), "");
+    assert_eq!(case.fault().seen_at, Some(at(6.0)));
+    assert_eq!(words(&case.follow(14.9)), "", "its time is not over");
+    case.queue(14.9, true, true);
+    case.follow(15.0);
+    assert_eq!(case.fault().heal.as_ref().unwrap().reason, "its time is over");
+    assert_eq!(words(&case.follow(15.0)), "allowQueue");
+    case.healed(15.1, 0, done());
+    assert_eq!(words(&case.follow(15.1)), "unmark");
+    case.healed(15.2, 1, done()).queue(15.1, false, false);
+    case.follow(15.3);
+    assert_eq!(case.fault().steady_at, None, "that look was asked before it was taken back");
+    case.queue(16.0, false, false);
+    case.follow(16.1);
+    assert_eq!((case.fault().steady_at, &case.fault().stage), (Some(at(16.0)), &FaultStage::Open));
+    case.queue(20.2, false, false);
+    assert!(!case.decides(20.2).contains("healed"), "a settle after the last try has not passed");
+    case.queue(20.3, false, false);
+    case.follow(20.4);
+    assert_eq!(case.fault().stage, FaultStage::Healed(at(20.3)));
+}
+
+#[test]
+fn what_is_not_known_is_sent_again_and_what_is_refused_is_taken_back() {
+    let mut case = held("denyQueue: {}");
+    case.queue(4.9, false, false);
+    case.follow(5.0);
+    case.injected(5.1, 0, unknown());
+    assert_eq!(words(&case.follow(5.2)), "", "a moment later");
+    assert_eq!(words(&case.follow(7.2)), "mark");
+    case.injected(7.3, 0, done());
+    assert_eq!(words(&case.follow(7.3)), "denyQueue");
+    let refused = Outcome::Refused { reason: "AccessDenied".to_owned(), retry: false };
+    case.injected(7.4, 1, refused.clone()).queue(7.5, false, true);
+    case.follow(7.5);
+    assert_eq!(case.fault().heal.as_ref().unwrap().reason, "it could not be injected: AccessDenied");
+    assert_eq!(words(&case.follow(7.6)), "allowQueue", "it is taken back whatever was done of it");
+    // A way back that is refused is tried for ever, less and less often.
+    case.healed(7.7, 0, refused);
+    assert_eq!(words(&case.follow(9.6)), "");
+    assert_eq!(words(&case.follow(9.7)), "allowQueue");
+}
+
+#[test]
+fn a_crash_changes_nothing() {
+    let mut case = held("denyQueue: {}");
+    case.queue(4.9, false, false);
+    case.follow(5.0);
+    // The answer is lost with the process.
+    assert_eq!(words(&case.follow(19.9)), "", "its time is over: nothing is injected any more");
+    case.queue(20.0, false, true);
+    assert_eq!(words(&case.follow(20.1)), "allowQueue");
+    let mut case = held("denyQueue: {}");
+    case.queue(4.9, false, false);
+    case.follow(5.0);
+    case.injected(5.1, 0, done());
+    case.follow(5.2);
+    case.injected(5.3, 1, done()).queue(15.0, true, true);
+    case.follow(15.0);
+    case.follow(15.0);
+    case.queue(20.0, true, true);
+    assert_eq!(words(&case.follow(29.9)), "", "the call may be in flight");
+    assert_eq!(words(&case.follow(30.0)), "allowQueue", "it is not any more");
+}
+
+#[test]
+fn a_stop_and_an_end_of_the_process_take_back_at_once() {
+    for leaving in [false, true] {
+        let mut case = held("denyQueue: {}");
+        case.queue(4.9, false, false);
+        case.follow(5.0);
+        case.injected(5.1, 0, done());
+        case.follow(5.2);
+        if leaving {
+            case.observation.leaving = true;
+        } else {
+            case.event(5.3, Event::StopRequested { reason: "edited".to_owned(), terminate: false });
+        }
+        case.queue(5.3, true, true);
+        case.follow(5.4);
+        let reason = if leaving { "dagstorm ends" } else { "edited" };
+        assert_eq!(case.fault().heal.as_ref().unwrap().reason, reason);
+        // The call that is in flight may land after the way back: it is looked at once more, and taken back again.
+        assert_eq!(words(&case.follow(5.5)), "allowQueue");
+        case.healed(5.6, 0, done());
+        assert_eq!(words(&case.follow(5.6)), "unmark");
+        case.healed(5.7, 1, done()).queue(8.0, true, false);
+        assert!(!case.fault().heal.as_ref().unwrap().reason.contains("again"));
+        case.follow(8.1);
+        assert_eq!(case.fault().heal.as_ref().unwrap().reason, "what was taken back is there again");
+        assert_eq!(words(&case.follow(8.1)), "allowQueue");
+    }
+}
+
+#[test]
+fn what_somebody_else_took_back_is_healed() {
+    let mut case = held("denyQueue: {}");
+    case.queue(4.9, false, false);
+    case.follow(5.0);
+    case.injected(5.1, 0, done());
+    case.follow(5.2);
+    case.injected(5.3, 1, done()).queue(6.0, true, true);
+    case.follow(6.1);
+    case.queue(9.0, false, false);
+    case.follow(9.1);
+    assert_eq!(case.fault().heal, None, "a change may not show yet");
+}
+
+fn rule(ports: (i32, i32), peer: &str, description: &str) -> SecurityGroupRule {
+    SecurityGroupRule {
+        group: "sg-workers".to_owned(),
+        egress: true,
+        protocol: Protocol::Tcp,
+        from_port: Some(ports.0),
+        to_port: Some(ports.1),
+        peer: RulePeer::Ipv4(peer.parse().unwrap()),
+        description: Some(description.to_owned()),
+        tags: IndexMap::new(),
+        rule_id: None,
+    }
+}
+
+#[test]
+fn a_rule_that_somebody_else_changed_is_never_overwritten() {
+    let narrow = rule((443, 443), "10.0.2.10/32", "to the queues");
+    let wide = rule((400, 500), "10.0.2.10/32", "wide");
+    let others = rule((5432, 5432), "10.0.4.0/24", "database");
+    let mut case = held("partition: { between: workers, and: sqs }");
+    case.network(4.9, &[narrow.clone(), wide.clone(), others.clone()], false);
+    assert_eq!(words(&case.follow(5.0)), "mark");
+    case.injected(5.1, 0, done());
+    let pieces = case.follow(5.1);
+    assert_eq!(words(&pieces), "authorizeRules", "what stays reachable comes before what is cut");
+    let Effect::AuthorizeRules { rules: pieces } = &pieces[0] else { panic!() };
+    let pieces = pieces.clone();
+    assert_eq!(pieces.len(), 2);
+    case.injected(5.2, 1, done());
+    let cut = case.follow(5.2);
+    assert_eq!(cut, [Effect::RevokeRules { rules: vec![narrow.clone(), wide.clone()] }]);
+    case.injected(5.3, 2, done());
+    let in_place = [&pieces[..], std::slice::from_ref(&others)].concat();
+    case.network(6.0, &in_place, true);
+    case.follow(6.1);
+    assert_eq!(case.fault().seen_at, Some(at(6.0)));
+    // Somebody puts the rule back in his own words.
+    let foreign = rule((443, 443), "10.0.2.10/32", "mended by hand");
+    case.network(15.0, &[in_place.clone(), vec![foreign.clone()]].concat(), true);
+    case.follow(15.0);
+    assert_eq!(words(&case.follow(15.1)), "", "nothing is sent");
+    let difference = case.fault().stalled.clone().unwrap();
+    assert!(difference.contains("\"mended by hand\", and it was \"to the queues\""), "{difference}");
+    assert_eq!(words(&case.follow(15.2)), "", "and it is said once");
+    // He takes it away again: dagstorm goes on by itself.
+    case.network(20.0, &in_place, true);
+    let back = case.follow(20.1);
+    assert_eq!(back, [Effect::AuthorizeRules { rules: vec![narrow.clone(), wide.clone()] }]);
+    assert_eq!(case.fault().stalled, None);
+    case.healed(20.2, 0, done());
+    assert_eq!(case.follow(20.2), [Effect::RevokeRules { rules: pieces }]);
+    case.healed(20.3, 1, done());
+    assert_eq!(words(&case.follow(20.3)), "unmark");
+    case.healed(20.4, 2, done()).network(21.0, &[narrow, wide, others], false);
+    case.follow(21.1);
+    assert_eq!(case.fault().stage, FaultStage::Healed(at(21.0)));
+}
