@@ -94,19 +94,24 @@ fn aim(plan: &Plan, state: &Generation, number: usize, observation: &Observation
         seed: plan.seed,
         stream: planned.stream,
         reason: format!("dagstorm {}", identity(state, &planned.id)),
-        fault: identity(state, &planned.id),
+        fault: mark_of(state, &planned.id),
         heal_by: now.plus(planned.length.unwrap_or_default()).plus(GRACE),
     })
 }
 
-/// `scenario/generation/fault`.
+/// `scenario/generation/fault.occurrence`: the tags of ECS and SQS take no `#`.
+fn mark_of(state: &Generation, id: &FaultId) -> String {
+    identity(state, id).replace('#', ".")
+}
+
+/// `scenario/generation/fault#occurrence`.
 fn identity(state: &Generation, id: &FaultId) -> String {
     format!("{}/{}/{id}", state.scenario.name, state.id)
 }
 
 pub(super) fn injected<'a>(state: &Generation, id: &FaultId, fault: &'a FaultState) -> Injected<'a> {
     Injected {
-        fault: identity(state, id),
+        fault: mark_of(state, id),
         targets: &fault.targets,
         objects: &fault.objects,
         undo: &fault.undo,

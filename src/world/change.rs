@@ -13,6 +13,17 @@ use super::{
 };
 use crate::model::{Effect, Object, Outcome, Receipt, SecurityGroupRule, mark, network::batches};
 
+/// What AWS says of an object that does not exist (any more).
+const GONE: [&str; 8] = [
+    "InvalidGroup.NotFound",
+    "InvalidGroupId.NotFound",
+    "InvalidSecurityGroupID.NotFound",
+    "InvalidSubnetID.NotFound",
+    "InvalidNetworkAclID.NotFound",
+    "ResourceNotFoundException",
+    "NonExistentQueue",
+    "QueueDoesNotExist",
+];
 /// One effect is several calls; all of them end within this.
 const WITHIN: Duration = Duration::from_secs(12);
 
@@ -82,7 +93,15 @@ async fn mark(aws: &Aws, object: &Object, tags: &indexmap::IndexMap<String, Stri
     }
 }
 
+/// Takes all of our tags away. What is gone carries none.
 async fn unmark(aws: &Aws, object: &Object) -> Outcome {
+    match try_unmark(aws, object).await {
+        Outcome::Refused { reason, .. } if GONE.iter().any(|code| reason.contains(code)) => changed(),
+        outcome => outcome,
+    }
+}
+
+async fn try_unmark(aws: &Aws, object: &Object) -> Outcome {
     let keys = mark::keys();
     match object {
         Object::SecurityGroup(id) | Object::Subnet(id) | Object::NetworkAcl(id) => {

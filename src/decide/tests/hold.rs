@@ -46,7 +46,7 @@ impl Case {
     }
 
     fn mark(&self) -> IndexMap<String, String> {
-        [(FAULT_TAG.to_owned(), format!("a/{}/f#1", self.plan.generation))].into_iter().collect()
+        [(FAULT_TAG.to_owned(), format!("a/{}/f.1", self.plan.generation))].into_iter().collect()
     }
 
     fn network(&mut self, second: f64, rules: &[SecurityGroupRule], marked: bool) -> &mut Self {

@@ -15,8 +15,8 @@ use crate::model::{
 
 /// The entry that every ACL ends with; EC2 makes it.
 const LAST: i32 = 32_767;
-/// More blocks of addresses than this are no peer but a network.
-const MOST_BLOCKS: usize = 16;
+/// An ACL takes so many entries a direction, the last one included, unless AWS raised it.
+const MOST_ENTRIES: usize = 20;
 
 pub fn aim(aiming: &Aiming<'_>, view: &NetworkView, peer: &Peer) -> Result<Aim, Aim> {
     let around =
@@ -31,6 +31,7 @@ pub fn aim(aiming: &Aiming<'_>, view: &NetworkView, peer: &Peer) -> Result<Aim, 
         guard::is_free(&subnet.tags, &aiming.fault, &what)?;
         let acl =
             acl_of(around, &subnet.id).ok_or_else(|| Aim::Wait(format!("the network ACL of {what} was not seen")))?;
+        has_room(acl, peer.port, &blocks)?;
         judged.insert(&subnet.id, acl);
     }
     let back =
@@ -75,10 +76,6 @@ fn blocks(view: &NetworkView) -> Result<Vec<IpNet>, String> {
     blocks.dedup();
     match blocks.len() {
         0 => Err(format!("the addresses of {} are not known: a network ACL knows nothing else", view.peer)),
-        count if count > MOST_BLOCKS => Err(format!(
-            "{} is {count} blocks of addresses: more than {MOST_BLOCKS} do not fit into a network ACL",
-            view.peer
-        )),
         _ => Ok(blocks),
     }
 }
@@ -108,6 +105,18 @@ fn spares_others(view: &NetworkView, around: &SubnetsView, blocks: &[IpNet]) -> 
 
 fn acl_of<'a>(around: &'a SubnetsView, subnet: &str) -> Option<&'a NetworkAcl> {
     around.acls.iter().find(|acl| acl.associations.iter().any(|association| association.subnet == subnet))
+}
+
+fn has_room(acl: &NetworkAcl, port: u16, blocks: &[IpNet]) -> Result<(), Aim> {
+    let count = entries(acl, port, blocks).iter().filter(|entry| entry.egress).count() + 1;
+    if count > MOST_ENTRIES {
+        return Err(Aim::Never(format!(
+            "a copy of network ACL {} that denies {} blocks of addresses has {count} egress entries, and may have {MOST_ENTRIES}",
+            acl.id,
+            blocks.len()
+        )));
+    }
+    Ok(())
 }
 
 /// What the ACL says, behind what is denied; numbered anew, in the same order.

@@ -64,6 +64,8 @@ def deploy(cloud: Cloud, settings: contract.Settings) -> tuple[Topology, dict[st
     queues = create_queues(cloud.client("sqs"), settings)
     ecs = cloud.client("ecs")
     ecs.create_cluster(clusterName=contract.CLUSTER, tags=TAGS)
+    for instance in ecs.list_container_instances(cluster=contract.CLUSTER)["containerInstanceArns"]:
+        ecs.tag_resource(resourceArn=instance, tags=TAGS)
     for spec in cloud.specs(settings):
         ecs.create_service(
             cluster=contract.CLUSTER,
