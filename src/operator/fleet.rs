@@ -160,6 +160,7 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
     /// # Errors
     /// As [`step`](Self::step).
     pub async fn finish(&mut self) -> Result<(), Fenced> {
+        self.pass_on();
         while let Some(ended) = self.running.next().await {
             ended?;
         }

@@ -26,6 +26,7 @@ pub use lease::{Lease, LeaseError, Ticket, Watcher};
 pub use reconcile::Reconciler;
 pub use serve::{Options, Source, on_disk, serve};
 pub use standby::while_confirmed;
+pub use sweep::{EVERY as SWEEP_EVERY, sweep};
 
 use tokio::sync::watch;
 

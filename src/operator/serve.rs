@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     Attachment, Catalog, Claims, Control, Controls, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError,
-    Scan, ScannedFile, Shared, Turns, Verdicts, gauges, standby, sweep,
+    Scan, ScannedFile, Shared, SWEEP_EVERY, Turns, Verdicts, gauges, standby, sweep,
 };
 use crate::{
     journal::{Fenced, FileStore, Store},
@@ -199,7 +199,7 @@ async fn follow<W: World, S: Store, C: Clock>(
                 name = fleet.step() => ended(&name?, &shutdown),
                 scan = &mut next => break Some(scan),
                 () = &mut gauges => gauges = next_gauges(shared, &catalog),
-                () = &mut sweep => sweep = next_sweep(shared, &catalog, sweep::EVERY),
+                () = &mut sweep => sweep = next_sweep(shared, &catalog, SWEEP_EVERY),
             }
         };
         let Some(scan) = scan else { break };
@@ -293,7 +293,7 @@ fn next_sweep<W: World, S: Store, C: Clock>(
     let (shared, targets) = (Arc::clone(shared), catalog.targets().cloned().collect());
     Box::pin(async move {
         tokio::time::sleep(wait).await;
-        sweep::sweep(shared, targets).await;
+        sweep(shared, targets).await;
     })
 }
 

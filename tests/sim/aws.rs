@@ -3,9 +3,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dagstorm::model::{
-    Effect, NetworkInterface, NetworkView, Outcome, PolicyView, Receipt, RulePeer, RunStatus, ServiceView, TaskArn,
-    TaskView, Timestamp, network::batches,
+use dagstorm::{
+    model::{
+        Effect, NetworkInterface, NetworkView, Object, Outcome, PolicyView, Receipt, RulePeer, RunStatus, ServiceView,
+        TaskArn, TaskView, Timestamp, mark, network::batches,
+    },
+    world::{Leftover, Leftovers},
 };
 use indexmap::IndexMap;
 
@@ -188,6 +191,13 @@ pub fn support(core: &mut Core) -> ServiceView {
         running,
         tasks: (0..running).map(task).collect(),
     }
+}
+
+/// All that carries a mark.
+pub fn leftovers(core: &Core) -> Leftovers {
+    let things = core.objects.now();
+    let marked = |object: Object| Some(Leftover { mark: mark::read(&object, things.tags(&object))?, object });
+    Leftovers { found: objects::all().into_iter().filter_map(marked).collect(), unseen: vec![] }
 }
 
 fn queued(core: &Core) -> u64 {

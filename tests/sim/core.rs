@@ -50,7 +50,7 @@ pub struct Core {
     pub runs: BTreeMap<String, SimRun>,
     pub tasks: BTreeMap<TaskArn, ()>,
     pub objects: Objects,
-    /// What open faults of a data folder that is gone have left behind.
+    /// What open faults of data folders that are gone have left behind.
     pub orphans: Vec<Orphan>,
     /// So many objects were taken back by their marks alone.
     pub rescued: u64,
@@ -108,8 +108,6 @@ pub enum Happening {
     Meddle(Object, Dice),
     /// … and changes it back.
     Mend,
-    /// Somebody takes back what a lost data folder knew of.
-    Rescue,
 }
 
 impl Core {
@@ -200,8 +198,7 @@ impl Core {
             | Happening::Redeliver(_)
             | Happening::Scale
             | Happening::Meddle(..)
-            | Happening::Mend
-            | Happening::Rescue => false,
+            | Happening::Mend => false,
         })
     }
 
@@ -264,7 +261,6 @@ impl Core {
             Happening::Scale => self.scale(),
             Happening::Meddle(object, dice) => self.meddle(&object, dice),
             Happening::Mend => self.mend(),
-            Happening::Rescue => self.rescue(),
         }
     }
 

@@ -158,13 +158,14 @@ impl Faults {
         }
     }
 
-    /// What the marks say of all faults that are open.
-    pub fn orphans(&self) -> Vec<Orphan> {
-        let marks = self.open().flat_map(|fault| &fault.inject).filter_map(|effect| {
+    /// What all faults that are open leave behind.
+    pub fn orphans(&self, since: Timestamp) -> Vec<Orphan> {
+        let marks = self.open().flat_map(|fault| fault.inject.iter().map(move |effect| (fault, effect)));
+        let orphans = marks.filter_map(|(fault, effect)| {
             let Effect::Mark { tags, .. } = effect else { return None };
             let heal_by: Timestamp = tags.get(HEAL_BY_TAG)?.parse().ok()?;
-            Some(Orphan { fault: tags.get(FAULT_TAG)?.clone(), heal_by })
+            Some(Orphan { since, fault: tags.get(FAULT_TAG)?.clone(), heal_by, undo: fault.undo.clone() })
         });
-        marks.collect()
+        orphans.collect()
     }
 }

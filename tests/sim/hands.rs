@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use dagstorm::model::{Effect, Object, SecurityGroupRule, Timestamp, mark};
+use dagstorm::{
+    decide::AWS_SETTLE,
+    model::{Effect, Object, SecurityGroupRule, Timestamp, mark},
+};
 
 use crate::{
     core::{Core, Happening},
@@ -10,11 +13,15 @@ use crate::{
     storm::{Dice, Mishap},
 };
 
-/// What a fault's mark says when its data folder is gone: whose, and when it is to be over.
+/// What an open fault left behind when its data folder was lost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Orphan {
+    /// When that was.
+    pub since: Timestamp,
+    /// As its mark says.
     pub fault: String,
     pub heal_by: Timestamp,
+    pub undo: Vec<Effect>,
 }
 
 /// What an edit by hand is.
@@ -69,7 +76,7 @@ impl Core {
     /// Somebody else changes what a fault lies in.
     pub fn meddle(&mut self, object: &Object, mut dice: Dice) {
         let (now, baseline) = (self.now, self.objects.baseline.clone());
-        if !self.objects.is_marked(object) || self.objects.edit.is_some() {
+        if !self.objects.is_marked(object) || self.objects.edit.is_some() || !self.orphans.is_empty() {
             return;
         }
         match object {
@@ -83,7 +90,7 @@ impl Core {
                 self.objects.change(now, |things| things.desired = baseline.desired);
                 self.later(Duration::from_secs(1), Happening::Scale);
             }
-            Object::Subnet(_) | Object::Instance(_) => panic!("not simulated: {object:?}"),
+            Object::Subnet(_) | Object::NetworkAcl(_) | Object::Instance(_) => panic!("not simulated: {object:?}"),
         }
     }
 
@@ -137,27 +144,27 @@ impl Core {
         });
     }
 
-    /// The data folder is gone: of what its faults left behind, the marks alone tell. Somebody goes by them.
-    pub fn rescue(&mut self) {
+    /// A data folder is gone. What its faults left behind, the marks alone tell: nobody but us touches that.
+    pub fn orphan(&mut self, orphans: Vec<Orphan>) {
         self.mend();
-        let (now, orphans) = (self.now, std::mem::take(&mut self.orphans));
-        for object in objects::all() {
-            let Some(mark) = mark::read(&object, self.objects.now().tags(&object)) else { continue };
-            let is_orphan = |one: &Orphan| one.fault == mark.fault && Some(one.heal_by) == mark.heal_by;
-            if !orphans.iter().any(is_orphan) {
-                continue;
-            }
-            self.tell(|| format!("{object} is taken back by its mark, of {}", mark.fault));
-            match mark.undo {
-                Ok(undo) => {
-                    for effect in &undo {
-                        self.objects.change(now, |things| things.take(effect));
-                    }
-                    self.later(Duration::from_secs(1), Happening::Scale);
-                    self.rescued += 1;
-                }
-                Err(reason) => self.violates(reason),
-            }
-        }
+        self.orphans.extend(orphans);
+    }
+
+    /// Whether what lost data folders left behind is all taken back.
+    pub fn has_no_orphans(&mut self) -> bool {
+        let (now, things) = (self.now, self.objects.now());
+        self.orphans.retain(|orphan| {
+            let is_marked = |object: &Object| {
+                mark::read(object, things.tags(object))
+                    .is_some_and(|mark| mark.fault == orphan.fault && mark.heal_by == Some(orphan.heal_by))
+            };
+            now < orphan.since.plus(AWS_SETTLE) || objects::all().iter().any(is_marked)
+        });
+        self.orphans.is_empty()
+    }
+
+    /// Whether an effect takes back what a lost data folder left behind: no journal knows of it.
+    pub fn is_for_an_orphan(&self, effect: &Effect) -> bool {
+        self.orphans.iter().any(|orphan| orphan.heal_by < self.now && orphan.undo.contains(effect))
     }
 }

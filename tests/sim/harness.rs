@@ -15,7 +15,7 @@ use std::{
 use dagstorm::{model::Timestamp, publish::Folder};
 
 use crate::{
-    core::{BEGAN, Core, Happening},
+    core::{BEGAN, Core},
     judge,
     mutants::Mutant,
     process::{Process, STOP_WITHIN, Surroundings},
@@ -33,8 +33,6 @@ const CHECK_EVERY: Duration = Duration::from_secs(2);
 const BUSY: u64 = 2_000;
 /// So long an append may stand still at most, and what follows it.
 const LONGEST_STALL: Duration = Duration::from_secs(45);
-/// So long after a data folder was lost, all that its faults left behind is overdue, and somebody goes by the marks.
-const RESCUE: Duration = Duration::from_secs(100);
 /// How often a new data folder waits for what is on its way unseen.
 const HIDDEN_EVERY: Duration = Duration::from_millis(100);
 
@@ -324,16 +322,13 @@ impl Simulation {
         self.starts_at = Some(starts_at);
         let orphans = lost.map(|_| {
             self.processes.clear();
-            self.around.disk.lose()
+            self.around.disk.lose(now)
         });
         let disk = self.around.disk.clone();
         let mut core = self.core();
         core.alarm(starts_at);
         if let Some(orphans) = orphans {
-            if !orphans.is_empty() {
-                core.orphans = orphans;
-                core.later(RESCUE, Happening::Rescue);
-            }
+            core.orphan(orphans);
             core.healed.clear();
             core.silent.clear();
             core.fenced.clear();

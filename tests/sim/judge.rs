@@ -37,9 +37,10 @@ pub fn has_converged(around: &Surroundings, folder: &Folder, now: Timestamp) -> 
     }
     {
         // What nobody records any more is for somebody else to take back.
-        let core = around.core.lock().unwrap();
+        let mut core = around.core.lock().unwrap();
+        let is_left = !core.has_no_orphans();
         let things = core.objects.now();
-        if !core.orphans.is_empty() || core.objects.edit.is_some() || things.running != things.desired {
+        if is_left || core.objects.edit.is_some() || things.running != things.desired {
             return false;
         }
     }

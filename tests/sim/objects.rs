@@ -99,7 +99,7 @@ impl Things {
             Object::SecurityGroup(_) => &self.group_tags,
             Object::Queue(_) => &self.queue_tags,
             Object::Service(_) => &self.service_tags,
-            Object::Subnet(_) | Object::Instance(_) => panic!("not simulated: {object:?}"),
+            Object::Subnet(_) | Object::NetworkAcl(_) | Object::Instance(_) => panic!("not simulated: {object:?}"),
         }
     }
 
@@ -108,7 +108,7 @@ impl Things {
             Object::SecurityGroup(_) => &mut self.group_tags,
             Object::Queue(_) => &mut self.queue_tags,
             Object::Service(_) => &mut self.service_tags,
-            Object::Subnet(_) | Object::Instance(_) => panic!("not simulated: {object:?}"),
+            Object::Subnet(_) | Object::NetworkAcl(_) | Object::Instance(_) => panic!("not simulated: {object:?}"),
         }
     }
 
@@ -148,7 +148,7 @@ impl Things {
             Object::Service(_) => {
                 (self.desired != baseline.desired).then(|| format!("it wants {} tasks", self.desired))
             }
-            Object::Subnet(_) | Object::Instance(_) => panic!("not simulated: {object:?}"),
+            Object::Subnet(_) | Object::NetworkAcl(_) | Object::Instance(_) => panic!("not simulated: {object:?}"),
         };
         content.or(tags).map(|what| format!("{object}: {what}"))
     }

@@ -14,17 +14,17 @@ use std::{
 use dagstorm::{
     journal::Fenced,
     model::{ScenarioName, Timestamp},
-    operator::{ABSENT_FOR, Claims, Control, Fleet, Shared as Operator, Turns, while_confirmed},
+    operator::{ABSENT_FOR, Claims, Control, Fleet, SWEEP_EVERY, Shared as Operator, Turns, sweep, while_confirmed},
     publish::Folder,
     world::Clock,
 };
 use tokio::sync::watch;
 
 use crate::{
-    clock::{Shared, SimClock, sleep_until},
+    clock::{Shared, SimClock, pause, sleep_until},
     core::BEGAN,
     mutants::Mutant,
-    scenarios::Script,
+    scenarios::{Script, target},
     store::{Disk, SimStore},
     world::SimWorld,
 };
@@ -154,6 +154,7 @@ async fn operate(around: Surroundings, epoch: u64, folder: Folder, mut told: wat
     let mut fleet = Fleet::new(Arc::clone(&shared), told.clone());
     fleet.take_up().await.expect("the simulated disk can be listed");
     let mut versions = script.into_iter().peekable();
+    let mut sweeping = next_sweep(&shared, mutant, Duration::ZERO);
     loop {
         while let Some((_, desired)) = versions.next_if(|(offset, _)| BEGAN.plus(*offset) <= truth()) {
             // Twice: a deletion needs two readings, some time apart.
@@ -174,9 +175,23 @@ async fn operate(around: Surroundings, epoch: u64, folder: Folder, mut told: wat
             biased;
             _ = told.changed() => return fleet.finish().await.map(|()| None),
             ended = fleet.step() => return ended.map(Some),
+            () = &mut sweeping => sweeping = next_sweep(&shared, mutant, SWEEP_EVERY),
             () = change => {}
         }
     }
+}
+
+/// What lost data folders left behind is looked for beside everything else.
+fn next_sweep(
+    shared: &Arc<Operator<SimWorld, SimStore, SimClock>>,
+    mutant: Mutant,
+    wait: Duration,
+) -> Pin<Box<dyn Future<Output = ()>>> {
+    let shared = Arc::clone(shared);
+    Box::pin(async move {
+        pause(&shared.clock.core, wait).await;
+        sweep(shared, vec![target(mutant)]).await;
+    })
 }
 
 fn control_at(now: Timestamp, halt: Halt) -> Control {

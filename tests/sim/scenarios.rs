@@ -149,7 +149,7 @@ fn faults(storm: &mut Storm, length: u64) -> String {
     if faults.is_empty() { faults } else { format!("\n  faults:{faults}") }
 }
 
-fn target(mutant: Mutant) -> Target {
+pub fn target(mutant: Mutant) -> Target {
     let text = format!(
         "apiVersion: dagstorm.dev/v1alpha1
 kind: Target

@@ -134,9 +134,9 @@ impl Disk {
     }
 
     /// All of it is gone. Returns what its open faults leave behind.
-    pub fn lose(&self) -> Vec<Orphan> {
+    pub fn lose(&self, now: Timestamp) -> Vec<Orphan> {
         let mut inner = self.0.lock().unwrap();
-        let orphans = inner.faults.orphans();
+        let orphans = inner.faults.orphans(now);
         *inner = Inner { torn: inner.torn, ..Inner::default() };
         orphans
     }

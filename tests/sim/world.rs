@@ -8,7 +8,7 @@ use dagstorm::{
         Receipt, RunRecord, RunStatus, RunView, ScenarioName, Seen, ServiceView, StepEvent, StepEventKind, Target,
         TaskView, Timed, Why, WhyKind,
     },
-    world::{Clock, World},
+    world::{Clock, Leftovers, World},
 };
 
 use crate::{
@@ -72,9 +72,13 @@ impl World for SimWorld {
     }
 
     async fn act(&self, _: &Target, effect: &Effect) -> Outcome {
-        let violation = self.disk.check_intent(effect, self.epoch);
-        if let Some(violation) = violation {
-            self.core.lock().unwrap().violates(violation);
+        if let Some(violation) = self.disk.check_intent(effect, self.epoch) {
+            let mut core = self.core.lock().unwrap();
+            if core.is_for_an_orphan(effect) {
+                core.rescued += u64::from(matches!(effect, Effect::Unmark { .. }));
+            } else {
+                core.violates(violation);
+            }
         }
         match effect {
             Effect::LaunchRun { .. } | Effect::TerminateRun { .. } | Effect::StopTask { .. } => {}
@@ -164,6 +168,20 @@ impl World for SimWorld {
             }
         }
         Seen::Fresh(Census { taken_at, dagster_version: "simulated".to_owned(), runs })
+    }
+
+    async fn leftovers(&self, _: &Target) -> Leftovers {
+        let (wait, fails) = {
+            let mut core = self.core.lock().unwrap();
+            self.check_silence(&mut core, "looks for leftovers");
+            (core.millis(1, 900), core.strikes(Mishap::LookFailed, 20).is_some())
+        };
+        pause(&self.core, wait).await;
+        if fails {
+            Leftovers { found: vec![], unseen: vec![why()] }
+        } else {
+            aws::leftovers(&self.core.lock().unwrap())
+        }
     }
 
     async fn emit(&self, _: &Target, _: &[Datum]) -> Outcome {
