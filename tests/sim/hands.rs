@@ -50,7 +50,7 @@ impl Core {
         let now = self.now;
         self.objects.change(now, |things| things.take(call));
         let touched = match call {
-            Effect::Mark { object, .. } => Some((object.clone(), 10)),
+            Effect::Mark { object, .. } => Some((object.clone(), 25)),
             Effect::RevokeRules { .. } => Some((objects::group(), 35)),
             Effect::DenyQueue { url } => Some((Object::Queue(url.clone()), 15)),
             Effect::SetDesiredCount { service, .. } => {
@@ -80,7 +80,12 @@ impl Core {
             return;
         }
         match object {
-            Object::SecurityGroup(_) => self.meddle_with_rules(HANDS[dice.below(HANDS.len())], &mut dice),
+            Object::SecurityGroup(_) => {
+                // As long as nothing is cut, there is nothing else to meddle with.
+                let is_cut = self.objects.now().is_broken(&baseline);
+                let hand = if is_cut { HANDS[dice.below(HANDS.len())] } else { Hand::Original };
+                self.meddle_with_rules(hand, &mut dice);
+            }
             Object::Queue(_) => {
                 self.tell(|| "by hand: the queue is allowed again".to_owned());
                 self.objects.change(now, |things| things.denied = baseline.denied);
