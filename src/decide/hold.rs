@@ -90,7 +90,7 @@ impl Held<'_> {
         self.planned.fault.progress(&self.state.target, &injected, self.observation, since)
     }
 
-    /// Sends the next effect of the injection, once all before it are done.
+    /// Sends the next effect of the injection, once all before it are done, and unless somebody else changes the object.
     fn inject(&self, decision: &mut Decision) {
         decision.wake(self.ends());
         if let Some(asked_at) = self.asked_at.filter(|_| self.fault.seen_at.is_none())
@@ -108,6 +108,16 @@ impl Held<'_> {
         if again > self.now {
             decision.wake(again);
             return;
+        }
+        match self.progress(self.fault.intended_at.minus(FRESH)) {
+            Progress::Unseen => return,
+            Progress::Foreign(difference) => return self.begin_to_heal(difference, decision),
+            Progress::Intact
+            | Progress::NotYet
+            | Progress::Marked
+            | Progress::Broken
+            | Progress::Recovering
+            | Progress::Steady => {}
         }
         let effect = number as u32;
         decision.intents.push(Event::InjectIntended { fault: self.id.clone(), effect });
