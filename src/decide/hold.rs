@@ -139,14 +139,10 @@ impl Held<'_> {
         }
         let effect = &self.fault.undo.effects[number];
         let is_unmark = matches!(effect, Effect::Unmark { .. });
+        if is_unmark && step.sent_at.is_none() && !self.may_unmark(heal, decision) {
+            return;
+        }
         let again = match (step.sent_at, &step.outcome) {
-            (None, _) if is_unmark && self.is_there_again(&heal.steps[..number]) => {
-                return self.begin_to_heal(THERE_AGAIN.to_owned(), decision);
-            }
-            // As long as an injection may still come about, the mark is all that tells of it where no journal does.
-            (None, _) if is_unmark => {
-                self.fault.sent_at.iter().flatten().max().map_or(self.now, |at| at.plus(AWS_SETTLE))
-            }
             (None, _) => self.now,
             (Some(sent_at), None) => sent_at.plus(AWS_SETTLE),
             (Some(sent_at), Some(_)) => step.known_at.unwrap_or(sent_at).plus(backoff(step.tries)),
@@ -161,18 +157,24 @@ impl Held<'_> {
         decision.acts.push(Act { purpose, effect: effect.clone(), due: None });
     }
 
-    /// Whether a look shows that what these steps took back has come again: by an answer that came late.
-    fn is_there_again(&self, steps: &[HealStep]) -> bool {
-        let taken_back_at = steps.iter().filter_map(|step| step.known_at).max().unwrap_or(self.now);
-        match self.progress(taken_back_at.plus(AGAIN)) {
-            Progress::NotYet | Progress::Broken => true,
-            Progress::Unseen
-            | Progress::Intact
-            | Progress::Marked
-            | Progress::Recovering
-            | Progress::Steady
-            | Progress::Foreign(_) => false,
+    /// Whether nothing but the mark is left, and nothing that was sent can come about any more: until then, the mark is
+    /// all that tells of it where no journal does.
+    fn may_unmark(&self, heal: &Heal, decision: &mut Decision) -> bool {
+        let settled_at = self.fault.sent_at.iter().flatten().max().map_or(self.now, |sent_at| sent_at.plus(AWS_SETTLE));
+        let is_change = |(effect, _): &(&Effect, &HealStep)| !matches!(effect, Effect::Unmark { .. });
+        let changes = self.fault.undo.effects.iter().zip(&heal.steps).filter(is_change);
+        let taken_back_at = changes.filter_map(|(_, step)| step.known_at).max().unwrap_or(heal.began_at);
+        match self.progress(settled_at.max(taken_back_at)) {
+            Progress::Marked | Progress::Intact | Progress::Recovering | Progress::Steady => return true,
+            Progress::Unseen | Progress::NotYet | Progress::Broken | Progress::Foreign(_) => {}
         }
+        let again = taken_back_at.plus(AGAIN);
+        if matches!(self.progress(again), Progress::NotYet | Progress::Broken) {
+            self.begin_to_heal(THERE_AGAIN.to_owned(), decision);
+        }
+        decision.wake(settled_at);
+        decision.wake(again);
+        false
     }
 
     /// Everything was taken back, as the answers say: a look asked late enough must say so too.

@@ -149,6 +149,8 @@ fn it_is_injected_in_order_taken_back_in_order_and_proved() {
     case.healed(15.1, 0, done());
     case.queue(20.1, false, true);
     assert_eq!(words(&case.follow(20.1)), "", "what was sent last may still come about: the mark tells of it");
+    assert_eq!(words(&case.follow(20.2)), "", "a look has to show that nothing but the mark is left");
+    case.queue(20.2, false, true);
     assert_eq!(words(&case.follow(20.2)), "unmark");
     case.healed(20.3, 1, done()).queue(20.2, false, false);
     case.follow(20.4);
@@ -297,6 +299,7 @@ fn a_rule_that_somebody_else_changed_is_never_overwritten() {
     case.healed(20.2, 0, done());
     assert_eq!(case.follow(20.2), [Effect::RevokeRules { rules: pieces }]);
     case.healed(20.3, 1, done());
+    case.network(20.3, &[narrow.clone(), wide.clone(), others.clone()], true);
     assert_eq!(words(&case.follow(20.3)), "unmark");
     case.healed(20.4, 2, done()).network(21.0, &[narrow, wide, others], false);
     case.follow(21.1);
