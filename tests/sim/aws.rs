@@ -24,6 +24,8 @@ use crate::{
 /// takes to show.
 const WINDOW: Duration = Duration::from_millis(12_400);
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// All calls of one effect: as in `src/world/change.rs`.
+const WITHIN: Duration = Duration::from_secs(12);
 /// So much later a change may show.
 pub const LATEST_SHOWN: Duration = Duration::from_millis(1_500);
 /// What somebody else has done so lately may be overseen.
@@ -89,12 +91,15 @@ impl SimWorld {
 
     /// One call; `None`: it is done.
     async fn call(&self, call: &Effect, began: Timestamp) -> Option<Outcome> {
+        let mut timeout = TIMEOUT;
         let (fate, travel, back) = {
             let mut core = self.core.lock().unwrap();
             self.check_silence(&mut core, "acts");
             check_edit(&mut core, call);
             let window = WINDOW.saturating_sub(core.now.since(began)).saturating_sub(core.stepped);
             let fate = self.fate(&mut core, call, window);
+            // All calls of an effect end within one time-out of their own.
+            timeout = timeout.min(WITHIN.saturating_sub(core.now.since(began)));
             (fate, core.millis(1, 300), core.millis(1, 300))
         };
         let lands = match fate {
@@ -115,7 +120,7 @@ impl SimWorld {
         }
         let wait = match fate {
             Fate::Done => travel + back,
-            Fate::RequestLost | Fate::ReplyLost | Fate::Late(_) => TIMEOUT,
+            Fate::RequestLost | Fate::ReplyLost | Fate::Late(_) => timeout,
             Fate::Refused | Fate::Rejected => back,
         };
         pause(&self.core, wait).await;

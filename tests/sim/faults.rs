@@ -148,7 +148,9 @@ impl Faults {
         }
         // That it seems steady proves nothing yet.
         for object in known.objects.iter().filter(|_| is_proof && !known.undo.is_empty()) {
-            if let Some(what) = core.objects.at(asked).differs(&core.objects.baseline, object) {
+            // What is mended between the question and the answer was in nobody's way.
+            let at = asked.max(core.objects.mended_at);
+            if let Some(what) = core.objects.at(at).differs(&core.objects.baseline, object) {
                 core.violates(format!("{} counts as healed, yet {what}", known.identity));
             }
             // What AWS itself restores comes about between the question and the answer, or shows a little later.

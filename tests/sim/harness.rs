@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use dagstorm::{model::Timestamp, publish::Folder};
+use dagstorm::{decide::AWS_SETTLE, model::Timestamp, publish::Folder};
 
 use crate::{
     core::{BEGAN, Core},
@@ -27,6 +27,8 @@ use crate::{
 
 /// All must have converged so long after the storm.
 const CALM: Duration = Duration::from_secs(3 * 3600);
+/// A crash that has not come so long after the storm is not waited for.
+const LATELY: Duration = Duration::from_secs(120);
 /// How often convergence is looked at.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// More polls than this at one instant are a busy loop.
@@ -128,6 +130,7 @@ impl Simulation {
 
     fn run(&mut self) {
         let deadline = self.core().storm_ends.plus(CALM);
+        let lately = self.core().storm_ends.plus(LATELY);
         let mut checked = BEGAN;
         let (mut instant, mut since) = (BEGAN, 0);
         let ended = loop {
@@ -149,7 +152,7 @@ impl Simulation {
             if is_due {
                 checked = now;
             }
-            let may_end = self.starts_at.is_none() && (self.crash.is_none() || idle || now > deadline);
+            let may_end = self.starts_at.is_none() && (self.crash.is_none() || idle || now > lately);
             if (is_due || now > deadline) && may_end && self.has_converged() {
                 break Ended::Converged;
             }
@@ -298,7 +301,8 @@ impl Simulation {
             return;
         }
         let is_broken = core.objects.now().is_broken(&core.objects.baseline);
-        let could_heal = told_at >= core.storm_ends
+        // Whoever starts waits for what its predecessor may have sent.
+        let could_heal = told_at >= core.storm_ends.max(gone.began_at.plus(AWS_SETTLE)).max(core.objects.mended_at)
             && core.orphans.is_empty()
             && !self.around.disk.is_full(told_at)
             && core.objects.edit.is_none();

@@ -37,6 +37,8 @@ pub struct Objects {
     past: Vec<(Timestamp, Things)>,
     /// What somebody else has changed, as long as it lies in the way.
     pub edit: Option<Edit>,
+    /// When somebody else last changed a rule back.
+    pub mended_at: Timestamp,
 }
 
 /// A rule that somebody else has changed by hand.
@@ -59,7 +61,7 @@ impl Objects {
             running: SUPPORT,
             service_tags: Tags::new(),
         };
-        Self { baseline: things.clone(), past: vec![(began, things)], edit: None }
+        Self { baseline: things.clone(), past: vec![(began, things)], edit: None, mended_at: began }
     }
 
     pub fn now(&self) -> &Things {

@@ -54,6 +54,7 @@ pub struct Process {
     pub folder: Folder,
     pub polls: u64,
     pub paused_until: Timestamp,
+    pub began_at: Timestamp,
     /// When it was told to end, and how long after its end the next one starts.
     pub told_to_end: Option<(Timestamp, Duration)>,
     shutdown: watch::Sender<bool>,
@@ -95,6 +96,7 @@ impl Process {
             folder,
             polls: 0,
             paused_until: BEGAN,
+            began_at: around.core.lock().unwrap().now,
             told_to_end: None,
             shutdown,
             trusts_until,

@@ -217,7 +217,7 @@ impl SimWorld {
             Fate::ReplyLost
         } else if let Some(mut dice) = core.strikes(Mishap::Late, 14) {
             let window = window.as_millis() as u64;
-            let least = if dice.chance(40) { window - 500 } else { 0 };
+            let least = if dice.chance(40) { window.saturating_sub(500) } else { 0 };
             Fate::Late(dice.millis(least, window))
         } else if core.strikes(Mishap::Refused, 14).is_some() {
             Fate::Refused
