@@ -27,7 +27,7 @@ const LATEST_EVENT_MS: u64 = 6_500;
 /// When every simulation begins.
 pub const BEGAN: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
 /// So many of the last things that happened are told.
-const TOLD: usize = 400;
+const TOLD: usize = 90;
 
 pub struct Core {
     /// The true time. Dagster's clock shows it; an operator's may be ahead of it or behind.

@@ -148,13 +148,15 @@ impl Faults {
         }
         // That it seems steady proves nothing yet.
         for object in known.objects.iter().filter(|_| is_proof && !known.undo.is_empty()) {
-            // What is mended between the question and the answer was in nobody's way.
-            let at = asked.max(core.objects.mended_at);
-            if let Some(what) = core.objects.at(at).differs(&core.objects.baseline, object) {
+            let since = asked.minus(LATEST_SHOWN);
+            // What somebody has changed just now could not be seen: it is nothing that anyone would notice.
+            if core.objects.edit.as_ref().is_some_and(|edit| edit.since >= since) {
+                core.mend();
+            }
+            if let Some(what) = core.objects.differed_since(since, object) {
                 core.violates(format!("{} counts as healed, yet {what}", known.identity));
             }
-            // What AWS itself restores comes about between the question and the answer, or shows a little later.
-            if matches!(object, Object::Service(_)) && !core.objects.was_whole_since(asked.minus(LATEST_SHOWN)) {
+            if matches!(object, Object::Service(_)) && !core.objects.was_whole_since(since) {
                 core.violates(format!("{} counts as healed, yet {object} does not run what it wants", known.identity));
             }
         }

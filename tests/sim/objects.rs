@@ -83,6 +83,15 @@ impl Objects {
         }
     }
 
+    /// How an object differed from what it shall be at all times from `since` until now, for people; `None`: at one of
+    /// them it did not. Between question and answer its time may come, and go again by somebody else's hand.
+    pub fn differed_since(&self, since: Timestamp, object: &Object) -> Option<String> {
+        let later = self.past.iter().filter(|(at, _)| *at > since).map(|(_, things)| things);
+        let all = [self.at(since)].into_iter().chain(later);
+        let mut differences = all.map(|things| things.differs(&self.baseline, object));
+        if differences.any(|one| one.is_none()) { None } else { self.now().differs(&self.baseline, object) }
+    }
+
     /// Whether the service ran all that it wants at any time from `since` until now.
     pub fn was_whole_since(&self, since: Timestamp) -> bool {
         let later = self.past.iter().filter(|(at, _)| *at > since).map(|(_, things)| things);
