@@ -101,7 +101,7 @@ impl Held<'_> {
         let is_done = |number: usize| matches!(self.fault.outcomes[number], Some(Outcome::Done(_)));
         let Some(number) = (0..self.fault.inject.len()).find(|number| !is_done(*number)) else { return };
         let again = match (self.fault.sent_at[number], &self.fault.outcomes[number]) {
-            (None, _) => self.now,
+            (None, _) => self.fault.last_attempt_at,
             (Some(sent_at), None) => sent_at.plus(AWS_SETTLE),
             (Some(_), Some(_)) => self.fault.last_attempt_at.plus(AGAIN),
         };
@@ -109,7 +109,7 @@ impl Held<'_> {
             decision.wake(again);
             return;
         }
-        match self.progress(self.fault.intended_at.minus(FRESH)) {
+        match self.progress(again.minus(FRESH)) {
             Progress::Unseen => return,
             Progress::Foreign(difference) => return self.begin_to_heal(difference, decision),
             Progress::Intact
@@ -127,7 +127,18 @@ impl Held<'_> {
 
     /// Sends the next effect of the way back, unless that would overwrite what somebody else has done.
     fn take_back(&self, heal: &Heal, number: usize, step: &HealStep, decision: &mut Decision) {
-        match self.progress(heal.began_at.minus(FRESH)) {
+        let last = heal.steps.iter().filter_map(|step| step.known_at).max().unwrap_or(heal.began_at);
+        let again = match (step.sent_at, &step.outcome) {
+            (None, _) => last,
+            (Some(sent_at), None) => sent_at.plus(AWS_SETTLE),
+            (Some(sent_at), Some(_)) => step.known_at.unwrap_or(sent_at).plus(backoff(step.tries)),
+        };
+        if again > self.now {
+            decision.wake(again);
+            return;
+        }
+        // By a fresh look: this process may have stood still since the last one.
+        match self.progress(again.minus(FRESH)) {
             Progress::Unseen => return,
             Progress::Foreign(difference) => return self.stall(difference, decision),
             Progress::Intact
@@ -140,15 +151,6 @@ impl Held<'_> {
         let effect = &self.fault.undo.effects[number];
         let is_unmark = matches!(effect, Effect::Unmark { .. });
         if is_unmark && step.sent_at.is_none() && !self.may_unmark(heal, decision) {
-            return;
-        }
-        let again = match (step.sent_at, &step.outcome) {
-            (None, _) => self.now,
-            (Some(sent_at), None) => sent_at.plus(AWS_SETTLE),
-            (Some(sent_at), Some(_)) => step.known_at.unwrap_or(sent_at).plus(backoff(step.tries)),
-        };
-        if again > self.now {
-            decision.wake(again);
             return;
         }
         let number = number as u32;

@@ -168,6 +168,7 @@ fn what_is_not_known_is_sent_again_and_what_is_refused_is_taken_back() {
     case.follow(5.0);
     case.injected(5.1, 0, unknown());
     assert_eq!(words(&case.follow(5.2)), "", "a moment later");
+    case.queue(6.0, false, false);
     assert_eq!(words(&case.follow(7.2)), "mark");
     case.injected(7.3, 0, done());
     assert_eq!(words(&case.follow(7.3)), "denyQueue");
@@ -179,6 +180,7 @@ fn what_is_not_known_is_sent_again_and_what_is_refused_is_taken_back() {
     // A way back that is refused is tried for ever, less and less often.
     case.healed(7.7, 0, refused);
     assert_eq!(words(&case.follow(9.6)), "");
+    case.queue(9.0, false, true);
     assert_eq!(words(&case.follow(9.7)), "allowQueue");
 }
 
@@ -201,7 +203,9 @@ fn a_crash_changes_nothing() {
     case.follow(15.0);
     case.queue(20.0, true, true);
     assert_eq!(words(&case.follow(29.9)), "", "the call may be in flight");
-    assert_eq!(words(&case.follow(30.0)), "allowQueue", "it is not any more");
+    assert_eq!(words(&case.follow(30.0)), "", "it is not any more, and what others do meanwhile was not looked at");
+    case.queue(29.5, true, true);
+    assert_eq!(words(&case.follow(30.0)), "allowQueue");
 }
 
 #[test]
