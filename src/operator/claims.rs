@@ -1,41 +1,50 @@
 //! Which AWS objects are being changed by the faults of which scenario: no two change one at a time.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Mutex,
-};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
-use crate::model::{Object, ScenarioName};
+use crate::model::{Object, ScenarioName, Timestamp};
+
+/// So long after a look has proved an object healed it rests: a look that the next fault aims by may be two seconds old,
+/// and show what was there a few seconds before.
+pub const REST: Duration = Duration::from_secs(5);
 
 /// What the scenarios of this process hold. Other processes are kept away by the lease, and by the mark on the object.
 #[derive(Debug, Default)]
-pub struct Claims(Mutex<BTreeMap<ScenarioName, BTreeSet<Object>>>);
+pub struct Claims(Mutex<BTreeMap<ScenarioName, Held>>);
+
+/// Objects, each until when it rests; `None`: a fault has it.
+pub type Held = BTreeMap<Object, Option<Timestamp>>;
 
 impl Claims {
-    /// Takes these objects for a scenario, beside what it has, unless another one has one of them.
-    pub fn claim(&self, name: &ScenarioName, objects: &[Object]) -> bool {
+    /// Takes these objects for a scenario, beside what it has, unless another one has one of them, or it rests.
+    pub fn claim(&self, name: &ScenarioName, objects: &[Object], now: Timestamp) -> bool {
         let mut held = self.0.lock().expect("no holder of this lock panics");
-        let others = held.iter().filter(|(other, _)| *other != name).flat_map(|(_, held)| held);
-        if others.into_iter().any(|object| objects.contains(object)) {
+        let is_taken = |owner: &ScenarioName, rests: &Option<Timestamp>| match rests {
+            None => owner != name,
+            Some(until) => *until > now,
+        };
+        let taken = |(owner, own): (&ScenarioName, &Held)| {
+            own.iter().any(|(object, rests)| objects.contains(object) && is_taken(owner, rests))
+        };
+        if held.iter().any(taken) {
             return false;
         }
-        held.entry(name.clone()).or_default().extend(objects.iter().cloned());
+        held.entry(name.clone()).or_default().extend(objects.iter().map(|object| (object.clone(), None)));
         true
     }
 
     /// Whether a fault of this process has it.
     pub fn is_held(&self, object: &Object) -> bool {
-        self.0.lock().expect("no holder of this lock panics").values().any(|held| held.contains(object))
+        let held = self.0.lock().expect("no holder of this lock panics");
+        held.values().any(|own| own.get(object).is_some_and(Option::is_none))
     }
 
-    /// Says what a scenario holds, as its journal has it.
-    pub fn hold(&self, name: &ScenarioName, objects: BTreeSet<Object>) {
+    /// Says what a scenario holds, as its journal has it. What rests, rests on.
+    pub fn hold(&self, name: &ScenarioName, objects: Held, now: Timestamp) {
         let mut held = self.0.lock().expect("no holder of this lock panics");
-        if objects.is_empty() {
-            held.remove(name);
-        } else {
-            held.insert(name.clone(), objects);
-        }
+        let own = held.entry(name.clone()).or_default();
+        own.retain(|_, rests| rests.is_some_and(|until| until > now));
+        own.extend(objects);
     }
 }
 
@@ -48,15 +57,19 @@ mod tests {
         let name = |text: &str| text.parse::<ScenarioName>().expect("a name");
         let (a, b) = (name("a"), name("b"));
         let object = |id: &str| Object::SecurityGroup(id.to_owned());
+        let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
         let claims = Claims::default();
-        assert!(claims.claim(&a, &[object("sg-1"), object("sg-2")]));
-        assert!(claims.claim(&a, &[object("sg-1")]), "it has it already");
-        assert!(!claims.claim(&b, &[object("sg-3"), object("sg-2")]));
-        assert!(claims.claim(&b, &[object("sg-3")]));
-        claims.hold(&a, [object("sg-1")].into());
-        assert!(claims.claim(&b, &[object("sg-2")]), "it was let go");
-        assert!(!claims.claim(&b, &[object("sg-1")]));
-        claims.hold(&a, BTreeSet::new());
-        assert!(claims.claim(&b, &[object("sg-1")]));
+        assert!(claims.claim(&a, &[object("sg-1"), object("sg-2")], at(0)));
+        assert!(claims.claim(&a, &[object("sg-1")], at(0)), "it has it already");
+        assert!(!claims.claim(&b, &[object("sg-3"), object("sg-2")], at(0)));
+        assert!(claims.claim(&b, &[object("sg-3")], at(0)));
+        claims.hold(&a, [(object("sg-1"), None)].into(), at(1));
+        assert!(claims.claim(&b, &[object("sg-2")], at(1)), "it was let go");
+        assert!(!claims.claim(&b, &[object("sg-1")], at(1)) && claims.is_held(&object("sg-1")));
+        claims.hold(&a, [(object("sg-1"), Some(at(7)))].into(), at(2));
+        claims.hold(&a, Held::new(), at(3));
+        assert!(!claims.is_held(&object("sg-1")));
+        assert!(!claims.claim(&b, &[object("sg-1")], at(6)) && !claims.claim(&a, &[object("sg-1")], at(6)), "it rests");
+        assert!(claims.claim(&b, &[object("sg-1")], at(7)));
     }
 }

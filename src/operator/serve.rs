@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     Attachment, Catalog, Claims, Control, Controls, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError,
-    Scan, ScannedFile, Shared, SWEEP_EVERY, Turns, Verdicts, gauges, standby, sweep,
+    SWEEP_EVERY, Scan, ScannedFile, Shared, Turns, Verdicts, gauges, standby, sweep,
 };
 use crate::{
     journal::{Fenced, FileStore, Store},

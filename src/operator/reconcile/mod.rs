@@ -20,7 +20,11 @@ use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use indexmap::IndexMap;
 use tokio::sync::watch;
 
-use super::{Control, Desired, Ears, Handle, LastVerdicts, say::say};
+use super::{
+    Control, Desired, Ears, Handle, LastVerdicts,
+    claims::{Held, REST},
+    say::say,
+};
 use crate::{
     decide::{self, Act, Decision, Purpose, Turn},
     journal::{Event, FaultStage, FaultState, Fenced, Record, State, Store, SubmissionStage},
@@ -233,23 +237,34 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
 
     /// Withdraws a fault whose objects another scenario's fault has: it is tried again a little later.
     fn yield_objects(&self, mut decision: Decision) -> Decision {
+        let now = self.shared.clock.now();
         let taken = decision.intents.iter().find_map(|event| match event {
-            Event::FaultIntended { fault, objects, .. } if !self.shared.claims.claim(&self.name, objects) => {
+            Event::FaultIntended { fault, objects, .. } if !self.shared.claims.claim(&self.name, objects, now) => {
                 Some(fault.clone())
             }
             _ => None,
         });
         if let Some(taken) = taken {
-            decision.withdraw(&taken, self.shared.clock.now().plus(OBJECTS_AGAIN));
+            decision.withdraw(&taken, now.plus(OBJECTS_AGAIN));
         }
         decision
     }
 
-    /// Says which objects are changed by faults of this scenario.
+    /// Says which objects are changed by faults of this scenario, and which rest from them.
     fn claim_objects(&self) {
-        let open = self.state.current.iter().flat_map(|current| current.faults.values());
-        let open = open.filter(|fault| fault.stage == FaultStage::Open);
-        self.shared.claims.hold(&self.name, open.flat_map(|fault| fault.objects.iter().cloned()).collect());
+        let (now, mut held) = (self.shared.clock.now(), Held::new());
+        for fault in self.state.current.iter().flat_map(|current| current.faults.values()) {
+            let rests = match &fault.stage {
+                FaultStage::Open => None,
+                FaultStage::Healed(at) if at.plus(REST) > now => Some(at.plus(REST)),
+                FaultStage::Healed(_) | FaultStage::GivenUp(_) | FaultStage::Skipped(_) => continue,
+            };
+            for object in &fault.objects {
+                let known = held.entry(object.clone()).or_insert(rests);
+                *known = known.and(rests);
+            }
+        }
+        self.shared.claims.hold(&self.name, held, now);
     }
 
     /// Sends an effect at its instant, whatever becomes of this pass. What was stopped meanwhile is not launched.
