@@ -40,6 +40,8 @@ pub struct Core {
     pub outage_ends: Timestamp,
     /// When the first launch of each scenario was refused in the last outage, how many were later on, and in all.
     pub refused: BTreeMap<ScenarioName, (Timestamp, u64, u64)>,
+    /// How many were refused before those.
+    pub refused_before: u64,
     /// By so much all steps of clocks cut the windows short.
     pub stepped: Duration,
     /// The workers' idempotency is on: no step completes twice.
@@ -119,6 +121,7 @@ impl Core {
             storm_ends: BEGAN,
             outage_ends: BEGAN,
             refused: BTreeMap::new(),
+            refused_before: 0,
             stepped: Duration::ZERO,
             idempotent: true,
             timers: BTreeMap::new(),
@@ -200,6 +203,12 @@ impl Core {
             | Happening::Meddle(..)
             | Happening::Mend => false,
         })
+    }
+
+    /// Counts refusals anew.
+    pub fn forget_refusals(&mut self) {
+        self.refused_before += self.refused.values().map(|(_, _, all)| all).sum::<u64>();
+        self.refused.clear();
     }
 
     pub fn id(&mut self) -> u64 {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use dagstorm::{
     journal::{Event, Record},
     model::{
-        Effect, FaultId, GenerationId, Object, ScenarioName, Timestamp,
+        Effect, FaultId, GenerationId, Object, Outcome, ScenarioName, Timestamp,
         mark::{FAULT_TAG, HEAL_BY_TAG},
     },
 };
@@ -84,6 +84,14 @@ impl Faults {
             Event::InjectIntended { fault, effect } => {
                 let fault = self.fault(scenario, fault);
                 vec![(fault.inject[*effect as usize].clone(), fault.identity.clone())]
+            }
+            Event::InjectTried { fault, effect: 0, outcome: Outcome::Refused { .. } } => {
+                // Where it was never sent, nothing was said of it.
+                let fault = self.fault(scenario, fault).identity.clone();
+                for allowed in self.copiers.values_mut() {
+                    allowed.retain(|other| *other != fault);
+                }
+                vec![]
             }
             Event::HealIntended { fault, effect } => {
                 let fault = self.fault(scenario, fault);

@@ -3,10 +3,11 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     task::{Poll, Waker},
     time::Duration,
@@ -59,7 +60,7 @@ impl Counts {
 
 /// Runs a seed. `tell`: keep what happened last.
 pub fn simulate(seed: u64, mutant: Mutant, keep: &Keep, tell: bool) -> Outcome {
-    let errors = Arc::new(AtomicU64::new(0));
+    let errors = Arc::new(Mutex::new(vec![]));
     let mut outcome = tracing::subscriber::with_default(Errors(Arc::clone(&errors)), || {
         let mut simulation = Simulation::new(seed, mutant, keep, tell);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| simulation.run())) {
@@ -71,10 +72,8 @@ pub fn simulate(seed: u64, mutant: Mutant, keep: &Keep, tell: bool) -> Outcome {
         }
         simulation.judge()
     });
-    let errors = errors.load(Ordering::SeqCst);
-    if errors > 0 {
-        outcome.violations.push(format!("{errors} lines were logged at ERROR"));
-    }
+    let errors = std::mem::take(&mut *errors.lock().unwrap());
+    outcome.violations.extend(errors.into_iter().map(|error| format!("it was logged at ERROR: {error}")));
     outcome
 }
 
@@ -191,6 +190,8 @@ impl Simulation {
 
     /// Another operator takes the folder, whoever else lives.
     fn follow(&mut self) {
+        // It has to learn anew what Dagster does not take.
+        self.core().forget_refusals();
         let process = Process::start(&self.around);
         self.folder = process.folder.clone();
         self.processes.push(process);
@@ -212,7 +213,7 @@ impl Simulation {
             Turn::Outage => {
                 let mut core = self.core();
                 core.outage_ends = now.plus(OUTAGE);
-                core.refused.clear();
+                core.forget_refusals();
             }
             Turn::Full(length) => self.around.disk.fill(now.plus(length)),
             Turn::Shutdown(next_after) => {
@@ -367,7 +368,8 @@ impl Simulation {
         outcome.counts.add("torn writes", self.around.disk.torn());
         judge::judge(&self.around, &self.folder, &mut outcome);
         let mut core = self.core();
-        outcome.counts.add("launches refused in outages", core.refused.values().map(|(_, _, all)| all).sum());
+        core.forget_refusals();
+        outcome.counts.add("launches refused in outages", core.refused_before);
         outcome.happened = std::mem::take(&mut core.storm.happened);
         outcome.told = core.told.take().into_iter().flatten().collect();
         drop(core);
@@ -382,8 +384,18 @@ impl Outcome {
     }
 }
 
-/// Counts what is logged at ERROR.
-struct Errors(Arc<AtomicU64>);
+/// Keeps what is logged at ERROR.
+struct Errors(Arc<Mutex<Vec<String>>>);
+
+/// The fields of one line.
+struct Line(String);
+
+impl tracing::field::Visit for Line {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        let Self(line) = self;
+        write!(line, "{}={value:?} ", field.name()).expect("a string takes it");
+    }
+}
 
 impl tracing::Subscriber for Errors {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
@@ -398,8 +410,10 @@ impl tracing::Subscriber for Errors {
 
     fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
 
-    fn event(&self, _: &tracing::Event<'_>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
     }
 
     fn enter(&self, _: &tracing::span::Id) {}

@@ -192,6 +192,102 @@ MUTANTS = [
         "    let quiet = plan.expect.quiet.duration();\n",
         "    let quiet = std::time::Duration::ZERO;\n",
     ),
+    Mutant(
+        "keeps the way back only of what was injected for certain",
+        "src/journal/fault.rs",
+        "        !self.undo.effects.is_empty()\n",
+        "        !self.undo.effects.is_empty()\n"
+        "            && self.outcomes.iter().all(|one| matches!(one, Some(Outcome::Done(_))))\n",
+    ),
+    Mutant(
+        "takes a fault back without ever waiting for a settle",
+        "src/decide/hold.rs",
+        "use super::{AWS_SETTLE, Act, Decision, Purpose};\n",
+        "use super::{Act, Decision, Purpose};\nconst AWS_SETTLE: Duration = Duration::from_millis(1);\n",
+    ),
+    Mutant(
+        "takes the mark away while an injection may still come about",
+        "src/decide/hold.rs",
+        "map_or(self.now, |sent_at| sent_at.plus(AWS_SETTLE));",
+        "map_or(self.now, |sent_at| *sent_at);",
+    ),
+    Mutant(
+        "changes a queue before it marks it",
+        "src/fault/deny_queue.rs",
+        "vec![Effect::Mark { object, tags }, Effect::DenyQueue { url: view.url.clone() }]",
+        "vec![Effect::DenyQueue { url: view.url.clone() }, Effect::Mark { object, tags }]",
+    ),
+    Mutant(
+        "overwrites what somebody else has changed",
+        "src/decide/hold.rs",
+        "Progress::Foreign(difference) => return self.stall(difference, decision),\n",
+        "Progress::Foreign(_) => self.unstall(decision),\n",
+    ),
+    Mutant(
+        "looks for what somebody else has changed before the first step alone",
+        "src/decide/hold.rs",
+        "            Progress::Foreign(difference) => return self.stall(difference, decision),\n",
+        "            Progress::Foreign(_) if number > 0 => {}\n"
+        "            Progress::Foreign(difference) => return self.stall(difference, decision),\n",
+    ),
+    Mutant(
+        "injects on, although somebody else changes the object",
+        "src/decide/hold.rs",
+        "Progress::Foreign(difference) => return self.begin_to_heal(difference, decision),\n",
+        "Progress::Foreign(_) => {}\n",
+    ),
+    Mutant(
+        "puts rules back without their descriptions",
+        "src/fault/partition/rules.rs",
+        "    let back = diff.undo();\n",
+        "    let mut back = diff.undo();\n"
+        "    back.authorize.iter_mut().for_each(|rule| rule.description = None);\n",
+    ),
+    Mutant(
+        "lets two scenarios change one object",
+        "src/operator/claims.rs",
+        "            None => owner != name,\n",
+        "            None => false,\n",
+    ),
+    Mutant(
+        "lets a scenario's own faults overlap if they are planned for later",
+        "src/decide/inject.rs",
+        "    plan.faults.iter().any(|other| {\n",
+        "    plan.faults[..number].iter().any(|other| {\n",
+    ),
+    Mutant(
+        "takes a failed look for a service that runs what it wants",
+        "src/fault/drain_service.rs",
+        "let Ok(view) = fresh(seen, since, \"\") else { return Progress::Unseen };",
+        "let Ok(view) = fresh(seen, since, \"\") else { return Progress::Steady };",
+    ),
+    Mutant(
+        "copies messages once more when it is not known whether it did",
+        "src/model/effect.rs",
+        "            Self::LaunchRun { .. } | Self::CopyMessages { .. } => true,\n"
+        "            Self::TerminateRun { .. }\n",
+        "            Self::LaunchRun { .. } => true,\n"
+        "            Self::CopyMessages { .. }\n"
+        "            | Self::TerminateRun { .. }\n",
+    ),
+    Mutant(
+        "leaves faults in place when it is told to end",
+        "src/decide/hold.rs",
+        "        } else if self.observation.leaving {\n",
+        "        } else if self.observation.leaving && self.now >= self.ends() {\n",
+    ),
+    Mutant(
+        "takes what a journal knows of for an orphan",
+        "src/operator/sweep.rs",
+        "is_over && !shared.claims.is_held(&leftover.object)",
+        "is_over || !shared.claims.is_held(&leftover.object)",
+    ),
+    Mutant(
+        "never looks for orphans",
+        "src/operator/sweep.rs",
+        "leftovers.found.iter().filter(|leftover| is_orphan(&shared, leftover))",
+        "leftovers.found.iter().filter(|leftover| is_orphan(&shared, leftover) && false)",
+    ),
 ]
 
 

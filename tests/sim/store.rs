@@ -260,7 +260,11 @@ impl Store for SimStore {
                 inner.faults.check(&mut core, scenario, record);
             }
             let file = inner.files.entry(scenario.clone()).or_default();
-            file.writer = file.writer.max(self.epoch);
+            if self.epoch > file.writer {
+                // What a superseded holder began to write where there was nothing to read yet does not count.
+                file.unsynced.clear();
+                file.writer = self.epoch;
+            }
             if file.writer == self.epoch {
                 file.unsynced.extend_from_slice(records);
             }
@@ -304,7 +308,8 @@ impl Store for SimStore {
             file.ends.insert(last, file.durable.len());
         }
         let file = &inner.files[scenario];
-        let end = file.ends.get(&self.epoch).copied().unwrap_or(file.durable.len());
+        let later = file.durable.iter().position(|record| record.epoch > self.epoch);
+        let end = file.ends.get(&self.epoch).copied().or(later).unwrap_or(file.durable.len());
         let records = &file.durable[..end];
         // As of files: what was compacted is gone. The judge still sees all of it.
         let head = records.iter().rposition(|record| matches!(record.event, Event::Compacted { .. }));

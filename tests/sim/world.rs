@@ -22,6 +22,8 @@ use crate::{
     storm::Mishap,
 };
 
+/// The longest that a launch can still have an effect.
+const LAUNCH_WINDOW: Duration = Duration::from_millis(SETTLE.as_millis() as u64 - 100);
 /// The longest that an AWS call can still have an effect: `AWS_SETTLE`, less what it may wait to be sent.
 const AWS_WINDOW: Duration = Duration::from_millis(13_900);
 /// How often a scenario may try in an outage, `WHILE_IT_OPENS` after its first launch that was refused in it: what its
@@ -99,8 +101,7 @@ impl World for SimWorld {
         let fate = {
             let mut core = self.core.lock().unwrap();
             self.check_silence(&mut core, "acts");
-            let window = if is_launch { SETTLE - Duration::from_millis(100) } else { AWS_WINDOW };
-            let window = window - core.stepped;
+            let window = if is_launch { LAUNCH_WINDOW } else { AWS_WINDOW } - core.stepped;
             self.fate(&mut core, effect, window)
         };
         let timeout = if is_launch { REQUEST_TIMEOUT } else { AWS_TIMEOUT };
