@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
-use crate::model::{Object, ScenarioName, Timestamp};
+use crate::{
+    journal::{FaultStage, FaultState},
+    model::{Object, ScenarioName, Timestamp},
+};
 
 /// So long after a look has proved an object healed it rests: a look that the next fault aims by may be two seconds old,
 /// and show what was there a few seconds before.
-pub const REST: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(5);
 
 /// What the scenarios of this process hold. Other processes are kept away by the lease, and by the mark on the object.
 #[derive(Debug, Default)]
@@ -14,6 +17,23 @@ pub struct Claims(Mutex<BTreeMap<ScenarioName, Held>>);
 
 /// Objects, each until when it rests; `None`: a fault has it.
 pub type Held = BTreeMap<Object, Option<Timestamp>>;
+
+/// What these faults have, and what rests from them.
+pub fn held<'a>(faults: impl Iterator<Item = &'a FaultState>, now: Timestamp) -> Held {
+    let mut held = Held::new();
+    for fault in faults {
+        let rests = match &fault.stage {
+            FaultStage::Open => None,
+            FaultStage::Healed(at) if at.plus(REST) > now => Some(at.plus(REST)),
+            FaultStage::Healed(_) | FaultStage::GivenUp(_) | FaultStage::Skipped(_) => continue,
+        };
+        for object in &fault.objects {
+            let known = held.entry(object.clone()).or_insert(rests);
+            *known = known.and(rests);
+        }
+    }
+    held
+}
 
 impl Claims {
     /// Takes these objects for a scenario, beside what it has, unless another one has one of them, or it rests.

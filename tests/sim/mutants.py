@@ -292,7 +292,7 @@ MUTANTS = [
 
 
 def copy_tree(into: Path) -> None:
-    """Everything that git knows or would know, as it is now."""
+    """Everything that git knows or would know, as it is now, and newer than what was built of it before."""
     command = [
         "git",
         "ls-files",
@@ -309,7 +309,7 @@ def copy_tree(into: Path) -> None:
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
             (into / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, into / name)
+            shutil.copy(ROOT / name, into / name)
 
 
 def build(tree: Path, target: Path) -> Path:

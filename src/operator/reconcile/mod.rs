@@ -20,11 +20,7 @@ use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use indexmap::IndexMap;
 use tokio::sync::watch;
 
-use super::{
-    Control, Desired, Ears, Handle, LastVerdicts,
-    claims::{Held, REST},
-    say::say,
-};
+use super::{Control, Desired, Ears, Handle, LastVerdicts, claims, say::say};
 use crate::{
     decide::{self, Act, Decision, Purpose, Turn},
     journal::{Event, FaultStage, FaultState, Fenced, Record, State, Store, SubmissionStage},
@@ -252,19 +248,9 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
 
     /// Says which objects are changed by faults of this scenario, and which rest from them.
     fn claim_objects(&self) {
-        let (now, mut held) = (self.shared.clock.now(), Held::new());
-        for fault in self.state.current.iter().flat_map(|current| current.faults.values()) {
-            let rests = match &fault.stage {
-                FaultStage::Open => None,
-                FaultStage::Healed(at) if at.plus(REST) > now => Some(at.plus(REST)),
-                FaultStage::Healed(_) | FaultStage::GivenUp(_) | FaultStage::Skipped(_) => continue,
-            };
-            for object in &fault.objects {
-                let known = held.entry(object.clone()).or_insert(rests);
-                *known = known.and(rests);
-            }
-        }
-        self.shared.claims.hold(&self.name, held, now);
+        let now = self.shared.clock.now();
+        let faults = self.state.current.iter().flat_map(|current| current.faults.values());
+        self.shared.claims.hold(&self.name, claims::held(faults, now), now);
     }
 
     /// Sends an effect at its instant, whatever becomes of this pass. What was stopped meanwhile is not launched.
