@@ -271,7 +271,7 @@ impl Store for SimStore {
         }
         let wait = {
             let mut core = self.core.lock().unwrap();
-            match core.strikes(Mishap::Stall, 2) {
+            match core.strikes(Mishap::Stall, 3) {
                 // Often for so long that what follows it is just in time.
                 Some(mut dice) => {
                     let most = if dice.chance(50) { 1_100 } else { 20_000 };
