@@ -110,21 +110,6 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
         self.members.insert(name.clone(), member);
     }
 
-    /// Passes on what people ask and which scenarios had their verdicts.
-    fn pass_on(&mut self) {
-        let control = self.control.has_changed().unwrap_or_default().then(|| self.control.borrow_and_update().clone());
-        let verdicts =
-            self.verdicts.has_changed().unwrap_or_default().then(|| self.verdicts.borrow_and_update().clone());
-        for member in self.members.values() {
-            if let Some(control) = &control {
-                member.control.send_replace(control.clone());
-            }
-            if let Some(verdicts) = &verdicts {
-                member.verdicts.send_replace(Arc::clone(verdicts));
-            }
-        }
-    }
-
     /// Drives all reconcilers until one of them ends: at a shutdown, or because its journal cannot be used.
     ///
     /// It may be dropped and called again at any time. Pending for ever when none runs.
@@ -133,19 +118,19 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
     /// When another process took the data folder over: drop the fleet, so that it sends nothing more.
     pub async fn step(&mut self) -> Result<ScenarioName, Fenced> {
         loop {
-            self.pass_on();
-            let ended = async {
-                match self.running.next().await {
-                    Some(ended) => ended,
-                    None => std::future::pending().await,
-                }
-            };
-            // The senders are in what is shared, so the channels never close.
+            // What is heard is passed on before any reconciler goes on. The senders are in what is shared, so the channels
+            // never close.
             tokio::select! {
                 biased;
-                _ = self.control.changed() => self.control.mark_changed(),
-                _ = self.verdicts.changed() => self.verdicts.mark_changed(),
-                ended = ended => return ended,
+                Ok(()) = self.control.changed() => {
+                    let control = self.control.borrow_and_update();
+                    self.members.values().for_each(|member| drop(member.control.send_replace(control.clone())));
+                }
+                Ok(()) = self.verdicts.changed() => {
+                    let verdicts = self.verdicts.borrow_and_update();
+                    self.members.values().for_each(|member| drop(member.verdicts.send_replace(Arc::clone(&verdicts))));
+                }
+                Some(ended) = self.running.next() => return ended,
             }
         }
     }
