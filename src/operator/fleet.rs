@@ -112,23 +112,6 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
         self.members.insert(name.clone(), member);
     }
 
-    /// Passes on what people ask, which scenarios had their verdicts, and the shutdown.
-    fn pass_on(&mut self) {
-        let control = self.control.has_changed().unwrap_or_default().then(|| self.control.borrow_and_update().clone());
-        let verdicts =
-            self.verdicts.has_changed().unwrap_or_default().then(|| self.verdicts.borrow_and_update().clone());
-        let shutdown = *self.shutdown.borrow_and_update();
-        for member in self.members.values() {
-            member.shutdown.send_if_modified(|known| std::mem::replace(known, shutdown) != shutdown);
-            if let Some(control) = &control {
-                member.control.send_replace(control.clone());
-            }
-            if let Some(verdicts) = &verdicts {
-                member.verdicts.send_replace(Arc::clone(verdicts));
-            }
-        }
-    }
-
     /// Drives all reconcilers until one of them ends: at a shutdown, or because its journal cannot be used.
     ///
     /// It may be dropped and called again at any time. Pending for ever when none runs.
@@ -137,20 +120,23 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
     /// When another process took the data folder over: drop the fleet, so that it sends nothing more.
     pub async fn step(&mut self) -> Result<ScenarioName, Fenced> {
         loop {
-            self.pass_on();
-            let ended = async {
-                match self.running.next().await {
-                    Some(ended) => ended,
-                    None => std::future::pending().await,
-                }
-            };
-            // The senders are in what is shared, so the channels never close.
+            // What is heard is passed on before any reconciler goes on. The senders are in what is shared, so the channels
+            // never close.
             tokio::select! {
                 biased;
-                _ = self.control.changed() => self.control.mark_changed(),
-                _ = self.verdicts.changed() => self.verdicts.mark_changed(),
-                Ok(()) = self.shutdown.changed() => {}
-                ended = ended => return ended,
+                Ok(()) = self.control.changed() => {
+                    let control = self.control.borrow_and_update();
+                    self.members.values().for_each(|member| drop(member.control.send_replace(control.clone())));
+                }
+                Ok(()) = self.verdicts.changed() => {
+                    let verdicts = self.verdicts.borrow_and_update();
+                    self.members.values().for_each(|member| drop(member.verdicts.send_replace(Arc::clone(&verdicts))));
+                }
+                Ok(()) = self.shutdown.changed() => {
+                    let shutdown = *self.shutdown.borrow_and_update();
+                    self.members.values().for_each(|member| _ = member.shutdown.send_replace(shutdown));
+                }
+                Some(ended) = self.running.next() => return ended,
             }
         }
     }
@@ -160,9 +146,8 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
     /// # Errors
     /// As [`step`](Self::step).
     pub async fn finish(&mut self) -> Result<(), Fenced> {
-        self.pass_on();
-        while let Some(ended) = self.running.next().await {
-            ended?;
+        while !self.running.is_empty() {
+            self.step().await?;
         }
         Ok(())
     }

@@ -88,6 +88,7 @@ impl Turns {
         let is_free = taken.last == seen && is_first;
         if is_free {
             taken.last = Some(now);
+            taken.free.remove(lane);
         }
         is_free
     }
@@ -165,7 +166,7 @@ spec:
         turns.post_free(&lanes[2], true);
         turns.post_free(&lanes[4], true);
         assert!(!turns.claim(&lanes[4], Some(at(20)), at(30)), "an earlier one is free");
-        turns.post_free(&lanes[2], false);
-        assert!(turns.claim(&lanes[4], Some(at(20)), at(30)));
+        assert!(turns.claim(&lanes[2], Some(at(20)), at(30)));
+        assert!(turns.claim(&lanes[4], Some(at(30)), at(40)), "who has taken a turn is not free");
     }
 }

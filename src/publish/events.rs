@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     journal::{Event, Found, Record},
-    model::{Outcome, ScenarioName, Timestamp, Verdict},
+    model::{Object, Outcome, ScenarioName, TaskView, Timestamp, Verdict},
 };
 
 /// One line. `count`: how many of the kind happened at once.
@@ -74,11 +74,10 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         | Event::HealIntended { .. }
         | Event::Counted { .. }
         | Event::Sampled { .. } => return None,
-        Event::Submitted { index, run_id, found } => match found {
-            Found::Acknowledged => (NORMAL, "Launched", format!("arrival {index} is run {run_id}")),
-            Found::LookedUp => (NORMAL, "Recovered", format!("arrival {index} was in doubt and is run {run_id}")),
-            Found::Adopted => (NORMAL, "Adopted", format!("arrival {index} was launched before as run {run_id}")),
-        },
+        Event::Submitted { index, run_id, found } => {
+            let (reason, how) = submitted(*found);
+            (NORMAL, reason, format!("arrival {index} {how} {run_id}"))
+        }
         Event::SubmitRefused { index, reason, retry: true } => {
             (WARNING, "LaunchDeferred", format!("arrival {index} will be sent again: {reason}"))
         }
@@ -94,19 +93,15 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
             (NORMAL, "FaultTriggered", format!("{fault}: what it waits for was seen at {asked_at} ({value})"))
         }
         Event::FaultIntended { fault, targets, objects, .. } => {
-            let tasks = targets.iter().filter(|_| objects.is_empty()).map(|task| task.arn.id().to_owned());
-            let names: Vec<String> = tasks.chain(objects.iter().map(ToString::to_string)).collect();
-            (NORMAL, "FaultInjecting", format!("{fault} on {}", names.join(", ")))
+            (NORMAL, "FaultInjecting", format!("{fault} on {}", victims(targets, objects)))
         }
         Event::InjectTried { fault, effect, outcome } => {
-            let (is_refused, reason) = unhappy(outcome)?;
-            let word = if is_refused { "FaultRefused" } else { "FaultInDoubt" };
+            let (word, reason) = unhappy(outcome, "FaultRefused", "FaultInDoubt")?;
             (WARNING, word, format!("{fault}, effect {effect}: {reason}"))
         }
         Event::HealBegan { fault, reason } => (NORMAL, "FaultHealing", format!("{fault}: {reason}")),
         Event::HealTried { fault, effect, outcome } => {
-            let (is_refused, reason) = unhappy(outcome)?;
-            let word = if is_refused { "HealRefused" } else { "HealInDoubt" };
+            let (word, reason) = unhappy(outcome, "HealRefused", "HealInDoubt")?;
             (WARNING, word, format!("{fault}, effect {effect}: {reason}"))
         }
         Event::FaultStalled { fault, reason } => (WARNING, "FaultStalled", format!("{fault}: {reason}")),
@@ -118,29 +113,55 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::Healed { fault, asked_at } => (NORMAL, "FaultHealed", format!("{fault}: proved at {asked_at}")),
         Event::FaultGivenUp { fault, reason } => (WARNING, "FaultNotRecovered", format!("{fault}: {reason}")),
         Event::FaultSkipped { fault, reason } => (WARNING, "FaultSkipped", format!("{fault}: {reason}")),
-        Event::StopRequested { reason, terminate: false } => (NORMAL, "Stopping", reason.clone()),
-        Event::StopRequested { reason, terminate: true } => {
-            (NORMAL, "Stopping", format!("{reason}: its runs are terminated"))
+        Event::StopRequested { reason, terminate } => {
+            let rest = if *terminate { ": its runs are terminated" } else { "" };
+            (NORMAL, "Stopping", format!("{reason}{rest}"))
         }
-        Event::TerminateTried { run_id, outcome } => match unhappy(outcome) {
-            None => (NORMAL, "Terminating", format!("run {run_id} was asked to end")),
-            Some((_, reason)) => (WARNING, "TerminateFailed", format!("run {run_id}: {reason}")),
-        },
+        Event::TerminateTried { run_id, outcome } => terminated(run_id, outcome),
         Event::AuditBegan => (NORMAL, "Auditing", "the records are read and judged".to_owned()),
-        Event::Concluded { conclusion } => match conclusion.verdict {
-            Verdict::Passed => (NORMAL, "Passed", conclusion.message.clone()),
-            Verdict::Stopped => (NORMAL, "Stopped", conclusion.message.clone()),
-            Verdict::Failed => (WARNING, "Failed", conclusion.message.clone()),
-            Verdict::Unknown => (WARNING, "Unknown", conclusion.message.clone()),
-        },
+        Event::Concluded { conclusion } => {
+            let (kind, reason) = concluded(conclusion.verdict);
+            (kind, reason, conclusion.message.clone())
+        }
     })
 }
 
-/// Whether it was refused, and why; `None`: it was done.
-fn unhappy(outcome: &Outcome) -> Option<(bool, &str)> {
+fn submitted(found: Found) -> (&'static str, &'static str) {
+    match found {
+        Found::Acknowledged => ("Launched", "is run"),
+        Found::LookedUp => ("Recovered", "was in doubt and is run"),
+        Found::Adopted => ("Adopted", "was launched before as run"),
+    }
+}
+
+fn terminated(run_id: &str, outcome: &Outcome) -> (&'static str, &'static str, String) {
+    match unhappy(outcome, "TerminateFailed", "TerminateFailed") {
+        None => (NORMAL, "Terminating", format!("run {run_id} was asked to end")),
+        Some((word, reason)) => (WARNING, word, format!("run {run_id}: {reason}")),
+    }
+}
+
+fn concluded(verdict: Verdict) -> (&'static str, &'static str) {
+    match verdict {
+        Verdict::Passed => (NORMAL, "Passed"),
+        Verdict::Stopped => (NORMAL, "Stopped"),
+        Verdict::Failed => (WARNING, "Failed"),
+        Verdict::Unknown => (WARNING, "Unknown"),
+    }
+}
+
+/// The objects that are changed; the tasks, where a fault changes none.
+fn victims(targets: &[TaskView], objects: &[Object]) -> String {
+    let tasks = targets.iter().filter(|_| objects.is_empty()).map(|task| task.arn.id().to_owned());
+    let names: Vec<String> = tasks.chain(objects.iter().map(ToString::to_string)).collect();
+    names.join(", ")
+}
+
+/// The word for what was not done, and why; `None`: it was done.
+fn unhappy<'a>(outcome: &'a Outcome, refused: &'static str, in_doubt: &'static str) -> Option<(&'static str, &'a str)> {
     match outcome {
         Outcome::Done(_) => None,
-        Outcome::Refused { reason, .. } => Some((true, reason)),
-        Outcome::Unknown { reason } => Some((false, reason)),
+        Outcome::Refused { reason, .. } => Some((refused, reason)),
+        Outcome::Unknown { reason } => Some((in_doubt, reason)),
     }
 }

@@ -97,7 +97,7 @@ async fn mark(aws: &Aws, object: &Object, tags: &indexmap::IndexMap<String, Stri
 async fn unmark(aws: &Aws, object: &Object) -> Outcome {
     match try_unmark(aws, object).await {
         Outcome::Refused { reason, .. } if GONE.iter().any(|code| reason.contains(code)) => changed(),
-        outcome => outcome,
+        outcome @ (Outcome::Done(_) | Outcome::Refused { .. } | Outcome::Unknown { .. }) => outcome,
     }
 }
 

@@ -19,6 +19,9 @@ pub struct Leftover {
     pub mark: Mark,
 }
 
+/// Objects with their tags.
+type Tagged = Vec<(Object, IndexMap<String, String>)>;
+
 /// Everything that carries a mark, and what could not be looked at.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Leftovers {
@@ -27,7 +30,7 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    fn take(&mut self, seen: Result<Vec<(Object, IndexMap<String, String>)>, Why>) {
+    fn take(&mut self, seen: Result<Tagged, Why>) {
         match seen {
             Ok(seen) => self.found.extend(
                 seen.into_iter()
@@ -121,7 +124,7 @@ async fn clusters(client: &aws_sdk_ecs::Client) -> Result<Vec<String>, Why> {
     Ok(found)
 }
 
-async fn services(client: &aws_sdk_ecs::Client, cluster: &str) -> Result<Vec<(Object, IndexMap<String, String>)>, Why> {
+async fn services(client: &aws_sdk_ecs::Client, cluster: &str) -> Result<Tagged, Why> {
     let what = format!("the services of cluster {cluster}");
     let mut arns = vec![];
     let mut pages = client.list_services().cluster(cluster).into_paginator().items().send();

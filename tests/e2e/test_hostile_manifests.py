@@ -33,10 +33,10 @@ class Answer:
     cpu_s: float
 
 
-def validate(*paths: Path) -> Answer:
+def validate(*paths: Path, program: Path = PROGRAM) -> Answer:
     """The program's answer, with what it took: `wait4` tells of this very process."""
     process = subprocess.Popen(
-        ["sh", "-c", BOUNDED, "sh", str(PROGRAM), "validate", *map(str, paths)],
+        ["sh", "-c", BOUNDED, "sh", str(program), "validate", *map(str, paths)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -289,7 +289,7 @@ fn a_rule_that_somebody_else_changed_is_never_overwritten() {
     assert_eq!(case.fault().seen_at, Some(at(6.0)));
     // Somebody puts the rule back in his own words.
     let foreign = rule((443, 443), "10.0.2.10/32", "mended by hand");
-    case.network(15.0, &[in_place.clone(), vec![foreign.clone()]].concat(), true);
+    case.network(15.0, &[in_place.clone(), vec![foreign]].concat(), true);
     case.follow(15.0);
     assert_eq!(words(&case.follow(15.1)), "", "nothing is sent");
     let difference = case.fault().stalled.clone().unwrap();

@@ -84,7 +84,7 @@ type Call = Pin<Box<dyn Future<Output = (Tenure, Answer)> + Send>>;
 
 enum Answer {
     Acted(Purpose, Outcome),
-    Looked(Query, Observation),
+    Looked(Query, Box<Observation>),
     Counted(Seen<Census>),
     Emitted(Outcome),
 }
@@ -234,11 +234,9 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     /// Withdraws a fault whose objects another scenario's fault has: it is tried again a little later.
     fn yield_objects(&self, mut decision: Decision) -> Decision {
         let now = self.shared.clock.now();
-        let taken = decision.intents.iter().find_map(|event| match event {
-            Event::FaultIntended { fault, objects, .. } if !self.shared.claims.claim(&self.name, objects, now) => {
-                Some(fault.clone())
-            }
-            _ => None,
+        let taken = decision.intents.iter().find_map(|event| {
+            let Event::FaultIntended { fault, objects, .. } = event else { return None };
+            (!self.shared.claims.claim(&self.name, objects, now)).then(|| fault.clone())
         });
         if let Some(taken) = taken {
             decision.withdraw(&taken, now.plus(OBJECTS_AGAIN));
@@ -288,7 +286,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let (shared, target) = (Arc::clone(&self.shared), self.target());
         self.call(async move {
             let observation = shared.world.look(&target, &query).await;
-            Answer::Looked(query, observation)
+            Answer::Looked(query, Box::new(observation))
         });
     }
 
@@ -335,7 +333,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
                 }
                 Answer::Looked(query, observation) => {
                     self.looking.remove(&query);
-                    self.observation.merge(observation);
+                    self.observation.merge(*observation);
                     self.measure();
                 }
                 Answer::Counted(Seen::Fresh(census)) => {

@@ -84,7 +84,6 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             let generation = GenerationId { digest: wanted.digest.clone(), repeat };
             let (scenario, target) = (Box::new(wanted.scenario.clone()), Box::new(wanted.target.clone()));
             let accepted = Event::Accepted { generation, scenario, target };
-            self.shared.turns.post_free(&self.name, false);
             self.append(self.state.compacted().into_iter().chain([accepted]).collect()).await?;
             self.begin_tenure();
             self.compile();
