@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_ecs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::model::{Outcome, Why, WhyKind};
@@ -45,7 +45,7 @@ where
             let code = service.code().unwrap_or("an error without a code");
             service.message().map_or_else(|| code.to_owned(), |message| format!("{code}: {message}"))
         }
-        None => DisplayErrorContext(error).to_string(),
+        None => unanswered(error),
     };
     #[allow(clippy::wildcard_enum_match_arm, reason = "SdkError is open")]
     let kind = match error {
@@ -58,6 +58,19 @@ where
         _ => WhyKind::Unreachable,
     };
     Why { kind, message: format!("{what}: {text}") }
+}
+
+/// Why there was no answer, each cause by its first line.
+fn unanswered(error: &dyn std::error::Error) -> String {
+    let causes: Vec<String> =
+        std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+    if causes.iter().any(|cause| cause.contains("no credentials found")) {
+        return "no AWS credentials were found: neither in the environment nor in a profile, nor by a task role"
+            .to_owned();
+    }
+    let mut lines: Vec<&str> = causes.iter().filter_map(|cause| cause.lines().next()).collect();
+    lines.dedup();
+    lines.join(": ")
 }
 
 /// What a call that changes something came to, when it is not `Ok`: AWS has judged and refused what it answers with 4xx.

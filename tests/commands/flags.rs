@@ -129,7 +129,6 @@ fn wrong_flags_are_named() {
         "steady-load --target two.yaml --target-name locale",
         "steady-load --target-name local",
         "worker-failure --target least.yaml",
-        "network-partition --location demo --workers-group sg-1 --peer-at sg-2:443",
         "stedy-load",
         "scenario steady-load",
         "scenario.yaml steady-load",

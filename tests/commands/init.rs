@@ -75,7 +75,7 @@ fn what_flags_say_is_not_looked_for() {
     let checked = rig.run(&["validate", "made"]);
     assert_eq!((checked.code, checked.out.as_str()), (0, "2 files, 2 manifests: 2 good, 0 bad\n"));
     assert!(done.err.contains("no variable NO_SUCH_VARIABLE"), "{}", done.err);
-    assert!(done.err.contains("nothing of AWS: no credentials were found"), "{}", done.err);
+    assert!(done.err.contains("no AWS credentials were found: neither"), "{}", done.err);
 }
 
 #[test]

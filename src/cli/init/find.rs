@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cli::draft::text,
-    model::{RulePeer, Span, Why, WhyKind, network::Protocol, target::DagsterTarget},
+    model::{RulePeer, Span, Why, network::Protocol, target::DagsterTarget},
     world::{Account, Dagster, Queue, Service},
 };
 
@@ -140,12 +140,7 @@ async fn aws(arguments: &Arguments) -> Findings {
     let (number, clusters, queues) =
         tokio::join!(account.number(), clusters(&account, arguments.cluster.as_ref()), account.queues());
     if let (Err(why), Err(_), Err(_)) = (&number, &clusters, &queues) {
-        // The SDK tells every place where it has looked for credentials.
-        let is_anonymous = ["loading credentials", "no credentials", "credential provider"]
-            .iter()
-            .any(|words| why.kind == WhyKind::Unauthorized && why.message.contains(words));
-        let why = if is_anonymous { "no credentials were found" } else { &why.message };
-        return nothing(arguments, why.to_owned());
+        return nothing(arguments, why.message.clone());
     }
     let workers = match &clusters {
         Ok(clusters) => choose::workers(clusters, arguments.workers.as_deref(), arguments.autoscaler.as_deref()),
