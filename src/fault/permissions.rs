@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 
 use super::{Cut, DenyQueue, DrainService, Fault, Redeliver};
-use crate::model::Target;
+use crate::model::{Target, mark::FAULT_TAG};
 
-/// The tags that mark what a fault has changed: `dagstorm:fault`, `dagstorm:heal-by`.
-const MARKS: [&str; 2] = ["dagstorm:fault", "dagstorm:heal-by"];
+/// The tags that mark what a fault has changed: `dagstorm:fault`, `dagstorm:heal-by`, `dagstorm:undo.0` …
+const MARKS: &str = "dagstorm:*";
 const ANY: &str = "*";
 
 /// One statement of a policy: what it is for, in a word, and what it permits.
@@ -81,7 +81,8 @@ impl Arns {
 
 /// Everything that injecting and healing this fault calls, beside the looks that every target needs.
 pub fn permissions(fault: &Fault, target: &Target, arns: &Arns) -> Vec<Permission> {
-    match fault {
+    let found = if fault.lasts() { find_marked(target, arns) } else { vec![] };
+    let own = match fault {
         Fault::StopTasks(_) => stop_tasks(target, arns),
         Fault::DrainService(drain) => drain_service(drain, target, arns),
         Fault::DrainInstances(_) => drain_instances(target, arns),
@@ -89,21 +90,40 @@ pub fn permissions(fault: &Fault, target: &Target, arns: &Arns) -> Vec<Permissio
             Cut::NewConnections => cut_rules(target, arns),
             Cut::Hard => cut_acl(arns),
         },
-        Fault::DenyQueue(DenyQueue { queue }) => {
-            let actions = ["sqs:GetQueueAttributes", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue"];
-            queue_arn(queue, target, arns)
-                .map(|arn| Permission::new("DenyQueue", &actions, vec![arn]))
-                .into_iter()
-                .collect()
-        }
-        Fault::Redeliver(Redeliver { queue, share: _ }) => {
-            let actions = ["sqs:ReceiveMessage", "sqs:SendMessage", "sqs:ChangeMessageVisibility"];
-            queue_arn(queue, target, arns)
-                .map(|arn| Permission::new("Redeliver", &actions, vec![arn]))
-                .into_iter()
-                .collect()
-        }
+        Fault::DenyQueue(DenyQueue { queue }) => deny_queue(queue, target, arns),
+        Fault::Redeliver(Redeliver { queue, share: _ }) => redeliver(queue, target, arns),
+    };
+    own.into_iter().chain(found).collect()
+}
+
+/// Looking for the marks of faults that were left behind, as the sweep of orphans does.
+fn find_marked(target: &Target, arns: &Arns) -> Vec<Permission> {
+    let mut found = vec![];
+    if target.network.is_some() {
+        let actions = ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeNetworkAcls"];
+        found.push(Permission::anywhere("FindMarkedNetwork", &actions));
     }
+    if let Some(ecs) = &target.ecs {
+        let (cluster, short) = (arns.cluster(&ecs.cluster), &ecs.cluster);
+        let all = |kind: &str| vec![arns.in_cluster(kind, short, ANY)];
+        let cluster_is = |permission: Permission| permission.when("ArnEquals", "ecs:cluster", &[&cluster]);
+        found.extend([
+            cluster_is(Permission::anywhere("ListServices", &["ecs:ListServices"])),
+            cluster_is(Permission::new("FindMarkedServices", &["ecs:DescribeServices"], all("service"))),
+            Permission::new("ListInstances", &["ecs:ListContainerInstances"], vec![cluster.clone()]),
+            cluster_is(Permission::new(
+                "ReadInstances",
+                &["ecs:DescribeContainerInstances"],
+                all("container-instance"),
+            )),
+        ]);
+    }
+    if let Some(queue) = &target.queue {
+        let queues = [Some(&queue.name), queue.dead_letters.as_ref()];
+        let queues = queues.into_iter().flatten().map(|name| arns.arn("sqs", name)).collect();
+        found.push(Permission::new("FindMarkedQueues", &["sqs:GetQueueUrl", "sqs:ListQueueTags"], queues));
+    }
+    found
 }
 
 /// Listing and describing tasks. ListTasks knows container instances alone, and on Fargate there are none: the cluster
@@ -113,7 +133,11 @@ pub fn read_tasks(cluster: &str, arns: &Arns) -> Vec<Permission> {
     let cluster_is = |permission: Permission| permission.when("ArnEquals", "ecs:cluster", &[&arn]);
     vec![
         cluster_is(Permission::anywhere("ListTasks", &["ecs:ListTasks"])),
-        cluster_is(Permission::new("ReadTasks", &["ecs:DescribeTasks"], vec![arns.in_cluster("task", cluster, ANY)])),
+        cluster_is(Permission::new(
+            "ReadTasks",
+            &["ecs:DescribeTasks", "ecs:GetTaskProtection"],
+            vec![arns.in_cluster("task", cluster, ANY)],
+        )),
     ]
 }
 
@@ -143,14 +167,9 @@ fn drain_service(drain: &DrainService, target: &Target, arns: &Arns) -> Vec<Perm
 fn drain_instances(target: &Target, arns: &Arns) -> Vec<Permission> {
     let Some(ecs) = &target.ecs else { return vec![] };
     let (cluster, instances) = (arns.cluster(&ecs.cluster), arns.in_cluster("container-instance", &ecs.cluster, ANY));
-    let cluster_is = |permission: Permission| permission.when("ArnEquals", "ecs:cluster", &[&cluster]);
+    let drain = Permission::new("DrainInstances", &["ecs:UpdateContainerInstancesState"], vec![instances.clone()]);
     vec![
-        Permission::new("ListInstances", &["ecs:ListContainerInstances"], vec![cluster.clone()]),
-        cluster_is(Permission::new("ReadInstances", &["ecs:DescribeContainerInstances"], vec![instances.clone()])),
-        cluster_is(guarded(
-            Permission::new("DrainInstances", &["ecs:UpdateContainerInstancesState"], vec![instances.clone()]),
-            target,
-        )),
+        guarded(drain, target).when("ArnEquals", "ecs:cluster", &[&cluster]),
         marks("MarkInstances", &["ecs:TagResource", "ecs:UntagResource"], vec![instances]),
     ]
 }
@@ -184,6 +203,7 @@ fn cut_acl(arns: &Arns) -> Vec<Permission> {
             "ReadAcls",
             &[
                 "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSecurityGroupRules",
                 "ec2:DescribeNetworkInterfaces",
                 "ec2:DescribeSubnets",
                 "ec2:DescribeNetworkAcls",
@@ -198,10 +218,31 @@ fn cut_acl(arns: &Arns) -> Vec<Permission> {
         // Only ACLs that a fault of dagstorm's has made are ever written or deleted.
         Permission::new("ChangeAcls", &["ec2:CreateNetworkAclEntry", "ec2:DeleteNetworkAcl"], vec![acls.clone()]).when(
             "StringLike",
-            format!("aws:ResourceTag/{}", MARKS[0]),
+            format!("aws:ResourceTag/{FAULT_TAG}"),
             &[ANY],
         ),
-        Permission::new("SwapAcls", &["ec2:ReplaceNetworkAclAssociation"], vec![acls, subnets]),
+        Permission::new("SwapAcls", &["ec2:ReplaceNetworkAclAssociation"], vec![acls, subnets.clone()]),
+        marks("MarkSubnets", &["ec2:CreateTags", "ec2:DeleteTags"], vec![subnets]),
+    ]
+}
+
+fn deny_queue(role: &str, target: &Target, arns: &Arns) -> Vec<Permission> {
+    let Some(arn) = queue_arn(role, target, arns) else { return vec![] };
+    let reads = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ListQueueTags"];
+    vec![
+        Permission::new("ReadPolicies", &reads, vec![arn.clone()]),
+        guarded(Permission::new("DenyQueues", &["sqs:SetQueueAttributes"], vec![arn.clone()]), target),
+        marks("MarkQueues", &["sqs:TagQueue", "sqs:UntagQueue"], vec![arn]),
+    ]
+}
+
+fn redeliver(role: &str, target: &Target, arns: &Arns) -> Vec<Permission> {
+    let Some(arn) = queue_arn(role, target, arns) else { return vec![] };
+    let reads = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ListQueueTags"];
+    let copies = ["sqs:ReceiveMessage", "sqs:SendMessage", "sqs:ChangeMessageVisibility"];
+    vec![
+        Permission::new("ReadPolicies", &reads, vec![arn.clone()]),
+        guarded(Permission::new("CopyMessages", &copies, vec![arn]), target),
     ]
 }
 
@@ -220,7 +261,7 @@ fn guarded(permission: Permission, target: &Target) -> Permission {
 
 /// Setting and deleting the marks of a fault, and no other tag.
 fn marks(purpose: &'static str, actions: &[&'static str], resources: Vec<String>) -> Permission {
-    Permission::new(purpose, actions, resources).when("ForAllValues:StringEquals", "aws:TagKeys", &MARKS)
+    Permission::new(purpose, actions, resources).when("ForAllValues:StringLike", "aws:TagKeys", &[MARKS])
 }
 
 #[cfg(test)]
@@ -266,58 +307,18 @@ mod tests {
 
     #[test]
     fn every_fault_names_what_it_calls() {
-        let reads = "ListTasks: ecs:ListTasks on * if ArnEquals ecs:cluster=arn:aws:ecs:eu-west-1:111122223333:cluster/demo
-ReadTasks: ecs:DescribeTasks on arn:aws:ecs:eu-west-1:111122223333:task/demo/* if ArnEquals ecs:cluster=arn:aws:ecs:eu-west-1:111122223333:cluster/demo
-";
-        let stop = format!(
-            "{reads}StopTasks: ecs:StopTask on arn:aws:ecs:eu-west-1:111122223333:task/demo/* if ArnEquals ecs:cluster=arn:aws:ecs:eu-west-1:111122223333:cluster/demo if StringEquals aws:ResourceTag/ready=true\n"
-        );
-        for (fault, expected) in [
-            (r#"{"stopTasks":{"tasks":{"service":"workers"}}}"#, stop.as_str()),
-            (r#"{"stopTasks":{"tasks":{"family":"f"}}}"#, stop.as_str()),
-            (
-                r#"{"drainService":{"service":"workers"}}"#,
-                "DrainServices: ecs:UpdateService on arn:aws:ecs:eu-west-1:111122223333:service/demo/worker if ArnEquals ecs:cluster=arn:aws:ecs:eu-west-1:111122223333:cluster/demo if StringEquals aws:ResourceTag/ready=true
-MarkServices: ecs:TagResource ecs:UntagResource on arn:aws:ecs:eu-west-1:111122223333:service/demo/worker if ForAllValues:StringEquals aws:TagKeys=dagstorm:fault|dagstorm:heal-by
-",
-            ),
-            (
-                r#"{"drainInstances":{}}"#,
-                "ListInstances: ecs:ListContainerInstances on arn:aws:ecs:eu-west-1:111122223333:cluster/demo
-ReadInstances: ecs:DescribeContainerInstances on arn:aws:ecs:eu-west-1:111122223333:container-instance/demo/* if ArnEquals ecs:cluster=arn:aws:ecs:eu-west-1:111122223333:cluster/demo
-DrainInstances: ecs:UpdateContainerInstancesState on arn:aws:ecs:eu-west-1:111122223333:container-instance/demo/* if ArnEquals ecs:cluster=arn:aws:ecs:eu-west-1:111122223333:cluster/demo if StringEquals aws:ResourceTag/ready=true
-MarkInstances: ecs:TagResource ecs:UntagResource on arn:aws:ecs:eu-west-1:111122223333:container-instance/demo/* if ForAllValues:StringEquals aws:TagKeys=dagstorm:fault|dagstorm:heal-by
-",
-            ),
-            (
-                r#"{"partition":{"between":"workers","and":"sqs"}}"#,
-                "ReadNetwork: ec2:DescribeSecurityGroups ec2:DescribeSecurityGroupRules ec2:DescribeNetworkInterfaces on *
-RevokeRules: ec2:RevokeSecurityGroupEgress on arn:aws:ec2:eu-west-1:111122223333:security-group/sg-1
-RestoreRules: ec2:AuthorizeSecurityGroupEgress on arn:aws:ec2:eu-west-1:111122223333:security-group/sg-1 arn:aws:ec2:eu-west-1:111122223333:security-group-rule/*
-RestoreRuleTags: ec2:CreateTags on arn:aws:ec2:eu-west-1:111122223333:security-group-rule/* if StringEquals ec2:CreateAction=AuthorizeSecurityGroupEgress
-MarkGroups: ec2:CreateTags ec2:DeleteTags on arn:aws:ec2:eu-west-1:111122223333:security-group/sg-1 if ForAllValues:StringEquals aws:TagKeys=dagstorm:fault|dagstorm:heal-by
-",
-            ),
-            (
-                r#"{"partition":{"between":"workers","and":"sqs","cut":"hard"}}"#,
-                "ReadAcls: ec2:DescribeSecurityGroups ec2:DescribeNetworkInterfaces ec2:DescribeSubnets ec2:DescribeNetworkAcls on *
-CreateAcls: ec2:CreateNetworkAcl on arn:aws:ec2:eu-west-1:111122223333:network-acl/* arn:aws:ec2:eu-west-1:111122223333:vpc/*
-TagAcls: ec2:CreateTags on arn:aws:ec2:eu-west-1:111122223333:network-acl/* if StringEquals ec2:CreateAction=CreateNetworkAcl
-ChangeAcls: ec2:CreateNetworkAclEntry ec2:DeleteNetworkAcl on arn:aws:ec2:eu-west-1:111122223333:network-acl/* if StringLike aws:ResourceTag/dagstorm:fault=*
-SwapAcls: ec2:ReplaceNetworkAclAssociation on arn:aws:ec2:eu-west-1:111122223333:network-acl/* arn:aws:ec2:eu-west-1:111122223333:subnet/*
-",
-            ),
-            (
-                r#"{"denyQueue":{}}"#,
-                "DenyQueue: sqs:GetQueueAttributes sqs:SetQueueAttributes sqs:TagQueue sqs:UntagQueue on arn:aws:sqs:eu-west-1:111122223333:tasks\n",
-            ),
-            (
-                r#"{"redeliver":{"share":"10%","queue":"deadLetters"}}"#,
-                "Redeliver: sqs:ReceiveMessage sqs:SendMessage sqs:ChangeMessageVisibility on arn:aws:sqs:eu-west-1:111122223333:dead\n",
-            ),
-        ] {
-            assert_eq!(text(fault), expected, "{fault}");
-        }
+        let faults = [
+            r#"{"stopTasks":{"tasks":{"service":"workers"}}}"#,
+            r#"{"drainService":{"service":"workers"}}"#,
+            r#"{"drainInstances":{}}"#,
+            r#"{"partition":{"between":"workers","and":"sqs"}}"#,
+            r#"{"partition":{"between":"workers","and":"sqs","cut":"hard"}}"#,
+            r#"{"denyQueue":{}}"#,
+            r#"{"redeliver":{"share":"10%","queue":"deadLetters"}}"#,
+        ];
+        let all: Vec<String> = faults.iter().map(|fault| format!("{fault}\n{}", text(fault))).collect();
+        insta::assert_snapshot!("permissions", all.join("\n"));
+        assert_eq!(text(faults[0]), text(r#"{"stopTasks":{"tasks":{"family":"f"}}}"#));
     }
 
     #[test]
