@@ -126,6 +126,8 @@ fn story() -> (Plan, Vec<Record>, State) {
         running: true,
         stopping: false,
         protected: false,
+        own: false,
+        created_at: None,
         tags: indexmap::IndexMap::new(),
     };
     let begin: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();

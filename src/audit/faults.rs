@@ -22,12 +22,19 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
                 audit.gap("FaultUnseen", format!("fault {id} was never seen in place"));
             }
             FaultStage::Healed(_) => {
+                // One that lasts meets whatever runs until it is taken back.
+                let until = fault.heal.as_ref().map_or(fault.intended_at, |heal| heal.began_at);
                 let met = census.runs.iter().map(|record| &record.run).any(|run| {
-                    run.started_at.is_some_and(|started| started <= fault.intended_at)
+                    run.started_at.is_some_and(|started| started <= until)
                         && run.ended_at.is_none_or(|ended| ended >= fault.intended_at)
                 });
                 if !met {
-                    audit.gap("FaultWithoutOverlap", format!("no run was in flight when fault {id} was injected"));
+                    let when =
+                        if fault.heal.is_some() { "while fault {} was in place" } else { "when fault {} was injected" };
+                    audit.gap(
+                        "FaultWithoutOverlap",
+                        format!("no run was in flight {}", when.replace("{}", &id.to_string())),
+                    );
                 }
             }
         }

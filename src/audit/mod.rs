@@ -44,6 +44,8 @@ pub struct Audit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FindingKind {
+    /// It was ended early, by `limits.abortOn`.
+    Aborted,
     Lost,
     Duplicated,
     Unexpected,
@@ -80,6 +82,22 @@ pub struct Finding {
     /// The faults that were in place meanwhile; the one that certainly caused it stands alone and first in `message`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub overlapping_faults: Vec<String>,
+}
+
+impl Finding {
+    /// One that is of no key.
+    fn of_scenario(kind: FindingKind, message: String) -> Self {
+        Self {
+            kind,
+            level: Level::Scenario,
+            key: None,
+            runs: vec![],
+            step: None,
+            message,
+            attempts: vec![],
+            overlapping_faults: vec![],
+        }
+    }
 }
 
 /// One start or completion of a step.
@@ -130,6 +148,10 @@ pub fn audit_state(plan: &Plan, state: State, census: &Census) -> Audit {
         audit.gap("NoRecords", format!("the journal has no records of generation {}", plan.generation));
         return audit;
     };
+    if let Some(aborted) = &generation.aborted {
+        let message = format!("it was aborted at {}: {}", aborted.at, aborted.value);
+        audit.found(Finding::of_scenario(FindingKind::Aborted, message));
+    }
     submissions::judge(plan, &generation, census, &mut audit);
     executions::judge(&generation, census, &mut audit);
     faults::judge(plan, &generation, census, &mut audit);
@@ -153,7 +175,8 @@ impl Audit {
             (Contract::AtLeastOnce, FindingKind::Duplicated) | (Contract::AtMostOnce, FindingKind::Lost) => true,
             (
                 Contract::ExactlyOnce | Contract::AtLeastOnce | Contract::AtMostOnce,
-                FindingKind::Lost
+                FindingKind::Aborted
+                | FindingKind::Lost
                 | FindingKind::Duplicated
                 | FindingKind::Unexpected
                 | FindingKind::FalselyFailed

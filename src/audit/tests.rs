@@ -59,6 +59,8 @@ impl History {
             running: true,
             stopping: false,
             protected: false,
+            own: false,
+            created_at: None,
             tags: indexmap::IndexMap::new(),
         };
         let target = Box::new(serde_json::from_str(TARGET).unwrap());
@@ -338,8 +340,15 @@ fn two_kills_of_one_step_are_both_named() {
     use Step::{Claim, Start, Success};
     let mut history = History::new();
     let kill = FaultId { name: "kill".to_owned(), occurrence: 2 };
-    let victim =
-        TaskView { arn: arn("w2"), running: true, stopping: false, protected: false, tags: indexmap::IndexMap::new() };
+    let victim = TaskView {
+        arn: arn("w2"),
+        running: true,
+        stopping: false,
+        protected: false,
+        own: false,
+        created_at: None,
+        tags: indexmap::IndexMap::new(),
+    };
     let intent = Event::FaultIntended {
         fault: kill.clone(),
         targets: vec![victim],

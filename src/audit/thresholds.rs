@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Audit, Finding, FindingKind, Level};
+use super::{Audit, Finding, FindingKind};
 use crate::{
     journal::{FaultStage, Generation, ThresholdResult},
     model::{Aggregate, Census, Metric, RunRecord, RunStatus, Timestamp},
@@ -21,7 +21,7 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
                     "{} {} is {value} over {samples} samples; the threshold is {name}",
                     threshold.metric, threshold.aggregate
                 );
-                audit.found(finding(message));
+                audit.found(Finding::of_scenario(FindingKind::Threshold, message));
             }
             (Some(_), _) => {}
             (None, _) => audit.gap("NoSamples", format!("nothing was measured for the threshold {name}")),
@@ -91,17 +91,4 @@ fn throughput(started_at: Timestamp, census: &Census) -> Measured {
 /// Of each run with a key: its index and an instant.
 fn runs(census: &Census, instant: fn(&RunRecord) -> Option<Timestamp>) -> Vec<(u32, Timestamp)> {
     census.runs.iter().filter_map(|record| Some((record.run.key.as_ref()?.index, instant(record)?))).collect()
-}
-
-fn finding(message: String) -> Finding {
-    Finding {
-        kind: FindingKind::Threshold,
-        level: Level::Scenario,
-        key: None,
-        runs: vec![],
-        step: None,
-        message,
-        attempts: vec![],
-        overlapping_faults: vec![],
-    }
 }

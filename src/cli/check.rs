@@ -147,7 +147,7 @@ impl<'a> Known<'a> {
                 let is_related = related.is_empty();
                 found.extend(related.into_iter().map(|problem| (Severity::Error, problem)));
                 if is_related {
-                    let refused = spec::unsupported(scenario, target).into_iter();
+                    let refused = spec::unsupported(scenario).into_iter();
                     found.extend(refused.map(|problem| (Severity::Blocker, problem)));
                 }
             }

@@ -33,7 +33,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     if !everything_is_settled(plan, state) {
         return;
     }
-    let ends = started_at.plus(plan.ends_at);
+    let ends = state.aborted.as_ref().map_or(started_at.plus(plan.ends_at), |aborted| aborted.at);
     let counts = state.runs.as_ref().map(|fact| fact.value).unwrap_or_default();
     let changed_at = state.runs.as_ref().map_or(started_at, |fact| fact.at);
     let quiet_since = state.last_attempt_at().unwrap_or(started_at).max(changed_at);
@@ -59,7 +59,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
 }
 
 fn everything_is_settled(plan: &Plan, state: &Generation) -> bool {
-    let sent = state.stop.is_some() || state.frontier >= plan.arrivals.len();
+    let sent = state.ending().is_some() || state.frontier >= plan.arrivals.len();
     let healed = state.faults.values().all(|fault| fault.stage != FaultStage::Open);
     sent && state.open.is_empty() && healed && state.faults.len() == plan.faults.len()
 }

@@ -14,7 +14,7 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(5);
 
 /// What has to be looked at for gauges, each with its pace.
 pub fn looks(plan: &Plan, state: &Generation, now: Timestamp) -> Vec<(Query, Duration)> {
-    if state.stop.is_some() || state.audit_began_at.is_some() {
+    if state.ending().is_some() || state.audit_began_at.is_some() {
         return vec![];
     }
     let started = state.started_at.is_some();
@@ -35,7 +35,7 @@ fn waiting<'a>(plan: &'a Plan, state: &'a Generation, now: Timestamp) -> impl It
 /// Notes samples and triggers.
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
     let Some(started_at) = state.started_at else { return };
-    if state.stop.is_some() || state.audit_began_at.is_some() {
+    if state.ending().is_some() || state.audit_began_at.is_some() {
         return;
     }
     let value =

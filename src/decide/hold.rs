@@ -63,12 +63,14 @@ impl Held<'_> {
             Outcome::Refused { retry: true, .. } | Outcome::Done(_) | Outcome::Unknown { .. } => None,
         });
         let settled = self.asked_at.filter(|asked_at| *asked_at >= self.fault.last_attempt_at.plus(AWS_SETTLE));
-        if let Some(stop) = &self.state.stop {
-            Some(stop.value.clone())
+        if let Some(ending) = self.state.ending() {
+            Some(ending.value.clone())
         } else if self.observation.leaving {
             Some("dagstorm ends".to_owned())
         } else if self.now >= self.ends() {
             Some("its time is over".to_owned())
+        } else if self.state.target.guard.denied_until(self.now).is_some() {
+            Some("a deny window of the target has begun".to_owned())
         } else if let Some(reason) = refused {
             Some(format!("it could not be injected: {reason}"))
         } else if self.is_injected()
@@ -93,6 +95,9 @@ impl Held<'_> {
     /// Sends the next effect of the injection, once all before it are done, and unless somebody else changes the object.
     fn inject(&self, decision: &mut Decision) {
         decision.wake(self.ends());
+        if let Some(denied) = self.state.target.guard.next_denied(self.now) {
+            decision.wake(denied);
+        }
         if let Some(asked_at) = self.asked_at.filter(|_| self.fault.seen_at.is_none())
             && self.progress(self.fault.last_attempt_at) == Progress::Broken
         {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{AWS_SETTLE, Act, Decision, PATIENCE, Purpose, hold::Held};
 use crate::{
-    fault::{Aim, Aiming, Injected, Progress},
+    fault::{Aim, Aiming, First, Injected, Progress},
     journal::{Event, FaultStage, FaultState, Generation},
     model::{Effect, FaultId, Observation, Outcome, Timestamp},
     plan::{Plan, PlannedFault},
@@ -26,8 +26,8 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
         }
         let due = begins(state, planned);
         let skip = |reason: String| Event::FaultSkipped { fault: planned.id.clone(), reason };
-        if state.stop.is_some() {
-            decision.notes.push(skip("the scenario was stopped first".to_owned()));
+        if let Some(ending) = state.ending() {
+            decision.notes.push(skip(format!("the scenario ended first: {}", ending.value)));
         } else if let Some(due) = due.filter(|due| *due > now) {
             decision.wake(due);
         } else if let (None, Some(when)) = (due, planned.when) {
@@ -56,7 +56,12 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
                 Aim::Wait(reason) if is_over => {
                     decision.notes.push(skip(format!("the load ended before it could be injected: {reason}")));
                 }
-                Aim::Wait(_) => decision.wake(ends),
+                Aim::Wait(_) => {
+                    decision.wake(ends);
+                    if let Some(until) = state.target.guard.denied_until(now) {
+                        decision.wake(until);
+                    }
+                }
                 Aim::Never(reason) => decision.notes.push(skip(reason)),
             }
         }
@@ -82,6 +87,9 @@ fn shares_targets(plan: &Plan, state: &Generation, number: usize) -> bool {
 }
 
 fn aim(plan: &Plan, state: &Generation, number: usize, observation: &Observation, now: Timestamp) -> Aim {
+    if let Some(until) = state.target.guard.denied_until(now) {
+        return Aim::Wait(format!("a deny window of target `{}` lasts until {until}", state.target.name));
+    }
     // Two faults on one service would blur whose recovery is measured: one after the other.
     if shares_targets(plan, state, number) {
         return Aim::Wait("another fault on the same service is not healed".to_owned());
@@ -95,8 +103,16 @@ fn aim(plan: &Plan, state: &Generation, number: usize, observation: &Observation
         stream: planned.stream,
         reason: format!("dagstorm {}", identity(state, &planned.id)),
         fault: mark_of(state, &planned.id),
+        first: first(state, &planned.id),
         heal_by: now.plus(planned.length.unwrap_or_default()).plus(GRACE),
     })
+}
+
+/// What the first occurrence of a fault chose; `None`: this is the first.
+fn first<'a>(state: &'a Generation, id: &FaultId) -> Option<First<'a>> {
+    let first = FaultId { name: id.name.clone(), occurrence: 1 };
+    let fault = state.faults.get(&first).filter(|_| id.occurrence > 1)?;
+    Some(First { targets: &fault.targets, at: fault.intended_at })
 }
 
 /// `scenario/generation/fault.occurrence`: the tags of ECS and SQS take no `#`.
@@ -137,7 +153,8 @@ pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
         if gone && fault.seen_at.is_none() {
             decision.notes.push(Event::FaultSeen { fault: id.clone(), asked_at });
         }
-        if progress == Progress::Steady && fault.steady_at.is_none() {
+        // What nobody replaces does not recover.
+        if progress == Progress::Steady && fault.steady_at.is_none() && fault.undo.steady.is_some() {
             decision.notes.push(Event::FaultSteady { fault: id.clone(), asked_at });
         }
         let window = fault.last_attempt_at.plus(AWS_SETTLE);
@@ -181,7 +198,7 @@ fn patience(plan: &Plan, state: &Generation, fault: &FaultState) -> Timestamp {
 }
 
 fn may_inject(plan: &Plan, state: &Generation, now: Timestamp) -> bool {
-    state.stop.is_none() && state.started_at.is_some_and(|started_at| now < started_at.plus(plan.ends_at))
+    state.ending().is_none() && state.started_at.is_some_and(|started_at| now < started_at.plus(plan.ends_at))
 }
 
 fn is_refused(fault: &FaultState) -> bool {

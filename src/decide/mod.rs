@@ -5,6 +5,7 @@ mod conclude;
 mod gauges;
 mod hold;
 mod inject;
+mod limits;
 mod ready;
 mod submit;
 mod terminate;
@@ -104,6 +105,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     inject::heal(plan, state, observation, now, &mut decision);
     if state.started_at.is_some() {
         gauges::decide(plan, state, observation, now, &mut decision);
+        limits::decide(plan, state, observation, now, &mut decision);
         submit::decide(plan, state, observation, now, &mut decision);
     }
     terminate::decide(state, observation, now, &mut decision);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Decision, gauges, inject};
+use super::{Decision, gauges, inject, limits};
 use crate::{
     journal::{Dependency, Event, FaultStage, Found, Generation},
     model::{DagsterView, Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
@@ -90,7 +90,7 @@ fn look_at_the_rest(
             FaultLook::None => {}
         }
     }
-    for (query, pace) in gauges::looks(plan, state, now) {
+    for (query, pace) in gauges::looks(plan, state, now).into_iter().chain(limits::looks(plan, state)) {
         want(query, pace);
     }
     for (query, pace) in paces {
@@ -113,7 +113,7 @@ fn fault_look(state: &Generation, planned: &PlannedFault) -> FaultLook {
     match state.faults.get(&planned.id) {
         Some(fault) if fault.stage == FaultStage::Open => FaultLook::From(fault.intended_at),
         Some(_) => FaultLook::None,
-        None if state.stop.is_some() => FaultLook::None,
+        None if state.ending().is_some() => FaultLook::None,
         // Before the start, everything is looked at: a missing service shall show at once.
         None => match (state.started_at, inject::begins(state, planned)) {
             (None, _) => FaultLook::From(state.accepted_at),
@@ -130,6 +130,9 @@ fn dependency(query: &Query) -> Dependency {
         Query::Queue | Query::Policy { .. } => Dependency::Queue,
         Query::Network { peer, hard: _ } => Dependency::Network(peer.clone()),
         Query::Instances => Dependency::Instances,
+        Query::Tasks { .. } => Dependency::Tasks,
+        Query::Alarm { name } => Dependency::Alarm(name.clone()),
+        Query::Account => Dependency::Account,
     }
 }
 
@@ -180,6 +183,22 @@ fn note_the_rest(state: &Generation, observation: &Observation, decision: &mut D
     }
     if let Some(seen) = &observation.instances {
         note(state, Dependency::Instances, seen, decision);
+    }
+    for seen in observation.tasks.values() {
+        note(state, Dependency::Tasks, seen, decision);
+    }
+    let forbidden = limits::forbid(state, observation);
+    for (dependency, why) in &forbidden {
+        note_unready(state, dependency.clone(), why, decision);
+    }
+    for (name, seen) in &observation.alarms {
+        let dependency = Dependency::Alarm(name.clone());
+        if !forbidden.contains_key(&dependency) {
+            note(state, dependency, seen, decision);
+        }
+    }
+    if let Some(seen) = observation.account.as_ref().filter(|_| !forbidden.contains_key(&Dependency::Account)) {
+        note(state, Dependency::Account, seen, decision);
     }
     // The depth is asked for where it is needed: a queue is judged once.
     if observation.queue.is_none() {
@@ -253,15 +272,21 @@ fn the_rest_is_known(plan: &Plan, state: &Generation, observation: &Observation,
             return false;
         }
     }
-    gauges::looks(plan, state, state.accepted_at).iter().all(|(query, _)| is_fresh(query, observation))
+    let others = gauges::looks(plan, state, state.accepted_at).into_iter().chain(limits::looks(plan, state));
+    others.into_iter().all(|(query, _)| is_fresh(&query, observation)) && limits::forbid(state, observation).is_empty()
 }
 
 fn is_fresh(query: &Query, observation: &Observation) -> bool {
     match query {
         Query::Dagster { .. } => true,
-        Query::Service { .. } | Query::Queue | Query::Network { .. } | Query::Instances | Query::Policy { .. } => {
-            observation.state_of(query).is_some_and(|(_, why)| why.is_none())
-        }
+        Query::Service { .. }
+        | Query::Queue
+        | Query::Network { .. }
+        | Query::Instances
+        | Query::Policy { .. }
+        | Query::Tasks { .. }
+        | Query::Alarm { .. }
+        | Query::Account => observation.state_of(query).is_some_and(|(_, why)| why.is_none()),
     }
 }
 

@@ -37,7 +37,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     if !state.open.is_empty() {
         settle_open(state, observation, &mut sending);
     }
-    if state.stop.is_some() {
+    if state.ending().is_some() {
         return;
     }
     let mut room = plan.max_in_flight.map(|most| Room { most, taken: in_flight(state, observation) });
@@ -111,8 +111,8 @@ fn settle_open(state: &Generation, observation: &Observation, sending: &mut Send
             }
             SubmissionStage::Deferred { at, reason } => {
                 let again = at.plus(wait(plan.seed, *index, submission.attempts));
-                if state.stop.is_some() {
-                    let reason = format!("stopped before it could be sent: {reason}");
+                if state.ending().is_some() {
+                    let reason = format!("the end was asked for before it could be sent: {reason}");
                     sending.decision.notes.push(Event::SubmitRefused { index: *index, reason, retry: false });
                 } else if again <= now {
                     send_again(&mut arrivals, state, *index, sending);
@@ -148,8 +148,8 @@ fn waits_for_a_look(state: &Generation, submission: &Submission, now: Timestamp)
 
 fn resend_or_give_up(arrivals: &mut Walk<'_>, state: &Generation, index: u32, sending: &mut Sending<'_>) {
     let absent = |reason: &str| Event::SubmitAbsent { index, reason: reason.to_owned() };
-    if state.stop.is_some() {
-        sending.decision.notes.push(absent("looked up after the stop: it was never launched"));
+    if state.ending().is_some() {
+        sending.decision.notes.push(absent("looked up after the end was asked for: it was never launched"));
     } else if state.submissions[&index].doubts + 1 >= MOST_ATTEMPTS_IN_DOUBT {
         sending.decision.notes.push(absent("looked up after every attempt in doubt: it was never launched"));
     } else {

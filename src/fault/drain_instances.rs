@@ -38,7 +38,7 @@ impl DrainInstances {
         let mut allowed: Vec<&InstanceView> = vec![];
         for one in &active {
             guard::is_free(&one.tags, &aiming.fault, &format!("container instance {}", one.arn))?;
-            if guard::permits_arn(guard, &one.arn, &one.tags, "").is_ok() {
+            if !one.own && guard::permits_arn(guard, &one.arn, &one.tags, "").is_ok() {
                 allowed.push(one);
             }
         }

@@ -30,6 +30,9 @@ impl DrainService {
         let view = fresh(aiming.observation.services.get(service), aiming.not_before, &what)?;
         guard::permits_arn(&aiming.target.guard, &view.arn, &view.tags, &what)?;
         guard::is_free(&view.tags, &aiming.fault, &what)?;
+        if view.tasks.iter().any(|task| task.own) {
+            return Err(Aim::Never(format!("dagstorm itself runs in {what}: it would stop itself")));
+        }
         self.is_allowed(aiming, view)?;
         if view.desired == 0 {
             return Err(Aim::Wait(format!("{what} wants no task: there is nothing to drain")));

@@ -65,12 +65,21 @@ pub struct Aiming<'a> {
     /// The scenario's seed and the number of this occurrence among all: the draw of targets depends on nothing else.
     pub seed: u64,
     pub stream: u64,
+    /// What the first occurrence of the fault chose, if this is another.
+    pub first: Option<First<'a>>,
     /// The fault's identity, for the only free text that AWS keeps.
     pub reason: String,
     /// The fault's identity, for the mark: `scenario/generation/fault`.
     pub fault: String,
     /// When it is to be over at the latest, for whoever finds the mark.
     pub heal_by: Timestamp,
+}
+
+/// What the first occurrence of a fault chose, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct First<'a> {
+    pub targets: &'a [TaskView],
+    pub at: Timestamp,
 }
 
 /// What was recorded of an injection.
@@ -166,7 +175,7 @@ impl Fault {
     /// Chooses the targets within the guards and says what to do and how to undo it.
     pub fn aim(&self, aiming: &Aiming<'_>) -> Aim {
         let aim = match self {
-            Self::StopTasks(fault) => Ok(fault.aim(aiming)),
+            Self::StopTasks(fault) => fault.aim(aiming),
             Self::DrainService(fault) => fault.aim(aiming),
             Self::DrainInstances(fault) => fault.aim(aiming),
             Self::Partition(fault) => fault.aim(aiming),

@@ -7,16 +7,16 @@ use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de};
 
-use super::{Aim, Aiming, Injected, Progress};
+use super::{Aim, Aiming, First, Injected, Progress, fresh};
 use crate::model::{
-    Effect, Guard, Observation, Query, Target, TaskView, Timestamp, Undo, schema::text_schema, target::Amount,
+    Effect, Guard, Observation, Query, Target, TaskSet, TaskView, Timestamp, Undo, schema::text_schema, target::Amount,
     time::as_string,
 };
 
-/// Stops tasks of the service behind a role of the target.
+/// Stops tasks: of the service behind a role of the target, or whatever a family, tags or `startedBy` select.
 ///
 /// It needs no undo of ours: ECS replaces the tasks of a service. It is healed when the service runs as many tasks as
-/// it wants and none of the targets.
+/// it wants and none of the targets; tasks of no service are replaced by nobody, and it is healed when they are gone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StopTasks {
@@ -71,7 +71,7 @@ pub enum Pick {
 pub struct Room {
     pub pick: Pick,
     pub running: u32,
-    /// Of these, how many the guard lets be a target.
+    /// Of these, how many may be stopped: by the guard, and because they are neither protected nor our own.
     pub permitted: u32,
     pub wanted: u32,
     /// The guard's limit, and how many it allows.
@@ -93,42 +93,60 @@ impl StopTasks {
     }
 
     pub fn query(&self, target: &Target) -> Option<Query> {
-        Some(Query::Service { service: self.service(target)?.to_owned() })
+        let of = match &self.tasks {
+            Selector::Service(_) => return Some(Query::Service { service: self.service(target)?.to_owned() }),
+            Selector::Family(family) => TaskSet::Family(family.clone()),
+            Selector::Tag(tags) => TaskSet::Tag(tags.clone().into_iter().collect()),
+            Selector::StartedBy(who) => TaskSet::StartedBy(who.clone()),
+        };
+        target.ecs.as_ref().map(|_| Query::Tasks { of })
     }
 
-    pub fn aim(&self, aiming: &Aiming<'_>) -> Aim {
-        let Some(service) = self.service(aiming.target) else {
-            return Aim::Never(format!("the target names no service for {}", self.tasks));
-        };
-        let Some(seen) = aiming.observation.services.get(service) else {
-            return Aim::Wait(format!("service {service} was not looked at yet"));
-        };
-        if seen.asked_at < aiming.not_before {
-            return Aim::Wait(format!("the last look at service {service} is too old"));
+    /// What the last look at the tasks shows: how many are wanted, if anybody says so, and those that are there.
+    fn seen<'a>(
+        &self,
+        target: &Target,
+        observation: &'a Observation,
+        not_before: Timestamp,
+    ) -> Result<(Option<u32>, &'a [TaskView]), Aim> {
+        let what = self.what(target);
+        match self.query(target) {
+            Some(Query::Service { service }) => {
+                let view = fresh(observation.services.get(&service), not_before, &what)?;
+                Ok((Some(view.desired), &view.tasks))
+            }
+            Some(Query::Tasks { of }) => Ok((None, fresh(observation.tasks.get(&of), not_before, &what)?)),
+            Some(_) | None => Err(Aim::Never(format!("the target names no service for {}", self.tasks))),
         }
-        let view = match &seen.answer {
-            crate::model::Seen::Fresh(view) => view,
-            crate::model::Seen::Unavailable(why) => return Aim::Wait(format!("service {service}: {why}")),
-        };
-        let guard = &aiming.target.guard;
-        let room = Room::of(self.pick, guard, &view.tasks);
-        let mut allowed: Vec<TaskView> = view.tasks.iter().filter(|task| may_stop(guard, task)).cloned().collect();
+    }
+
+    fn what(&self, target: &Target) -> String {
+        self.service(target).map_or_else(|| format!("the tasks of {}", self.tasks), |name| format!("service {name}"))
+    }
+
+    pub fn aim(&self, aiming: &Aiming<'_>) -> Result<Aim, Aim> {
+        let (_, tasks) = self.seen(aiming.target, aiming.observation, aiming.not_before)?;
+        let (guard, what) = (&aiming.target.guard, self.what(aiming.target));
+        let (pick, followed) = self.followed(aiming, tasks)?;
+        let room = Room::of(pick, guard, tasks);
+        let mut allowed: Vec<TaskView> = followed.into_iter().filter(|task| may_stop(guard, task)).cloned().collect();
         if allowed.is_empty() {
-            return Aim::Wait(match room.running {
-                0 => format!("service {service} runs no task"),
-                running => {
-                    format!("none of the {running} running tasks of service {service} is permitted by the guard")
-                }
-            });
+            return Err(Aim::Wait(match room.running {
+                0 => format!("{what}: no task runs"),
+                running => format!(
+                    "{what}: none of the {running} running tasks may be stopped (not permitted by the guard's account, \
+                     region and tags, under scale-in protection, or dagstorm's own)"
+                ),
+            }));
         }
         let count = room.count();
         if count == 0 {
-            return Aim::Wait(format!(
-                "service {service} runs {} tasks: the guard lets none be stopped (minHealthy {}, maxAffected {})",
+            return Err(Aim::Wait(format!(
+                "{what}: {} tasks run, and the guard lets none be stopped (minHealthy {}, maxAffected {})",
                 room.running,
                 guard.min_healthy,
                 guard.max_affected.map_or("unset".to_owned(), |limit| Pick::Some(limit).to_string()),
-            ));
+            )));
         }
         allowed.sort_by(|a, b| a.arn.cmp(&b.arn));
         allowed.shuffle(&mut aiming.rng());
@@ -137,8 +155,34 @@ impl StopTasks {
             .iter()
             .map(|task| Effect::StopTask { task: task.arn.clone(), reason: aiming.reason.clone() })
             .collect();
-        let undo = Undo { effects: vec![], steady: Some(service.to_owned()) };
-        Aim::Ready { targets: allowed, objects: vec![], inject, undo }
+        let undo = Undo { effects: vec![], steady: self.service(aiming.target).map(str::to_owned) };
+        Ok(Aim::Ready { targets: allowed, objects: vec![], inject, undo })
+    }
+
+    /// The tasks that this occurrence chooses among, and how many of them.
+    fn followed<'a>(&self, aiming: &Aiming<'_>, tasks: &'a [TaskView]) -> Result<(Pick, Vec<&'a TaskView>), Aim> {
+        let alive = tasks.iter().filter(|task| is_alive(task));
+        let (Some(First { targets, at }), Follow::Once | Follow::Sticky) = (aiming.first, self.follow) else {
+            return Ok((self.pick, alive.collect()));
+        };
+        let is_chosen = |task: &TaskView| targets.iter().any(|chosen| chosen.arn == task.arn);
+        let came_later = |task: &TaskView| task.created_at.is_some_and(|created| created > at);
+        let mut found: Vec<&TaskView> = match self.follow {
+            Follow::Once => alive.filter(|task| is_chosen(task)).collect(),
+            Follow::Sticky | Follow::Replacements => alive.filter(|task| is_chosen(task) || came_later(task)).collect(),
+        };
+        // ECS does not say which task replaces which: as many as were chosen, the oldest first.
+        found.sort_by(|a, b| (a.created_at, &a.arn).cmp(&(b.created_at, &b.arn)));
+        found.truncate(targets.len());
+        match (found.is_empty(), self.follow) {
+            (true, Follow::Once) => {
+                Err(Aim::Never("follow: once, and the tasks that the first occurrence chose are gone".to_owned()))
+            }
+            (true, Follow::Sticky | Follow::Replacements) => {
+                Err(Aim::Wait("follow: sticky, and nothing runs yet that replaces what was stopped".to_owned()))
+            }
+            (false, _) => Ok((Pick::Some(Amount::Count(found.len() as u32)), found)),
+        }
     }
 
     pub fn progress(
@@ -148,17 +192,14 @@ impl StopTasks {
         observation: &Observation,
         since: Timestamp,
     ) -> Progress {
-        let view = self.service(target).and_then(|service| observation.services.get(service));
-        let Some((asked_at, view)) = view.and_then(|seen| Some((seen.asked_at, seen.answer.fresh()?))) else {
-            return Progress::Unseen;
-        };
-        if asked_at < since {
-            return Progress::Unseen;
-        }
-        let alive = || view.tasks.iter().filter(|task| is_alive(task));
-        let steady = view.desired > 0 && alive().count() as u32 >= view.desired;
-        let still_there = alive().any(|task| injected.targets.iter().any(|gone| gone.arn == task.arn));
-        match (still_there, steady) {
+        let Ok((desired, tasks)) = self.seen(target, observation, since) else { return Progress::Unseen };
+        let alive = || tasks.iter().filter(|task| is_alive(task));
+        let left = alive().filter(|task| injected.targets.iter().any(|gone| gone.arn == task.arn)).count();
+        // Nobody replaces tasks of no service: nothing went as long as all of them are there.
+        let steady = desired.map_or(left == 0 || left == injected.targets.len(), |desired| {
+            desired > 0 && alive().count() as u32 >= desired
+        });
+        match (left > 0, steady) {
             (true, true) => Progress::Intact,
             (true, false) => Progress::NotYet,
             (false, true) => Progress::Steady,
@@ -196,7 +237,7 @@ impl fmt::Display for Room {
             write!(f, " = {}", self.wanted)?;
         }
         if self.permitted < self.running {
-            write!(f, ", the guard permits {}", self.permitted)?;
+            write!(f, ", {} may be stopped", self.permitted)?;
         }
         if let Some((limit, most)) = self.max_affected {
             write!(f, ", maxAffected {} allows {most}", Pick::Some(limit))?;
@@ -208,10 +249,10 @@ impl fmt::Display for Room {
     }
 }
 
-/// Whether a fault may stop this task now: it runs, it is under no scale-in protection, and the guard permits its account,
-/// its region and its tags.
+/// Whether a fault may stop this task now: it runs, it is under no scale-in protection, it is not dagstorm's own, and the
+/// guard permits its account, its region and its tags.
 pub fn may_stop(guard: &Guard, task: &TaskView) -> bool {
-    is_alive(task) && !task.protected && permits(guard, task)
+    is_alive(task) && !task.protected && !task.own && permits(guard, task)
 }
 
 fn is_alive(task: &TaskView) -> bool {
@@ -319,7 +360,7 @@ mod tests {
     fn task(id: &str, ready: bool) -> TaskView {
         let arn = TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id}"));
         let tags = [("ready".to_owned(), ready.to_string())].into_iter().collect();
-        TaskView { arn, running: true, stopping: false, protected: false, tags }
+        TaskView { arn, running: true, stopping: false, protected: false, own: false, created_at: None, tags }
     }
 
     fn seen(asked_at: Timestamp, desired: u32, tasks: Vec<TaskView>) -> Observation {
@@ -331,16 +372,25 @@ mod tests {
     fn aim(pick: &str, guard: &str, observation: &Observation) -> Aim {
         let fault = kill(pick.parse().expect("a pick"));
         let target = target(guard);
-        fault.aim(&Aiming {
-            target: &target,
+        either(fault.aim(&aiming(&target, observation, None)))
+    }
+
+    fn either(aim: Result<Aim, Aim>) -> Aim {
+        aim.unwrap_or_else(|aim| aim)
+    }
+
+    fn aiming<'a>(target: &'a Target, observation: &'a Observation, first: Option<First<'a>>) -> Aiming<'a> {
+        Aiming {
+            target,
             observation,
             not_before: at(10),
             seed: 7,
             stream: 1,
+            first,
             reason: "s/g/kill#1".to_owned(),
             fault: "s/g/kill#1".to_owned(),
             heal_by: at(99),
-        })
+        }
     }
 
     fn chosen(aim: Aim) -> Result<usize, String> {
@@ -369,9 +419,9 @@ mod tests {
             ("all", r#"{"maxAffected":{"count":2},"minHealthy":4}"#, Ok(1)),
             ("one", r#"{"minHealthy":5}"#, Err("minHealthy 5")),
             ("one", r#"{"requireTag":{"ready":"true"}}"#, Ok(1)),
-            ("one", r#"{"requireTag":{"ready":"false"}}"#, Err("permitted by the guard")),
-            ("one", r#"{"account":"111111111111"}"#, Err("permitted by the guard")),
-            ("one", r#"{"region":"eu-west-1"}"#, Err("permitted by the guard")),
+            ("one", r#"{"requireTag":{"ready":"false"}}"#, Err("none of the 5 running tasks may be stopped")),
+            ("one", r#"{"account":"111111111111"}"#, Err("none of the 5 running tasks may be stopped")),
+            ("one", r#"{"region":"eu-west-1"}"#, Err("none of the 5 running tasks may be stopped")),
             ("one", r#"{"region":"us-east-1","account":"000000000000"}"#, Ok(1)),
         ] {
             match (chosen(aim(pick, guard, &five)), count) {
@@ -396,7 +446,7 @@ mod tests {
             (
                 "all",
                 r#"{"requireTag":{"ready":"true"},"maxAffected":{"count":4}}"#,
-                "all of 5 running = 5, the guard permits 3, maxAffected 4 allows 4 → 3",
+                "all of 5 running = 5, 3 may be stopped, maxAffected 4 allows 4 → 3",
             ),
         ] {
             let mut tasks: Vec<TaskView> = ["a", "b", "c"].map(|id| task(id, true)).to_vec();
@@ -432,6 +482,79 @@ mod tests {
             let injected =
                 Injected { fault: String::new(), targets: &gone, objects: &[], undo: &Undo::default(), outcomes: &[] };
             assert_eq!(fault.progress(&target, &injected, &observation, at(10)), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_protected_or_our_own_is_left_alone() {
+        let spared = [TaskView { protected: true, ..task("p", true) }, TaskView { own: true, ..task("o", true) }];
+        let all = [&spared[..], &[task("a", true), task("b", true)]].concat();
+        let Aim::Ready { targets, .. } = aim("all", "{}", &seen(at(10), 4, all)) else { panic!("no targets") };
+        let mut names: Vec<&str> = targets.iter().map(|task| task.arn.id()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["a", "b"]);
+        let reason = chosen(aim("all", "{}", &seen(at(10), 2, spared.to_vec()))).expect_err("nobody");
+        assert!(reason.contains("none of the 2 running tasks") && reason.contains("dagstorm's own"), "{reason}");
+    }
+
+    #[test]
+    fn repeats_follow_what_they_are_told_to() {
+        let created = |id: &str, second: i64| TaskView { created_at: Some(at(second)), ..task(id, true) };
+        // `a` and `b` were chosen at 5; `c` was there as well; `d`, `e` and `f` came later.
+        let first = [created("a", 1), created("b", 2)];
+        let all = [created("a", 1), created("c", 3), created("f", 9), created("d", 7), created("e", 8)];
+        let later = [created("c", 3), created("e", 8)];
+        let other = [created("c", 3)];
+        for (follow, tasks, wanted) in [
+            (Follow::Once, &all[..], Ok(vec!["a"])),
+            (Follow::Once, &later, Err("are gone")),
+            (Follow::Sticky, &all, Ok(vec!["a", "d"])),
+            (Follow::Sticky, &later, Ok(vec!["e"])),
+            (Follow::Sticky, &other, Err("nothing runs yet")),
+            (Follow::Replacements, &other, Ok(vec!["c"])),
+        ] {
+            let (target, seen) = (target("{}"), seen(at(10), 3, tasks.to_vec()));
+            let fault = StopTasks { follow, ..kill(Pick::One) };
+            let first = First { targets: &first, at: at(5) };
+            let found = match either(fault.aim(&aiming(&target, &seen, Some(first)))) {
+                Aim::Ready { targets, .. } => Ok(targets),
+                Aim::Wait(reason) | Aim::Never(reason) => Err(reason),
+            };
+            match (found, wanted) {
+                (Ok(found), Ok(wanted)) => {
+                    let mut found: Vec<&str> = found.iter().map(|task| task.arn.id()).collect();
+                    found.sort_unstable();
+                    assert_eq!(found, wanted, "{follow:?}");
+                }
+                (Err(found), Err(wanted)) => assert!(found.contains(wanted), "{follow:?}: {found}"),
+                (found, wanted) => panic!("{follow:?}: {found:?} instead of {wanted:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn tasks_of_no_service_are_healed_when_they_are_gone() {
+        let of = TaskSet::Family("run".to_owned());
+        let fault = StopTasks { tasks: Selector::Family("run".to_owned()), ..kill(Pick::All) };
+        let (target, gone) = (target("{}"), [task("a", true), task("b", true)]);
+        assert_eq!(fault.query(&target), Some(Query::Tasks { of: of.clone() }));
+        let seen = |tasks: Vec<TaskView>| {
+            let timed = Timed { asked_at: at(10), answer: Seen::Fresh(tasks) };
+            Observation { tasks: [(of.clone(), timed)].into(), ..Observation::default() }
+        };
+        let Aim::Ready { targets, undo, .. } = either(fault.aim(&aiming(&target, &seen(gone.to_vec()), None))) else {
+            panic!("no targets")
+        };
+        assert_eq!((targets.len(), undo), (2, Undo::default()), "nothing is waited for but their end");
+        for (tasks, expected) in [
+            (vec![task("a", true), task("b", true)], Progress::Intact),
+            (vec![task("b", true), task("c", true)], Progress::NotYet),
+            (vec![task("c", true)], Progress::Steady),
+            (vec![], Progress::Steady),
+        ] {
+            let injected =
+                Injected { fault: String::new(), targets: &gone, objects: &[], undo: &Undo::default(), outcomes: &[] };
+            assert_eq!(fault.progress(&target, &injected, &seen(tasks), at(10)), expected);
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Generation {
     pub runs: Option<Fact<RunCounts>>,
     /// What the gauges showed, the oldest first.
     pub samples: Vec<Sample>,
+    /// What `limits.abortOn` names came true: it is ended and judged.
+    pub aborted: Option<Fact<String>>,
     pub stop: Option<Fact<String>>,
     /// After the stop, runs that are under way are ended.
     pub terminate: bool,
@@ -152,6 +154,7 @@ impl Generation {
             triggered: BTreeMap::new(),
             runs: None,
             samples: vec![],
+            aborted: None,
             stop: None,
             terminate: false,
             terminations: BTreeMap::new(),
@@ -171,6 +174,11 @@ impl Generation {
                 | SubmissionStage::Rejected(_)
                 | SubmissionStage::Absent(_) => false,
             })
+    }
+
+    /// Why nothing new begins any more, if so: it was stopped, or aborted.
+    pub fn ending(&self) -> Option<&Fact<String>> {
+        self.stop.as_ref().or(self.aborted.as_ref())
     }
 
     /// The last instant at which something was sent that could still have an effect.
@@ -234,6 +242,12 @@ impl Generation {
             Event::FaultGivenUp { fault, reason } => self.open_fault(fault)?.give_up(reason)?,
             Event::FaultSkipped { fault, reason } => self.add_fault(fault, FaultState::skipped(at, reason))?,
             Event::Counted { runs } => self.runs = Some(Fact { at, value: *runs }),
+            Event::Aborted { reason } => {
+                if self.started_at.is_none() || self.aborted.is_some() {
+                    return Err("aborted before it began, or twice".to_owned());
+                }
+                self.aborted = Some(Fact { at, value: reason.clone() });
+            }
             Event::StopRequested { reason, terminate } => {
                 self.stop.get_or_insert_with(|| Fact { at, value: reason.clone() });
                 self.terminate |= *terminate;

@@ -96,6 +96,8 @@ pub enum Event {
     FaultSkipped { fault: FaultId, reason: String },
     /// The runs of the generation, counted by status; written when it changes.
     Counted { runs: RunCounts },
+    /// What `limits.abortOn` names came true: no more arrivals, heal, and judge what there is. It cannot pass any more.
+    Aborted { reason: String },
     /// It is not wanted any more: no more arrivals, heal, drain. `terminate`: end the runs that are under way.
     StopRequested {
         reason: String,
@@ -135,6 +137,12 @@ pub enum Dependency {
     /// The path to a peer.
     Network(String),
     Instances,
+    /// Tasks that need not be of a service.
+    Tasks,
+    /// A CloudWatch alarm, by its name.
+    Alarm(String),
+    /// The account of the credentials.
+    Account,
 }
 
 impl fmt::Display for Dependency {
@@ -146,6 +154,9 @@ impl fmt::Display for Dependency {
             Self::Queue => f.write_str("Queue"),
             Self::Network(_) => f.write_str("Network"),
             Self::Instances => f.write_str("Instances"),
+            Self::Tasks => f.write_str("Tasks"),
+            Self::Alarm(_) => f.write_str("Alarm"),
+            Self::Account => f.write_str("Account"),
         }
     }
 }

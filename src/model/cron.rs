@@ -16,7 +16,9 @@ pub struct Cron {
 impl Cron {
     /// The first instant of the schedule after `instant`; `None` if there is none any more.
     pub fn next(&self, instant: Timestamp) -> Option<Timestamp> {
-        let from = chrono::DateTime::<chrono::Utc>::from_timestamp_micros(instant.as_micros())?;
+        // Its instants are whole seconds; asked from within the second before one, croner would leave that one out.
+        let second = instant.as_micros().div_euclid(1_000_000);
+        let from = chrono::DateTime::<chrono::Utc>::from_timestamp(second, 0)?;
         let next = self.parsed.find_next_occurrence(&from, false).ok()?;
         Some(Timestamp::from_micros(next.timestamp_micros()))
     }
@@ -77,6 +79,9 @@ mod tests {
         for (text, after, next) in [
             ("0 2 * * *", "2026-11-24T01:59:59Z", "2026-11-24T02:00:00Z"),
             ("0 2 * * *", "2026-11-24T02:00:00Z", "2026-11-25T02:00:00Z"),
+            ("0 2 * * *", "2026-11-24T01:59:59.9Z", "2026-11-24T02:00:00Z"),
+            ("0 2 * * *", "2026-11-24T02:00:00.1Z", "2026-11-25T02:00:00Z"),
+            ("47 13 * * *", "1970-01-12T13:46:59.9Z", "1970-01-12T13:47:00Z"),
             ("*/10 * * * *", "2026-11-24T02:03:00Z", "2026-11-24T02:10:00Z"),
             ("0 9 * * 1-5", "2026-11-27T10:00:00Z", "2026-11-30T09:00:00Z"),
         ] {

@@ -180,7 +180,13 @@ impl Metric {
                 let seen = observation.services.get(&service)?;
                 Some((seen.asked_at, f64::from(seen.answer.fresh()?.running)))
             }
-            Query::Dagster { .. } | Query::Network { .. } | Query::Instances | Query::Policy { .. } => None,
+            Query::Dagster { .. }
+            | Query::Network { .. }
+            | Query::Instances
+            | Query::Policy { .. }
+            | Query::Tasks { .. }
+            | Query::Alarm { .. }
+            | Query::Account => None,
         }
     }
 }

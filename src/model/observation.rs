@@ -44,6 +44,8 @@ pub enum WhyKind {
     ServerError,
     /// It answered in a way that we do not understand (not Dagster, a proxy's page).
     Protocol,
+    /// It is there, and it is not what the manifest asks for: another account, an alarm that rings.
+    Mismatch,
 }
 
 impl fmt::Display for Why {
@@ -84,6 +86,24 @@ pub enum Query {
     Instances,
     /// The policy and the tags of a queue of the target, by its role.
     Policy { queue: String },
+    /// Tasks of the cluster that need not be of a service.
+    Tasks { of: TaskSet },
+    /// A CloudWatch alarm, by its name.
+    Alarm { name: String },
+    /// Whose credentials ours are.
+    Account,
+}
+
+/// Tasks of a cluster, whoever started them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TaskSet {
+    /// Of a task definition's family.
+    Family(String),
+    /// Those that carry all of these tags.
+    Tag(BTreeMap<String, String>),
+    /// Those that were started with this `startedBy`.
+    StartedBy(String),
 }
 
 /// What has been seen so far; of each kind only the latest.
@@ -101,6 +121,11 @@ pub struct Observation {
     pub instances: Option<Timed<Vec<InstanceView>>>,
     /// By the queue's role.
     pub policies: BTreeMap<String, Timed<PolicyView>>,
+    pub tasks: BTreeMap<TaskSet, Timed<Vec<TaskView>>>,
+    /// By the alarm's name.
+    pub alarms: BTreeMap<String, Timed<AlarmView>>,
+    /// The account's number.
+    pub account: Option<Timed<String>>,
 }
 
 impl Observation {
@@ -118,6 +143,11 @@ impl Observation {
             self.instances = newer.instances;
         }
         self.policies.extend(newer.policies);
+        self.tasks.extend(newer.tasks);
+        self.alarms.extend(newer.alarms);
+        if newer.account.is_some() {
+            self.account = newer.account;
+        }
     }
 
     /// When this was last asked.
@@ -134,6 +164,9 @@ impl Observation {
             Query::Network { peer, hard } => self.networks.get(&(peer.clone(), *hard)).map(Timed::state),
             Query::Instances => self.instances.as_ref().map(Timed::state),
             Query::Policy { queue } => self.policies.get(queue).map(Timed::state),
+            Query::Tasks { of } => self.tasks.get(of).map(Timed::state),
+            Query::Alarm { name } => self.alarms.get(name).map(Timed::state),
+            Query::Account => self.account.as_ref().map(Timed::state),
         }
     }
 }
@@ -215,8 +248,22 @@ pub struct TaskView {
     /// It is under scale-in protection: ECS is asked not to stop it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protected: bool,
+    /// It is dagstorm's own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub tags: IndexMap<String, String>,
+}
+
+/// A CloudWatch alarm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlarmView {
+    /// Its state is ALARM.
+    pub is_ringing: bool,
+    /// Why it is in its state, in CloudWatch's words.
+    pub reason: String,
 }
 
 /// A container instance of an ECS cluster.
@@ -227,6 +274,8 @@ pub struct InstanceView {
     pub status: String,
     /// How many tasks run on it.
     pub tasks: u32,
+    /// Dagstorm's own task runs on it.
+    pub own: bool,
     pub tags: IndexMap<String, String>,
 }
 

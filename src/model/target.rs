@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Cron, ScenarioName, Span};
+use super::{Cron, ScenarioName, Span, Timestamp};
 
 /// A validated `Target` manifest. `Accepted` records it whole: healing never needs the file again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -178,6 +178,24 @@ pub struct DenyWindow {
     pub length: Span,
 }
 
+impl Guard {
+    /// The deny window that `now` lies in, if any: when it ends.
+    pub fn denied_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends = self.deny_windows.iter().filter_map(|window| {
+            let length = window.length.duration();
+            // The last begin that still lasts is the first one after `now - length`.
+            let began = window.cron.next(now.minus(length)).filter(|began| *began <= now)?;
+            Some(began.plus(length))
+        });
+        ends.max()
+    }
+
+    /// When the next deny window begins.
+    pub fn next_denied(&self, now: Timestamp) -> Option<Timestamp> {
+        self.deny_windows.iter().filter_map(|window| window.cron.next(now)).min()
+    }
+}
+
 /// A number of things, or a share of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -203,7 +221,31 @@ impl Amount {
 
 #[cfg(test)]
 mod tests {
-    use super::Amount;
+    use super::*;
+
+    #[test]
+    fn deny_windows_begin_and_end() {
+        let window = |cron: &str, length: &str| DenyWindow {
+            cron: cron.parse().expect(cron),
+            length: length.parse().expect(length),
+        };
+        let guard =
+            Guard { deny_windows: vec![window("0 9 * * 1-5", "8h"), window("30 16 * * *", "1h")], ..Guard::default() };
+        let at = |text: &str| text.parse::<Timestamp>().expect(text);
+        // 2026-11-27 is a Friday.
+        for (now, until, next) in [
+            ("2026-11-27T08:59:59Z", None, "2026-11-27T09:00:00Z"),
+            ("2026-11-27T09:00:00Z", Some("2026-11-27T17:00:00Z"), "2026-11-27T16:30:00Z"),
+            ("2026-11-27T16:45:00Z", Some("2026-11-27T17:30:00Z"), "2026-11-28T16:30:00Z"),
+            ("2026-11-27T17:29:59Z", Some("2026-11-27T17:30:00Z"), "2026-11-28T16:30:00Z"),
+            ("2026-11-27T17:30:00Z", None, "2026-11-28T16:30:00Z"),
+            ("2026-11-28T10:00:00Z", None, "2026-11-28T16:30:00Z"),
+        ] {
+            assert_eq!(guard.denied_until(at(now)), until.map(at), "{now}");
+            assert_eq!(guard.next_denied(at(now)), Some(at(next)), "{now}");
+        }
+        assert_eq!(Guard::default().denied_until(at("2026-11-27T09:00:00Z")), None);
+    }
 
     #[test]
     fn a_share_is_rounded_up() {

@@ -334,7 +334,7 @@ impl Catalog {
         let problems = spec::relate(scenario, target);
         let (reason, problems) = match problems.is_empty() {
             false => ("Invalid", problems),
-            true => ("Unsupported", spec::unsupported(scenario, target)),
+            true => ("Unsupported", spec::unsupported(scenario)),
         };
         if problems.is_empty() {
             return None;

@@ -15,7 +15,7 @@ use crate::{
     fault::Fault,
     load::Weighted,
     model::{FaultId, GenerationId, Key, Metric, ScenarioName, Timestamp, When},
-    spec::{Expect, FaultTrigger, Scenario, ScenarioSpec},
+    spec::{AbortOn, Expect, FaultTrigger, Scenario, ScenarioSpec},
 };
 
 /// Everything that one generation will do, as offsets from its start.
@@ -36,6 +36,8 @@ pub struct Plan {
     pub max_duration: Option<Duration>,
     /// How many runs may be under way at once.
     pub max_in_flight: Option<u32>,
+    /// What ends it early.
+    pub abort_on: Option<AbortOn>,
 }
 
 /// A job as a mix asks for it.
@@ -87,10 +89,11 @@ impl Plan {
         names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
     }
 
-    /// The gauges that must be sampled for the thresholds, each once.
+    /// The gauges that must be sampled for the thresholds and for `limits.abortOn`, each once.
     pub fn sampled(&self) -> BTreeSet<Metric> {
         let metrics = self.expect.thresholds.iter().map(|threshold| threshold.metric);
-        metrics.filter(|metric| metric.is_gauge()).collect()
+        let aborting = self.abort_on.as_ref().and_then(|abort_on| abort_on.when).map(|when| when.metric);
+        metrics.chain(aborting).filter(|metric| metric.is_gauge()).collect()
     }
 
     /// How long after the intended instant of its arrival each of these came; what the plan does not know is left out.
@@ -127,6 +130,7 @@ pub fn compile(scenario: &Scenario, generation: &GenerationId) -> Plan {
         expect: spec.expect.clone(),
         max_duration: spec.limits.max_duration.map(|span| span.duration()),
         max_in_flight: spec.limits.max_in_flight,
+        abort_on: spec.limits.abort_on.clone(),
     }
 }
 

@@ -84,7 +84,7 @@ fn ready(generation: &Generation, make: &Make<'_>) -> Condition {
 
 /// What the circuit breaker says, while a scenario runs and launches are held back.
 fn held_back(generation: &Generation) -> Option<Fact<String>> {
-    let is_sending = generation.concluded.is_none() && generation.stop.is_none();
+    let is_sending = generation.concluded.is_none() && generation.ending().is_none();
     let last = generation.launches.last.as_ref().filter(|_| is_sending && decide::is_open(generation))?;
     let (failures, reason) = (generation.launches.failures, &last.value);
     let value = format!("{failures} launches failed one after another, the last: {reason}; one is tried every 5s");
@@ -101,8 +101,10 @@ fn unready_reason(dependency: &Dependency, why: &Why) -> String {
         WhyKind::Throttled => "Throttled",
         WhyKind::ServerError => "ServerError",
         WhyKind::Protocol => "NotDagster",
+        WhyKind::Mismatch => "Mismatch",
     };
     match (dependency, why.kind) {
+        (Dependency::Alarm(_), WhyKind::Mismatch) => "AlarmRings".to_owned(),
         (Dependency::Service(_), WhyKind::Protocol) => "ServiceProtocolError".to_owned(),
         (_, WhyKind::Protocol) => word.to_owned(),
         _ => format!("{dependency}{word}"),
@@ -114,9 +116,10 @@ fn reconciling(generation: &Generation, phase: Phase, make: &Make<'_>) -> Condit
         Some(end) => (ConditionStatus::False, end.at),
         None => (ConditionStatus::True, generation.accepted_at),
     };
-    let message = match &generation.stop {
-        Some(stop) if generation.concluded.is_none() => format!("stopping: {}", stop.value),
-        _ => format!("phase {phase}"),
+    let message = match (&generation.stop, &generation.aborted) {
+        (Some(stop), _) if generation.concluded.is_none() => format!("stopping: {}", stop.value),
+        (None, Some(aborted)) if generation.concluded.is_none() => format!("aborting: {}", aborted.value),
+        (_, _) => format!("phase {phase}"),
     };
     make(ConditionType::Reconciling, status, &phase.to_string(), message, at)
 }

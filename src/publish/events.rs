@@ -113,6 +113,7 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::Healed { fault, asked_at } => (NORMAL, "FaultHealed", format!("{fault}: proved at {asked_at}")),
         Event::FaultGivenUp { fault, reason } => (WARNING, "FaultNotRecovered", format!("{fault}: {reason}")),
         Event::FaultSkipped { fault, reason } => (WARNING, "FaultSkipped", format!("{fault}: {reason}")),
+        Event::Aborted { reason } => (WARNING, "Aborted", reason.clone()),
         Event::StopRequested { reason, terminate } => {
             let rest = if *terminate { ": its runs are terminated" } else { "" };
             (NORMAL, "Stopping", format!("{reason}{rest}"))

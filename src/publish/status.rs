@@ -188,7 +188,7 @@ pub fn phase(plan: &Plan, generation: &Generation) -> Phase {
             Verdict::Stopped => Phase::Stopped,
         };
     }
-    let sent = generation.stop.is_some() || generation.frontier >= plan.arrivals.len();
+    let sent = generation.ending().is_some() || generation.frontier >= plan.arrivals.len();
     let healed = generation.faults.values().all(|fault| fault.stage != FaultStage::Open);
     let settled = sent && healed && generation.open.is_empty() && generation.faults.len() == plan.faults.len();
     match (generation.started_at, generation.audit_began_at) {
@@ -282,7 +282,7 @@ fn history(state: &State) -> Vec<Past> {
 /// How many arrivals were due until `now`, or until the end.
 pub fn due(plan: &Plan, generation: &Generation, now: Option<Timestamp>) -> u32 {
     let Some(started_at) = generation.started_at else { return 0 };
-    let stopped_at = generation.stop.as_ref().map(|stop| stop.at);
+    let stopped_at = generation.ending().map(|end| end.at);
     let ended_at = generation.concluded.as_ref().map(|end| end.at);
     let Some(until) = [now, stopped_at, ended_at].into_iter().flatten().min() else { return plan.arrivals.len() };
     let elapsed = until.since(started_at);

@@ -200,12 +200,19 @@ pub struct Limits {
     pub abort_on: Option<AbortOn>,
 }
 
-/// What ends a scenario early: arrivals stop, faults heal.
+/// What ends a scenario early: arrivals stop, faults heal, and what there is is judged; it cannot pass any more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AbortOn {
-    /// A CloudWatch alarm, by its name, in the state ALARM.
-    pub alarm: String,
+    /// A CloudWatch alarm, by its name, in the state ALARM. While it is in ALARM, the scenario does not start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<String>,
+    /// A gauge, compared: `queueDepth > 500`. It is sampled every 5 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
+    /// For so long `when` must have held without a break.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Span>,
 }
 
 impl Limits {

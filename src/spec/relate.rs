@@ -7,7 +7,7 @@ use super::{
     problem::{Path, Problem, help_for},
 };
 use crate::{
-    fault::{Fault, Follow, Selector, StopTasks},
+    fault::{Fault, Selector, StopTasks},
     model::{Metric, ScenarioName, Target, target::Place},
 };
 
@@ -19,8 +19,10 @@ pub fn relate(scenario: &Scenario, target: &Target) -> Vec<Problem> {
         problems.extend(relate_fault(&at, fault, target));
     }
     let needs = scenario.spec.expect.thresholds.iter().map(|threshold| (threshold.metric, "expect.thresholds"));
-    for (metric, field) in needs {
-        let path = Path::root("spec").keys(field).key(metric.word());
+    let aborting = scenario.spec.limits.abort_on.as_ref().and_then(|abort_on| abort_on.when);
+    for (metric, field) in needs.chain(aborting.map(|when| (when.metric, "limits.abortOn"))) {
+        let last = if field == "limits.abortOn" { "when" } else { metric.word() };
+        let path = Path::root("spec").keys(field).key(last);
         problems.extend(relate_metric(&path, metric, target));
     }
     problems
@@ -105,7 +107,7 @@ fn relate_metric(at: &Path, metric: Metric, target: &Target) -> Option<Problem> 
 }
 
 /// What this version plans but cannot carry out: it is refused before anything happens, and never left out silently.
-pub fn unsupported(scenario: &Scenario, target: &Target) -> Vec<Problem> {
+pub fn unsupported(scenario: &Scenario) -> Vec<Problem> {
     let at = Path::root("spec");
     let mut problems = vec![];
     let mut refuse = |path: Path, what: String| {
@@ -113,18 +115,6 @@ pub fn unsupported(scenario: &Scenario, target: &Target) -> Vec<Problem> {
     };
     for (index, spec) in scenario.spec.faults.iter().enumerate() {
         let here = at.key("faults").index(index);
-        match &spec.fault {
-            Fault::StopTasks(StopTasks { follow: Follow::Once | Follow::Sticky, .. }) => {
-                refuse(here.keys("stopTasks.follow"), "`follow: once` and `sticky`".to_owned());
-            }
-            Fault::StopTasks(StopTasks { tasks: Selector::Service(_), follow: Follow::Replacements, .. }) => {}
-            Fault::StopTasks(_) => refuse(here.key("stopTasks"), "`stopTasks` by family, tag or startedBy".to_owned()),
-            Fault::DrainService(_)
-            | Fault::DrainInstances(_)
-            | Fault::Partition(_)
-            | Fault::DenyQueue(_)
-            | Fault::Redeliver(_) => {}
-        }
         if let super::FaultTrigger::When(when) = &spec.trigger
             && when.metric == Metric::QueueAge
         {
@@ -135,11 +125,9 @@ pub fn unsupported(scenario: &Scenario, target: &Target) -> Vec<Problem> {
     if metrics.any(|metric| metric == Metric::QueueAge) {
         refuse(at.keys("expect.thresholds.queueAge"), "thresholds of `queueAge`".to_owned());
     }
-    if !scenario.spec.faults.is_empty() && !target.guard.deny_windows.is_empty() {
-        refuse(at.key("faults"), format!("faults under the `denyWindows` of target `{}`", target.name));
-    }
-    if scenario.spec.limits.abort_on.is_some() {
-        refuse(at.keys("limits.abortOn"), "`abortOn`".to_owned());
+    let aborting = scenario.spec.limits.abort_on.as_ref().and_then(|abort_on| abort_on.when);
+    if aborting.is_some_and(|when| when.metric == Metric::QueueAge) {
+        refuse(at.keys("limits.abortOn.when"), "`abortOn` by `queueAge`".to_owned());
     }
     problems
 }

@@ -86,7 +86,7 @@ where
         WhyKind::ServerError if refused && error.as_service_error().is_some() => {
             Outcome::Refused { reason, retry: false }
         }
-        WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::ServerError | WhyKind::Protocol => {
+        WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::ServerError | WhyKind::Protocol | WhyKind::Mismatch => {
             Outcome::Unknown { reason }
         }
     }

@@ -1,13 +1,13 @@
-//! The CloudWatch client: PutMetricData.
+//! The CloudWatch client: PutMetricData and DescribeAlarms.
 
 use aws_sdk_cloudwatch::{
     Client,
     primitives::DateTime,
-    types::{Dimension, MetricDatum, StandardUnit},
+    types::{AlarmType, Dimension, MetricDatum, StandardUnit, StateValue},
 };
 
 use super::aws;
-use crate::model::{Datum, DatumUnit, Outcome, Receipt, target::MetricsTarget};
+use crate::model::{AlarmView, Datum, DatumUnit, Outcome, Receipt, Why, WhyKind, target::MetricsTarget};
 
 /// What PutMetricData takes at most: data a call, values a datum.
 const DATA_LIMIT: usize = 1_000;
@@ -23,6 +23,19 @@ pub async fn put(client: &Client, metrics: &MetricsTarget, data: &[Datum]) -> Ou
         }
     }
     Outcome::Done(Receipt::Published)
+}
+
+/// Looks at one alarm, of metrics or of other alarms. One without enough data does not ring.
+pub async fn alarm(client: &Client, name: &str) -> Result<AlarmView, Why> {
+    let what = format!("CloudWatch alarm {name}");
+    let kinds = [AlarmType::MetricAlarm, AlarmType::CompositeAlarm];
+    let call = client.describe_alarms().alarm_names(name).set_alarm_types(Some(kinds.to_vec()));
+    let answer = call.send().await.map_err(|error| aws::why(&what, &error))?;
+    let metric = answer.metric_alarms().iter().map(|alarm| (alarm.state_value(), alarm.state_reason()));
+    let composite = answer.composite_alarms().iter().map(|alarm| (alarm.state_value(), alarm.state_reason()));
+    let missing = || Why { kind: WhyKind::NotFound, message: format!("{what}: there is none of this name") };
+    let (state, reason) = metric.chain(composite).next().ok_or_else(missing)?;
+    Ok(AlarmView { is_ringing: state == Some(&StateValue::Alarm), reason: reason.unwrap_or_default().to_owned() })
 }
 
 fn rows(metrics: &MetricsTarget, datum: &Datum) -> Vec<MetricDatum> {

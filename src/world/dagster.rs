@@ -319,7 +319,9 @@ impl Dagster {
         };
         let refused = match kind {
             WhyKind::Unauthorized | WhyKind::NotFound | WhyKind::Throttled => true,
-            WhyKind::ServerError | WhyKind::Protocol | WhyKind::Unreachable | WhyKind::TimedOut => false,
+            WhyKind::ServerError | WhyKind::Protocol | WhyKind::Mismatch | WhyKind::Unreachable | WhyKind::TimedOut => {
+                false
+            }
         };
         Failure { why: Why { kind, message: format!("{} answered {status}: {message}", self.target.url) }, refused }
     }
@@ -365,7 +367,7 @@ fn census_retry() -> ExponentialBuilder {
 fn is_passing(why: &Why) -> bool {
     match why.kind {
         WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::Throttled | WhyKind::ServerError => true,
-        WhyKind::Unauthorized | WhyKind::NotFound | WhyKind::Protocol => false,
+        WhyKind::Unauthorized | WhyKind::NotFound | WhyKind::Protocol | WhyKind::Mismatch => false,
     }
 }
 

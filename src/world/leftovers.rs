@@ -111,7 +111,7 @@ async fn in_network(aws: &Aws) -> Leftovers {
 
 async fn in_cluster(aws: &Aws, cluster: &str, found: &mut Leftovers) {
     found.take(services(&aws.ecs, cluster).await);
-    let instances = ecs::try_instances(&aws.ecs, cluster).await;
+    let instances = ecs::instances(ecs::Ecs { client: &aws.ecs, cluster, own: None }).await;
     found.take(instances.map(|all| all.into_iter().map(|one| (Object::Instance(one.arn), one.tags)).collect()));
 }
 

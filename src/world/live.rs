@@ -9,10 +9,15 @@ use aws_config::SdkConfig;
 use tokio::sync::OnceCell;
 
 use super::{
-    Clock, SystemClock, World, aws, change, cloudwatch, dagster::Dagster, ec2::Ec2, ecs, leftovers::Leftovers, queue,
+    Clock, SystemClock, World, aws, change, cloudwatch,
+    dagster::Dagster,
+    ec2::Ec2,
+    ecs::{self, Ecs},
+    leftovers::Leftovers,
+    own, queue,
 };
 use crate::model::{
-    Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timed, Why, WhyKind,
+    Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, TaskArn, Timed, Why, WhyKind,
 };
 
 /// AWS and Dagster as they are.
@@ -20,6 +25,8 @@ use crate::model::{
 pub struct LiveWorld {
     /// By target and by value: an edited target gets clients of its own.
     clients: Mutex<BTreeMap<String, Arc<Clients>>>,
+    /// The task that we run in, once it is known.
+    own: OnceCell<Option<TaskArn>>,
 }
 
 pub(super) struct Clients {
@@ -70,6 +77,23 @@ impl LiveWorld {
         clients.insert(target.name.to_string(), Arc::clone(&made));
         made
     }
+
+    /// A cluster, with what of it is our own.
+    pub(super) async fn ecs<'a>(&'a self, aws: &'a Aws, cluster: &'a str) -> Result<Ecs<'a>, Why> {
+        let own = self.own.get_or_try_init(own::task).await?.as_ref();
+        Ok(Ecs { client: &aws.ecs, cluster, own })
+    }
+
+    /// The cluster of a target.
+    async fn ecs_of<'a>(&'a self, target: &'a Target, clients: &'a Clients) -> Result<Ecs<'a>, Why> {
+        let ecs = target.ecs.as_ref().ok_or_else(|| undeclared(target, "ecs"))?;
+        self.ecs(clients.aws().await, &ecs.cluster).await
+    }
+}
+
+/// A failed look is unavailable, never empty.
+fn seen<T>(answer: Result<T, Why>) -> Seen<T> {
+    answer.map_or_else(Seen::Unavailable, Seen::Fresh)
 }
 
 impl World for LiveWorld {
@@ -86,11 +110,11 @@ impl World for LiveWorld {
                 observation.dagster = Some(Timed { asked_at, answer });
             }
             Query::Service { service } => {
-                let answer = match &target.ecs {
-                    Some(cluster) => ecs::look(&clients.aws().await.ecs, &cluster.cluster, service).await,
-                    None => Seen::Unavailable(undeclared(target, "ecs")),
+                let answer = match self.ecs_of(target, &clients).await {
+                    Ok(ecs) => ecs::look(ecs, service).await,
+                    Err(why) => Err(why),
                 };
-                observation.services.insert(service.clone(), Timed { asked_at, answer });
+                observation.services.insert(service.clone(), Timed { asked_at, answer: seen(answer) });
             }
             Query::Queue => {
                 let answer = match &target.queue {
@@ -100,18 +124,30 @@ impl World for LiveWorld {
                 observation.queue = Some(Timed { asked_at, answer });
             }
             Query::Network { peer, hard } => {
-                let answer = match self.network(target, peer, *hard).await {
-                    Ok(view) => Seen::Fresh(view),
-                    Err(why) => Seen::Unavailable(why),
-                };
+                let answer = seen(self.network(target, peer, *hard).await);
                 observation.networks.insert((peer.clone(), *hard), Timed { asked_at, answer });
             }
             Query::Instances => {
-                let answer = match &target.ecs {
-                    Some(cluster) => ecs::instances(&clients.aws().await.ecs, &cluster.cluster).await,
-                    None => Seen::Unavailable(undeclared(target, "ecs")),
+                let answer = match self.ecs_of(target, &clients).await {
+                    Ok(ecs) => ecs::instances(ecs).await,
+                    Err(why) => Err(why),
                 };
-                observation.instances = Some(Timed { asked_at, answer });
+                observation.instances = Some(Timed { asked_at, answer: seen(answer) });
+            }
+            Query::Tasks { of } => {
+                let answer = match self.ecs_of(target, &clients).await {
+                    Ok(ecs) => ecs::tasks(ecs, of).await,
+                    Err(why) => Err(why),
+                };
+                observation.tasks.insert(of.clone(), Timed { asked_at, answer: seen(answer) });
+            }
+            Query::Alarm { name } => {
+                let answer = cloudwatch::alarm(&clients.aws().await.cloudwatch, name).await;
+                observation.alarms.insert(name.clone(), Timed { asked_at, answer: seen(answer) });
+            }
+            Query::Account => {
+                let answer = self.identity(target).await.map(|identity| identity.account);
+                observation.account = Some(Timed { asked_at, answer: seen(answer) });
             }
             Query::Policy { queue } => {
                 let answer = match target.queue_name(queue) {

@@ -13,6 +13,7 @@ mod ecs;
 mod graphql;
 mod leftovers;
 mod live;
+mod own;
 mod queue;
 mod survey;
 

@@ -81,7 +81,7 @@ impl LiveWorld {
         let mut view = around(ec2, network, place, hard).await.map_err(|error| error.why)?;
         if let Some(ecs) = &target.ecs {
             let services = ecs.services.values().map(String::as_str);
-            view.tasks = ecs::interfaces(&clients.ecs, &ecs.cluster, services).await?;
+            view.tasks = ecs::interfaces(self.ecs(clients, &ecs.cluster).await?, services).await?;
         }
         Ok(view)
     }

@@ -186,6 +186,8 @@ pub fn support(core: &mut Core) -> ServiceView {
         running: true,
         stopping: false,
         protected: false,
+        own: false,
+        created_at: None,
         tags: IndexMap::new(),
     };
     let running = core.objects.at(tasks_at).running;

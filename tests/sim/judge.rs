@@ -104,15 +104,20 @@ pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
             match past.conclusion.verdict {
                 Verdict::Passed => {
                     outcome.counts.add("passed", 1);
+                    if is_aborted(&disk.durable(&name), &past.generation) {
+                        violations.push(format!("{name}: Passed, yet it was aborted"));
+                    }
                     if !core.truth_holds(&planned(&disk.durable(&name), &past.generation), mine) {
                         violations.push(format!("{name}: Passed, yet the truth differs"));
                     }
                 }
                 Verdict::Failed => {
                     outcome.counts.add("failed", 1);
-                    // A threshold is no matter of the truth.
+                    // A threshold is no matter of the truth, and an abort is none.
                     let by_threshold = past.conclusion.thresholds.iter().any(|result| result.holds == Some(false));
-                    if !by_threshold && core.truth_holds(&acknowledged, mine) {
+                    let is_aborted = is_aborted(&disk.durable(&name), &past.generation);
+                    outcome.counts.add("aborted", u64::from(is_aborted));
+                    if !by_threshold && !is_aborted && core.truth_holds(&acknowledged, mine) {
                         violations.push(format!("{name}: Failed without cause: {}", past.conclusion.message));
                     }
                 }
@@ -133,6 +138,18 @@ fn accepted(records: &[Record], generation: &GenerationId) -> Option<Plan> {
     records.iter().find_map(|record| match &record.event {
         Event::Accepted { generation: id, scenario, .. } if id == generation => Some(plan::compile(scenario, id)),
         _ => None,
+    })
+}
+
+fn is_aborted(records: &[Record], generation: &GenerationId) -> bool {
+    let mut current = false;
+    records.iter().any(|record| match &record.event {
+        Event::Accepted { generation: id, .. } => {
+            current = id == generation;
+            false
+        }
+        Event::Aborted { .. } => current,
+        _ => false,
     })
 }
 

@@ -93,7 +93,7 @@ fn scenario(dice: &mut Dice, storm: &mut Storm, number: u64, start: &str) -> Sce
     let faults = faults(storm, length);
     let has = |storm: &mut Storm, mishap, percent, text| storm.strikes(mishap, percent).map_or("", |_| text);
     let deletion = has(storm, Mishap::Terminate, 30, "\n  deletion: terminate");
-    let limits = has(storm, Mishap::Limit, 15, "\n  limits: { maxInFlight: 3 }");
+    let limits = limits(storm);
     let thresholds =
         if dice.chance(30) { ", thresholds: { workers: ['max >= 1'], lateness: ['max < 3h'] }" } else { "" };
     let text = format!(
@@ -113,6 +113,18 @@ spec:
         Some(Ok(Manifest::Scenario(scenario))) => *scenario,
         other => panic!("not a scenario: {other:?}\n{text}"),
     }
+}
+
+fn limits(storm: &mut Storm) -> String {
+    let mut limits = vec![];
+    if storm.strikes(Mishap::Limit, 15).is_some() {
+        limits.push("maxInFlight: 3".to_owned());
+    }
+    if let Some(mut dice) = storm.strikes(Mishap::Abort, 10) {
+        let on = ["alarm: deep", "when: queueDepth > 3", "when: queueDepth > 1, for: 5s"][dice.below(3)];
+        limits.push(format!("abortOn: {{ {on} }}"));
+    }
+    if limits.is_empty() { String::new() } else { format!("\n  limits: {{ {} }}", limits.join(", ")) }
 }
 
 /// The faults of a scenario whose load lasts so many seconds.

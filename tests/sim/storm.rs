@@ -72,10 +72,12 @@ pub enum Mishap {
     Meddle,
     /// The process is told to end, and heals first.
     Shutdown,
+    /// A scenario ends early when the queue is deep.
+    Abort,
 }
 
 impl Mishap {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Crash,
         Self::DiskLost,
         Self::Pause,
@@ -109,6 +111,7 @@ impl Mishap {
         Self::Stale,
         Self::Meddle,
         Self::Shutdown,
+        Self::Abort,
     ];
 }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use dagstorm::{
     model::{
-        Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, Observation, Outcome, Query, QueueView,
-        Receipt, RunRecord, RunStatus, RunView, ScenarioName, Seen, ServiceView, StepEvent, StepEventKind, Target,
-        TaskView, Timed, Why, WhyKind,
+        AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, Observation, Outcome, Query,
+        QueueView, Receipt, RunRecord, RunStatus, RunView, ScenarioName, Seen, ServiceView, StepEvent, StepEventKind,
+        Target, TaskView, Timed, Why, WhyKind,
     },
     world::{Clock, Leftovers, World},
 };
@@ -282,7 +282,13 @@ impl SimWorld {
                 let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(aws::policy(&mut core)) };
                 observation.policies.insert(queue.clone(), Timed { asked_at, answer });
             }
-            Query::Instances => panic!("not simulated"),
+            Query::Alarm { name } => {
+                let is_ringing = core.runs.values().filter(|run| run.status == RunStatus::Queued).count() > 3;
+                let view = AlarmView { is_ringing, reason: "the queue is deep".to_owned() };
+                let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(view) };
+                observation.alarms.insert(name.clone(), Timed { asked_at, answer });
+            }
+            Query::Instances | Query::Tasks { .. } | Query::Account => panic!("not simulated"),
         }
         observation
     }
@@ -332,6 +338,8 @@ fn tasks(core: &Core) -> Vec<TaskView> {
             running: true,
             stopping: false,
             protected: false,
+            own: false,
+            created_at: None,
             tags: indexmap::IndexMap::new(),
         })
         .collect()

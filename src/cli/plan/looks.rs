@@ -131,7 +131,9 @@ impl TargetLooks {
     /// Notes a look that failed: nobody was there, or what is there cannot be used.
     pub fn fail(&mut self, what: &'static str, why: Why) {
         match why.kind {
-            WhyKind::NotFound | WhyKind::Unauthorized | WhyKind::Protocol => self.problems.push(why.message),
+            WhyKind::NotFound | WhyKind::Unauthorized | WhyKind::Protocol | WhyKind::Mismatch => {
+                self.problems.push(why.message);
+            }
             WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::Throttled | WhyKind::ServerError => {
                 self.cannot_reach(what, &why.message);
             }

@@ -282,7 +282,15 @@ mod tests {
         let arn = |number| TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{number}"));
         let tags = || [("ready".to_owned(), "true".to_owned())].into_iter().collect();
         (0..count)
-            .map(|number| TaskView { arn: arn(number), running: true, stopping: false, protected: false, tags: tags() })
+            .map(|number| TaskView {
+                arn: arn(number),
+                running: true,
+                stopping: false,
+                protected: false,
+                own: false,
+                created_at: None,
+                tags: tags(),
+            })
             .collect()
     }
 
@@ -306,7 +314,7 @@ mod tests {
             (
                 4,
                 r#"{"requireTag":{"ready":"no"}}"#,
-                "stop 30% of 4 running = 2, the guard permits 0 → 0",
+                "stop 30% of 4 running = 2, 0 may be stopped → 0",
                 "a: `kill`: none of the 4 running tasks of service w is permitted by the guard",
                 "",
             ),

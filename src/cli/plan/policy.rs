@@ -73,8 +73,8 @@ fn base(target: &Target, arns: &Arns) -> Vec<Permission> {
 }
 
 fn alarm(scenario: &Scenario, arns: &Arns) -> Option<Permission> {
-    let abort_on = scenario.spec.limits.abort_on.as_ref()?;
-    let alarm = arns.arn("cloudwatch", &format!("alarm:{}", abort_on.alarm));
+    let name = scenario.spec.limits.abort_on.as_ref()?.alarm.as_ref()?;
+    let alarm = arns.arn("cloudwatch", &format!("alarm:{name}"));
     Some(Permission::new("ReadAlarms", &["cloudwatch:DescribeAlarms"], vec![alarm]))
 }
 

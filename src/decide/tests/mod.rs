@@ -2,6 +2,7 @@
 
 #![allow(clippy::too_many_lines, reason = "a table is long")]
 
+mod abort;
 mod hold;
 mod limits;
 
@@ -121,6 +122,8 @@ impl Case {
             running: true,
             stopping: false,
             protected: false,
+            own: false,
+            created_at: None,
             tags: indexmap::IndexMap::new(),
         };
         let view = ServiceView {
@@ -169,6 +172,9 @@ impl Case {
                 Query::Network { .. } => "look network, ",
                 Query::Instances => "look instances, ",
                 Query::Policy { .. } => "look policy, ",
+                Query::Tasks { .. } => "look tasks, ",
+                Query::Alarm { .. } => "look alarm, ",
+                Query::Account => "look account, ",
             };
             line.push_str(what);
         }
@@ -363,7 +369,7 @@ fn a_service_that_never_comes_back_holds_no_deleted_scenario() {
         targets: vec![],
         objects: vec![],
         inject: vec![],
-        undo: Undo::default(),
+        undo: Undo { effects: vec![], steady: Some("taskiq-worker".to_owned()) },
     };
     case.event(5.0, intent).event(5.1, Event::FaultSeen { fault: kill, asked_at: at(5.1) });
     case.event(6.0, Event::StopRequested { reason: "deleted".to_owned(), terminate: false });

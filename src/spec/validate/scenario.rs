@@ -355,7 +355,16 @@ fn limits(problems: &mut Problems, at: &Path, raw: RawLimits) -> Limits {
         }
     }
     if let Some(abort) = &raw.abort_on {
-        problems.not_empty(&at.keys("abortOn.alarm"), &abort.alarm);
+        let here = at.key("abortOn");
+        if let Some(alarm) = &abort.alarm {
+            problems.not_empty(&here.key("alarm"), alarm);
+        }
+        if abort.alarm.is_none() && abort.when.is_none() {
+            problems.add(&here, "names nothing: give `alarm`, `when`, or both");
+        }
+        if abort.grace.is_some() && abort.when.is_none() {
+            problems.add(&here.key("for"), "is how long `when` must hold: give `when` too");
+        }
     }
     Limits {
         max_in_flight: raw.max_in_flight,

@@ -84,7 +84,8 @@ impl Ec2Error {
             | WhyKind::ServerError
             | WhyKind::Unreachable
             | WhyKind::TimedOut
-            | WhyKind::Protocol => Outcome::Refused { reason, retry: false },
+            | WhyKind::Protocol
+            | WhyKind::Mismatch => Outcome::Refused { reason, retry: false },
         }
     }
 }

@@ -1,0 +1,101 @@
+//! What ends a scenario early, and what keeps it from starting: alarms, thresholds, the wrong account.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::Decision;
+use crate::{
+    journal::{Dependency, Event, Generation},
+    model::{Observation, Query, Timestamp, Why, WhyKind},
+    plan::Plan,
+    spec::AbortOn,
+};
+
+/// An alarm is looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// An alarm that could not be seen for so long guards nothing any more.
+const BLIND: Duration = Duration::from_secs(60);
+
+/// What has to be looked at, each with its pace.
+pub fn looks(plan: &Plan, state: &Generation) -> Vec<(Query, Duration)> {
+    if state.ending().is_some() || state.audit_began_at.is_some() {
+        return vec![];
+    }
+    let alarm = plan.abort_on.as_ref().and_then(|abort_on| abort_on.alarm.clone());
+    let mut looks: Vec<(Query, Duration)> = alarm.map(|name| (Query::Alarm { name }, LOOK_EVERY)).into_iter().collect();
+    // What is acted on later is judged by its own ARN, at each act.
+    let has_account = state.target.guard.account.is_some() && !plan.faults.is_empty();
+    if has_account && state.started_at.is_none() {
+        looks.push((Query::Account, LOOK_EVERY));
+    }
+    looks
+}
+
+/// What was seen and forbids a start.
+pub fn forbid(state: &Generation, observation: &Observation) -> BTreeMap<Dependency, Why> {
+    let mut found = BTreeMap::new();
+    if state.started_at.is_some() {
+        return found;
+    }
+    let mut forbid = |dependency: Dependency, message: String| {
+        found.insert(dependency, Why { kind: WhyKind::Mismatch, message });
+    };
+    for (name, seen) in &observation.alarms {
+        if let Some(alarm) = seen.answer.fresh().filter(|alarm| alarm.is_ringing) {
+            forbid(Dependency::Alarm(name.clone()), format!("alarm {name} is in ALARM: {}", alarm.reason));
+        }
+    }
+    let account = observation.account.as_ref().and_then(|seen| seen.answer.fresh());
+    if let (Some(wanted), Some(found)) = (&state.target.guard.account, account)
+        && wanted != found
+    {
+        let message =
+            format!("the credentials are of account {found}, and the guard of the target permits {wanted} alone");
+        forbid(Dependency::Account, message);
+    }
+    found
+}
+
+/// Ends the scenario when what `abortOn` names has come true.
+pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
+    let (Some(abort_on), Some(started_at)) = (&plan.abort_on, state.started_at) else { return };
+    if state.ending().is_some() || state.audit_began_at.is_some() {
+        return;
+    }
+    let reason =
+        by_alarm(abort_on, state, observation, started_at, now, decision).or_else(|| by_gauge(abort_on, state));
+    if let Some(reason) = reason {
+        decision.notes.push(Event::Aborted { reason: format!("limits.abortOn: {reason}") });
+    }
+}
+
+fn by_alarm(
+    abort_on: &AbortOn,
+    state: &Generation,
+    observation: &Observation,
+    started_at: Timestamp,
+    now: Timestamp,
+    decision: &mut Decision,
+) -> Option<String> {
+    let name = abort_on.alarm.as_ref()?;
+    let seen = observation.alarms.get(name).filter(|seen| seen.asked_at >= started_at);
+    if let Some(alarm) = seen.and_then(|seen| seen.answer.fresh()).filter(|alarm| alarm.is_ringing) {
+        return Some(format!("alarm {name} is in ALARM: {}", alarm.reason));
+    }
+    let unseen = state.unready.get(&Dependency::Alarm(name.clone()))?;
+    let blind_at = unseen.at.max(started_at).plus(BLIND);
+    decision.wake(blind_at);
+    (now >= blind_at).then(|| format!("alarm {name} could not be seen for {} s: {}", BLIND.as_secs(), unseen.value))
+}
+
+/// Every sample of so long a time meets the condition, up to the last one.
+fn by_gauge(abort_on: &AbortOn, state: &Generation) -> Option<String> {
+    let when = abort_on.when?;
+    let samples = state.samples.iter().rev().filter(|sample| sample.metric == when.metric);
+    let mut breach = samples.take_while(|sample| when.holds(sample.value));
+    let last = breach.next()?;
+    let first = breach.last().unwrap_or(last);
+    let lasted = last.asked_at.since(first.asked_at);
+    let grace = abort_on.grace.map(|grace| grace.duration()).unwrap_or_default();
+    let value = when.metric.show(last.value);
+    (lasted >= grace).then(|| format!("`{when}` holds since {}; {} is {value}", first.asked_at, when.metric))
+}
