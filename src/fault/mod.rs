@@ -6,6 +6,7 @@ mod drain_service;
 mod guard;
 pub mod partition;
 pub mod permissions;
+mod pick;
 mod redeliver;
 mod stop_tasks;
 
@@ -14,11 +15,12 @@ pub use drain_instances::DrainInstances;
 pub use drain_service::DrainService;
 use indexmap::IndexMap;
 pub use partition::{Cut, Partition};
+pub use pick::{Pick, Room, may_stop};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 pub use redeliver::Redeliver;
 use serde::{Deserialize, Serialize};
-pub use stop_tasks::{Follow, Pick, Room, Selector, StopTasks, may_stop};
+pub use stop_tasks::{Follow, Selector, StopTasks};
 
 use crate::model::{
     Effect, Object, Observation, Outcome, Query, Seen, Target, TaskView, Timed, Timestamp, Undo, mark::FAULT_TAG,

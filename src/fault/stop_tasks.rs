@@ -1,17 +1,17 @@
 //! `stopTasks`: ECS StopTask on some tasks of a service; the service's scheduler starts the replacements.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use indexmap::IndexMap;
 use rand::seq::SliceRandom;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de};
+use serde::{Deserialize, Serialize};
 
-use super::{Aim, Aiming, First, Injected, Progress, fresh};
-use crate::model::{
-    Effect, Guard, Observation, Query, Target, TaskSet, TaskView, Timestamp, Undo, schema::text_schema, target::Amount,
-    time::as_string,
+use super::{
+    Aim, Aiming, First, Injected, Pick, Progress, Room, fresh,
+    pick::{is_alive, may_stop},
 };
+use crate::model::{Effect, Observation, Query, Target, TaskSet, TaskView, Timestamp, Undo, target::Amount};
 
 /// Stops tasks: of the service behind a role of the target, or whatever a family, tags or `startedBy` select.
 ///
@@ -55,29 +55,6 @@ pub enum Follow {
     /// A new choice among all tasks that run then, replacements included.
     #[default]
     Replacements,
-}
-
-/// How many tasks: `one`, `all`, a number or a share such as `30%` (rounded up to at least one, then capped by the guard).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Pick {
-    #[default]
-    One,
-    All,
-    Some(Amount),
-}
-
-/// How many tasks of a service a pick may stop, and what bounds it. The share is rounded up, then capped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    pub pick: Pick,
-    pub running: u32,
-    /// Of these, how many may be stopped: by the guard, and because they are neither protected nor our own.
-    pub permitted: u32,
-    pub wanted: u32,
-    /// The guard's limit, and how many it allows.
-    pub max_affected: Option<(Amount, u32)>,
-    /// How many must stay, and how many that allows.
-    pub min_healthy: (u32, u32),
 }
 
 impl StopTasks {
@@ -208,65 +185,6 @@ impl StopTasks {
     }
 }
 
-impl Room {
-    /// Counts the tasks of a service.
-    pub fn of(pick: Pick, guard: &Guard, tasks: &[TaskView]) -> Self {
-        let running = tasks.iter().filter(|task| is_alive(task)).count() as u32;
-        Self {
-            pick,
-            running,
-            permitted: tasks.iter().filter(|task| may_stop(guard, task)).count() as u32,
-            wanted: pick.of(running),
-            max_affected: guard.max_affected.map(|limit| (limit, limit.cap(running))),
-            min_healthy: (guard.min_healthy, running.saturating_sub(guard.min_healthy)),
-        }
-    }
-
-    /// How many would be stopped.
-    pub fn count(&self) -> u32 {
-        let cap = self.max_affected.map_or(self.running, |(_, most)| most).min(self.min_healthy.1);
-        self.wanted.min(cap).min(self.permitted)
-    }
-}
-
-/// In words: `30% of 5 running = 2, maxAffected 50% allows 3, minHealthy 1 allows 4 → 2`.
-impl fmt::Display for Room {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} running", self.pick, self.running)?;
-        if let Pick::All | Pick::Some(Amount::Percent(_)) = self.pick {
-            write!(f, " = {}", self.wanted)?;
-        }
-        if self.permitted < self.running {
-            write!(f, ", {} may be stopped", self.permitted)?;
-        }
-        if let Some((limit, most)) = self.max_affected {
-            write!(f, ", maxAffected {} allows {most}", Pick::Some(limit))?;
-        }
-        if self.min_healthy.0 > 0 {
-            write!(f, ", minHealthy {} allows {}", self.min_healthy.0, self.min_healthy.1)?;
-        }
-        write!(f, " → {}", self.count())
-    }
-}
-
-/// Whether a fault may stop this task now: it runs, it is under no scale-in protection, it is not dagstorm's own, and the
-/// guard permits its account, its region and its tags.
-pub fn may_stop(guard: &Guard, task: &TaskView) -> bool {
-    is_alive(task) && !task.protected && !task.own && permits(guard, task)
-}
-
-fn is_alive(task: &TaskView) -> bool {
-    task.running && !task.stopping
-}
-
-fn permits(guard: &Guard, task: &TaskView) -> bool {
-    let place = task.arn.region_and_account();
-    let same = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|name| found == Some(name));
-    same(&guard.region, place.map(|(region, _)| region))
-        && same(&guard.account, place.map(|(_, account)| account))
-        && guard.require_tag.iter().all(|(tag, value)| task.tags.get(tag) == Some(value))
-}
-
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -280,61 +198,6 @@ impl fmt::Display for Selector {
         }
     }
 }
-
-impl Pick {
-    pub(super) fn of(self, running: u32) -> u32 {
-        match self {
-            Self::One => 1,
-            Self::All => running,
-            Self::Some(amount) => amount.of(running),
-        }
-    }
-}
-
-impl FromStr for Pick {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "`{text}` is no number of things: write `one`, `all`, a number such as `2`, or a share such as `30%`"
-            )
-        };
-        match text {
-            "one" => return Ok(Self::One),
-            "all" => return Ok(Self::All),
-            _ => {}
-        }
-        let (digits, percent) = text.strip_suffix('%').map_or((text, false), |digits| (digits, true));
-        let number: u32 = digits.parse().map_err(|_| wrong())?;
-        match (number, percent) {
-            (0, _) => Err(format!("`{text}` is nothing: it is at least 1, or 1%")),
-            (101.., true) => Err(format!("`{text}` is more than all: a share is 100% at most")),
-            (share, true) => Ok(Self::Some(Amount::Percent(share))),
-            (count, false) => Ok(Self::Some(Amount::Count(count))),
-        }
-    }
-}
-
-impl fmt::Display for Pick {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::One => f.write_str("one"),
-            Self::All => f.write_str("all"),
-            Self::Some(Amount::Count(count)) => write!(f, "{count}"),
-            Self::Some(Amount::Percent(share)) => write!(f, "{share}%"),
-        }
-    }
-}
-
-text_schema!(
-    Pick,
-    "Pick",
-    "How many: `one`, `all`, a number, or a share (rounded up to at least one, then capped by the guard).",
-    "^(one|all|[1-9][0-9]*|([1-9][0-9]?|100)%)$" or integer,
-    ["one", "30%", 2]
-);
-as_string!(Pick, "`one`, `all`, a number such as `2`, or a share such as `30%`");
 
 #[cfg(test)]
 mod tests {
@@ -429,31 +292,6 @@ mod tests {
                 (Err(found), Err(wanted)) => assert!(found.contains(wanted), "{pick} {guard}: {found}"),
                 (found, wanted) => panic!("{pick} {guard}: {found:?} instead of {wanted:?}"),
             }
-        }
-    }
-
-    #[test]
-    fn the_room_is_said_in_words() {
-        for (pick, guard, words) in [
-            (
-                "30%",
-                r#"{"maxAffected":{"percent":50},"minHealthy":1}"#,
-                "30% of 5 running = 2, maxAffected 50% allows 3, minHealthy 1 allows 4 → 2",
-            ),
-            ("one", "{}", "one of 5 running → 1"),
-            ("9", "{}", "9 of 5 running → 5"),
-            ("all", r#"{"minHealthy":6}"#, "all of 5 running = 5, minHealthy 6 allows 0 → 0"),
-            (
-                "all",
-                r#"{"requireTag":{"ready":"true"},"maxAffected":{"count":4}}"#,
-                "all of 5 running = 5, 3 may be stopped, maxAffected 4 allows 4 → 3",
-            ),
-        ] {
-            let mut tasks: Vec<TaskView> = ["a", "b", "c"].map(|id| task(id, true)).to_vec();
-            tasks.extend(["d", "e"].map(|id| task(id, false)));
-            tasks.push(TaskView { stopping: true, ..task("gone", true) });
-            let room = Room::of(pick.parse().expect("a pick"), &target(guard).guard, &tasks);
-            assert_eq!(room.to_string(), words, "{pick} {guard}");
         }
     }
 
@@ -555,16 +393,6 @@ mod tests {
             let injected =
                 Injected { fault: String::new(), targets: &gone, objects: &[], undo: &Undo::default(), outcomes: &[] };
             assert_eq!(fault.progress(&target, &injected, &seen(tasks), at(10)), expected);
-        }
-    }
-
-    #[test]
-    fn picks_read_and_print() {
-        for text in ["one", "all", "3", "30%"] {
-            assert_eq!(text.parse::<Pick>().expect(text).to_string(), text);
-        }
-        for text in ["0", "0%", "101%", "some", "-1", ""] {
-            assert!(text.parse::<Pick>().is_err(), "{text}");
         }
     }
 }
