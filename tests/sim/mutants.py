@@ -240,8 +240,7 @@ MUTANTS = [
         "puts rules back without their descriptions",
         "src/fault/partition/rules.rs",
         "    let back = diff.undo();\n",
-        "    let mut back = diff.undo();\n"
-        "    back.authorize.iter_mut().for_each(|rule| rule.description = None);\n",
+        "    let mut back = diff.undo();\n    back.authorize.iter_mut().for_each(|rule| rule.description = None);\n",
     ),
     Mutant(
         "lets two scenarios change one object",
@@ -258,8 +257,8 @@ MUTANTS = [
     Mutant(
         "takes a failed look for a service that runs what it wants",
         "src/fault/drain_service.rs",
-        "let Ok(view) = fresh(seen, since, \"\") else { return Progress::Unseen };",
-        "let Ok(view) = fresh(seen, since, \"\") else { return Progress::Steady };",
+        'let Ok(view) = fresh(seen, since, "") else { return Progress::Unseen };',
+        'let Ok(view) = fresh(seen, since, "") else { return Progress::Steady };',
     ),
     Mutant(
         "copies messages once more when it is not known whether it did",
