@@ -1,5 +1,6 @@
 //! `dagstorm plan`: what some manifests would do, before anything happens.
 
+mod aims;
 mod chart;
 mod looks;
 mod online;

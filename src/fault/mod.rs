@@ -15,7 +15,7 @@ pub use drain_instances::DrainInstances;
 pub use drain_service::DrainService;
 use indexmap::IndexMap;
 pub use partition::{Cut, Partition};
-pub use pick::{Pick, Room, may_stop};
+pub use pick::{Pick, Room, permits};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 pub use redeliver::Redeliver;

@@ -30,13 +30,13 @@ pub struct Room {
 }
 
 impl Room {
-    /// Counts the tasks of a service.
-    pub fn of(pick: Pick, guard: &Guard, tasks: &[TaskView]) -> Self {
+    /// Counts tasks, of which so many may be stopped.
+    pub fn of(pick: Pick, guard: &Guard, tasks: &[TaskView], permitted: u32) -> Self {
         let running = tasks.iter().filter(|task| is_alive(task)).count() as u32;
         Self {
             pick,
             running,
-            permitted: tasks.iter().filter(|task| may_stop(guard, task)).count() as u32,
+            permitted,
             wanted: pick.of(running),
             max_affected: guard.max_affected.map(|limit| (limit, limit.cap(running))),
             min_healthy: (guard.min_healthy, running.saturating_sub(guard.min_healthy)),
@@ -70,17 +70,12 @@ impl fmt::Display for Room {
     }
 }
 
-/// Whether a fault may stop this task now: it runs, it is under no scale-in protection, it is not dagstorm's own, and the
-/// guard permits its account, its region and its tags.
-pub fn may_stop(guard: &Guard, task: &TaskView) -> bool {
-    is_alive(task) && !task.protected && !task.own && permits(guard, task)
-}
-
 pub(super) fn is_alive(task: &TaskView) -> bool {
     task.running && !task.stopping
 }
 
-fn permits(guard: &Guard, task: &TaskView) -> bool {
+/// Whether the guard permits the account, the region and the tags of a task.
+pub fn permits(guard: &Guard, task: &TaskView) -> bool {
     let place = task.arn.region_and_account();
     let same = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|name| found == Some(name));
     same(&guard.region, place.map(|(region, _)| region))
@@ -156,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_room_is_said_in_words() {
-        for (pick, guard, words) in [
+        for (pick, text, words) in [
             (
                 "30%",
                 r#"{"maxAffected":{"percent":50},"minHealthy":1}"#,
@@ -174,8 +169,10 @@ mod tests {
             let mut tasks: Vec<TaskView> = ["a", "b", "c"].map(|id| task(id, true)).to_vec();
             tasks.extend(["d", "e"].map(|id| task(id, false)));
             tasks.push(TaskView { stopping: true, ..task("gone", true) });
-            let room = Room::of(pick.parse().expect("a pick"), &serde_json::from_str(guard).expect(guard), &tasks);
-            assert_eq!(room.to_string(), words, "{pick} {guard}");
+            let guard: Guard = serde_json::from_str(text).expect(text);
+            let permitted = tasks.iter().filter(|task| is_alive(task) && permits(&guard, task)).count() as u32;
+            let room = Room::of(pick.parse().expect("a pick"), &guard, &tasks, permitted);
+            assert_eq!(room.to_string(), words, "{pick} {text}");
         }
     }
 

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Aim, Aiming, First, Injected, Pick, Progress, Room, fresh,
-    pick::{is_alive, may_stop},
+    pick::{is_alive, permits},
 };
-use crate::model::{Effect, Observation, Query, Target, TaskSet, TaskView, Timestamp, Undo, target::Amount};
+use crate::model::{Effect, Guard, Observation, Query, Target, TaskSet, TaskView, Timestamp, Undo, target::Amount};
 
 /// Stops tasks: of the service behind a role of the target, or whatever a family, tags or `startedBy` select.
 ///
@@ -28,6 +28,9 @@ pub struct StopTasks {
     /// How repeats choose.
     #[serde(default)]
     pub follow: Follow,
+    /// Whether tasks under scale-in protection may be stopped too: by it a worker says that it is busy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub include_protected: bool,
 }
 
 /// Which tasks a fault is about.
@@ -66,7 +69,8 @@ impl StopTasks {
     }
 
     pub fn describe(&self) -> String {
-        format!("stop {} of {}", self.pick, self.tasks)
+        let protected = if self.include_protected { ", protected ones too" } else { "" };
+        format!("stop {} of {}{protected}", self.pick, self.tasks)
     }
 
     pub fn query(&self, target: &Target) -> Option<Query> {
@@ -105,14 +109,15 @@ impl StopTasks {
         let (_, tasks) = self.seen(aiming.target, aiming.observation, aiming.not_before)?;
         let (guard, what) = (&aiming.target.guard, self.what(aiming.target));
         let (pick, followed) = self.followed(aiming, tasks)?;
-        let room = Room::of(pick, guard, tasks);
-        let mut allowed: Vec<TaskView> = followed.into_iter().filter(|task| may_stop(guard, task)).cloned().collect();
+        let room = self.room(pick, guard, tasks);
+        let mut allowed: Vec<TaskView> =
+            followed.into_iter().filter(|task| self.may_stop(guard, task)).cloned().collect();
         if allowed.is_empty() {
             return Err(Aim::Wait(match room.running {
                 0 => format!("{what}: no task runs"),
                 running => format!(
                     "{what}: none of the {running} running tasks may be stopped (not permitted by the guard's account, \
-                     region and tags, under scale-in protection, or dagstorm's own)"
+                     region and tags, under scale-in protection without `includeProtected`, or dagstorm's own)"
                 ),
             }));
         }
@@ -134,6 +139,18 @@ impl StopTasks {
             .collect();
         let undo = Undo { effects: vec![], steady: self.service(aiming.target).map(str::to_owned) };
         Ok(Aim::Ready { targets: allowed, objects: vec![], inject, undo })
+    }
+
+    /// Whether a task may be stopped now: it runs, it is not dagstorm's own, it is under no scale-in protection unless that
+    /// does not matter, and the guard permits its account, its region and its tags.
+    pub fn may_stop(&self, guard: &Guard, task: &TaskView) -> bool {
+        is_alive(task) && !task.own && (self.include_protected || !task.protected) && permits(guard, task)
+    }
+
+    /// How many of these tasks a pick may stop.
+    pub fn room(&self, pick: Pick, guard: &Guard, tasks: &[TaskView]) -> Room {
+        let permitted = tasks.iter().filter(|task| self.may_stop(guard, task)).count() as u32;
+        Room::of(pick, guard, tasks, permitted)
     }
 
     /// The tasks that this occurrence chooses among, and how many of them.
@@ -217,7 +234,12 @@ mod tests {
     }
 
     fn kill(pick: Pick) -> StopTasks {
-        StopTasks { tasks: Selector::Service("workers".to_owned()), pick, follow: Follow::default() }
+        StopTasks {
+            tasks: Selector::Service("workers".to_owned()),
+            pick,
+            follow: Follow::default(),
+            include_protected: false,
+        }
     }
 
     fn task(id: &str, ready: bool) -> TaskView {
@@ -333,6 +355,10 @@ mod tests {
         assert_eq!(names, ["a", "b"]);
         let reason = chosen(aim("all", "{}", &seen(at(10), 2, spared.to_vec()))).expect_err("nobody");
         assert!(reason.contains("none of the 2 running tasks") && reason.contains("dagstorm's own"), "{reason}");
+        let (target, seen) = (target("{}"), seen(at(10), 2, spared.to_vec()));
+        let busy = StopTasks { include_protected: true, ..kill(Pick::All) };
+        let Aim::Ready { targets, .. } = either(busy.aim(&aiming(&target, &seen, None))) else { panic!("no targets") };
+        assert_eq!(targets, spared[..1], "never our own");
     }
 
     #[test]

@@ -195,6 +195,10 @@ pub struct RawStopTasks {
     /// What repeats act on; `replacements` by default.
     #[serde(default)]
     pub follow: Follow,
+    /// Stop tasks under ECS task scale-in protection too; by default they are left alone. Workers that protect themselves
+    /// while they are busy are only then stopped in mid-work.
+    #[serde(default)]
+    pub include_protected: bool,
 }
 
 /// What the records must show for a pass.

@@ -15,7 +15,7 @@ SLOW = {"slow_job": 1}
 def test_a_worker_killed_in_mid_step(operator: Operator) -> None:
     # One step more than there are workers: after 3 s each of them is in the middle of one, and it lasts longer than
     # the 2 s that a stopped worker has for it.
-    kill = {"name": "kill", "after": "3s", "stopTasks": {"service": "workers", "pick": "one"}}
+    kill = {"name": "kill", "after": "3s", "stopTasks": {"service": "workers", "pick": "one", "includeProtected": True}}
     at_once = {"burst": {"size": 4, "every": "10s"}}
     operator.drop(scenario("stopped-worker", at_once, "4s", SLOW, faults=[kill]))
     operator.start()

@@ -57,8 +57,11 @@ pub struct ServiceLook {
 #[serde(rename_all = "camelCase")]
 pub struct TaskLook {
     pub id: String,
-    /// Whether a fault may stop it now.
+    /// Whether the guard lets a fault stop it.
     pub permitted: bool,
+    /// It is under scale-in protection now.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
     pub tags: indexmap::IndexMap<String, String>,
 }
 

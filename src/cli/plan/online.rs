@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::{
+    aims::look_at_fault,
     looks::{DagsterLook, FaultLook, IdentityLook, QueueLook, ServiceLook, TargetLooks, TaskLook, within},
     rules::look_at_partition,
 };
 use crate::{
-    fault::{Fault, Room, Selector, StopTasks, may_stop},
+    fault::{Fault, Room, Selector, StopTasks, permits},
     model::{Metric, Observation, Query, QueueView, Seen, ServiceView, Span, Target, TaskView, Why, WhyKind},
     plan::Plan,
     spec::{FaultTrigger, Scenario},
@@ -126,11 +127,12 @@ async fn look_at_aws(world: &LiveWorld, target: &Target, scenarios: &[(&Scenario
             Err(why) => looks.fail("SQS", why),
         }
     }
-    for (scenario, _) in scenarios {
+    for (scenario, plan) in scenarios {
         for spec in &scenario.spec.faults {
             if let Fault::Partition(partition) = &spec.fault {
                 look_at_partition(world, target, scenario, &spec.name, partition, looks).await;
             }
+            look_at_fault(world, target, (scenario, plan), spec, looks).await;
         }
     }
 }
@@ -178,7 +180,8 @@ fn queue_of(seen: Observation) -> Result<QueueView, Why> {
 fn service_look(target: &Target, role: &str, service: &str, view: &ServiceView, with_tasks: bool) -> ServiceLook {
     let task = |task: &TaskView| TaskLook {
         id: task.arn.id().to_owned(),
-        permitted: may_stop(&target.guard, task),
+        permitted: permits(&target.guard, task) && !task.own,
+        protected: task.protected,
         tags: task.tags.clone(),
     };
     ServiceLook {
@@ -226,13 +229,18 @@ fn choices(
 ) {
     for spec in &scenario.spec.faults {
         let (tasks, would) = match &spec.fault {
-            Fault::StopTasks(StopTasks { tasks: Selector::Service(own), pick, .. }) if own == role => {
-                let room = Room::of(*pick, &target.guard, &view.tasks);
+            Fault::StopTasks(stop @ StopTasks { tasks: Selector::Service(own), pick, .. }) if own == role => {
+                let room = stop.room(*pick, &target.guard, &view.tasks);
+                let busy = view.tasks.iter().filter(|task| task.protected && permits(&target.guard, task)).count();
                 let who = format!("{}: `{}`", scenario.name, spec.name);
                 match room {
                     Room { running: 0, .. } => {
                         looks.notes.push(format!("{who} would wait: service {service} runs no task"));
                     }
+                    Room { permitted: 0, running, .. } if busy > 0 => looks.notes.push(format!(
+                        "{who} would wait: of the {running} running tasks of service {service}, all that the guard \
+                         permits are under scale-in protection (`includeProtected: true` stops them too)"
+                    )),
                     Room { permitted: 0, running, .. } => looks.problems.push(format!(
                         "{who}: none of the {running} running tasks of service {service} is permitted by the guard"
                     )),

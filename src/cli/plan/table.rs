@@ -164,7 +164,11 @@ impl Page {
         let ServiceLook { role, service: name, desired, running, tasks } = service;
         self.marked(GOOD, &format!("{role}: service {name} runs {running} of {desired} tasks"));
         for task in tasks {
-            let may = if task.permitted { "may be stopped" } else { "is not touched" };
+            let may = match (task.permitted, task.protected) {
+                (true, false) => "may be stopped",
+                (true, true) => "may be stopped, is protected now",
+                (false, _) => "is not touched",
+            };
             let tags: Vec<String> = task.tags.iter().map(|(tag, value)| format!("{tag}={value}")).collect();
             self.hanging(&format!("{INDENT}{INDENT}  {}  {may}  ", task.id), &tags.join(" "));
         }
@@ -338,6 +342,7 @@ mod tests {
         let task = |id: &str, permitted: bool| looks::TaskLook {
             id: id.to_owned(),
             permitted,
+            protected: id == "0003",
             tags: [("ready".to_owned(), permitted.to_string()), ("team".to_owned(), "data".to_owned())]
                 .into_iter()
                 .collect(),

@@ -71,7 +71,8 @@ impl Arguments {
     - name: kill
       after: {}
       repeat: {{ every: {}, times: {} }}{}
-      stopTasks: {{ service: workers, pick: {} }} # a share is rounded up; the Target's guard has the last word
+      # A share is rounded up; the Target's guard has the last word. Busy workers that protect themselves are stopped too.
+      stopTasks: {{ service: workers, pick: {}, includeProtected: true }}
 ",
             value(&basics.length),
             value(&basics.rate),

@@ -323,7 +323,7 @@ fn stop_tasks(problems: &mut Problems, at: &Path, raw: RawStopTasks) -> Option<S
         Selector::Tag(tags) if tags.is_empty() => problems.add(&at.key("tag"), "is empty: it would mean every task"),
         Selector::Tag(_) => {}
     }
-    Some(StopTasks { tasks, pick: raw.pick, follow: raw.follow })
+    Some(StopTasks { tasks, pick: raw.pick, follow: raw.follow, include_protected: raw.include_protected })
 }
 
 fn expect(problems: &mut Problems, at: &Path, raw: &RawExpect) -> Expect {
