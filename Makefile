@@ -16,7 +16,7 @@ DENY_VERSION := 0.20.2
 DENY := $(or $(shell command -v cargo-deny),.tools/bin/cargo-deny)
 DENIED := $(TARGET_DIR)/.deny
 _ := $(shell mkdir -p $(TARGET_DIR))
-PYTHON_TESTS := tests/e2e tests/sim benches
+PYTHON_TESTS := tests/e2e tests/crash tests/sim benches
 
 # The first Python that is new enough and can make virtual environments.
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -33,9 +33,10 @@ demo: setup ## the whole loop on real parts in three minutes: load, a worker kil
 	@exec $(BIN)/python -m dagstorm_local.demo --program $(TARGET_DIR)/debug/dagstorm --stack $(STACK) $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: test
-test: setup ## all tests: Rust, the local stack's, and end to end on a real stack
+test: setup ## all tests: Rust, the local stack's, crashes on the emulated AWS, and end to end on a real stack
 	cargo test --locked
 	cd $(LOCAL) && ../../$(BIN)/python -m pytest -q
+	PYTHONPATH=$(LOCAL)/tests $(BIN)/python -m pytest -q tests/crash
 	$(BIN)/python -m pytest -q tests/e2e
 
 # Everything after the line that counts is cargo's.
@@ -47,6 +48,10 @@ sim: ## the simulation alone, optimized, on all cores: SEEDS=20000 from SEED=0 o
 .PHONY: mutants
 mutants: $(STAMP) ## known-bad variants of the program, each built and given seeds until one fails; ends with `k of k mutants caught`
 	@$(BIN)/python tests/sim/mutants.py
+
+.PHONY: crash-proof
+crash-proof: setup ## SIGKILL after every AWS call of every fault kind (KIND='denyQueue'), then a restart or `heal --all`; ends with `n crash points, u unhealed`
+	@PYTHONPATH=$(LOCAL)/tests $(BIN)/python tests/crash/crash_proof.py $(if $(KIND),--kind '$(KIND)')
 
 .PHONY: fuzz
 fuzz: ## broken manifests at random for a minute (FUZZ_SECONDS=60): nothing may fall or hang
@@ -60,7 +65,7 @@ check: $(STAMP) $(DENIED) ## formats, lints, types, documentation, licences and 
 	cd $(LOCAL) && ../../$(BIN)/ruff check . && ../../$(BIN)/ruff format --check . && ../../$(BIN)/mypy
 	$(BIN)/ruff check --config $(LOCAL)/pyproject.toml $(PYTHON_TESTS)
 	$(BIN)/ruff format --check --config $(LOCAL)/pyproject.toml $(PYTHON_TESTS)
-	MYPYPATH=$(LOCAL) $(BIN)/mypy --config-file $(LOCAL)/pyproject.toml $(PYTHON_TESTS)
+	MYPYPATH=$(LOCAL):$(LOCAL)/tests $(BIN)/mypy --config-file $(LOCAL)/pyproject.toml $(PYTHON_TESTS)
 
 .PHONY: bench
 bench: $(STAMP) ## a million arrivals planned, a million records replayed, a thousand scenarios; hostile manifests; launches a second and lateness on a real stack; from drop to launch (an optimized build, minutes the first time)

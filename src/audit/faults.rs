@@ -18,6 +18,10 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
             FaultStage::Skipped(reason) => audit.gap("FaultSkipped", format!("fault {id} was not injected: {reason}")),
             FaultStage::GivenUp(reason) => audit.gap("FaultNotRecovered", format!("fault {id}: {reason}")),
             FaultStage::Open => audit.gap("FaultOpen", format!("fault {id} is not healed")),
+            FaultStage::Healed(_) if fault.refusal().is_some() => {
+                let reason = fault.refusal().unwrap_or_default();
+                audit.gap("FaultRefused", format!("fault {id} was refused: {reason}"));
+            }
             FaultStage::Healed(_) if fault.seen_at.is_none() => {
                 audit.gap("FaultUnseen", format!("fault {id} was never seen in place"));
             }

@@ -1,5 +1,6 @@
 //! L5: the proof. The plan, the records and the census go in, a verdict comes out; it shares nothing with `decide`.
 
+mod effects;
 mod executions;
 mod faults;
 mod submissions;
@@ -7,6 +8,7 @@ mod submissions;
 mod tests;
 mod thresholds;
 
+pub use effects::FaultEffect;
 pub use executions::settles_at;
 use serde::Serialize;
 
@@ -31,6 +33,9 @@ pub struct Audit {
     /// What each threshold was compared with.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<ThresholdResult>,
+    /// What the faults that lasted did to the workers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<FaultEffect>,
     /// What is not proved. Without findings, any of them makes the verdict Unknown.
     pub gaps: Vec<Gap>,
     /// Steps that were started again after an attempt that never completed: recovery, no violation.
@@ -138,6 +143,7 @@ pub fn audit_state(plan: &Plan, state: State, census: &Census) -> Audit {
         findings: vec![],
         tolerated: vec![],
         thresholds: vec![],
+        effects: vec![],
         gaps: vec![],
         recoveries: vec![],
         assumptions: vec![],
@@ -156,6 +162,7 @@ pub fn audit_state(plan: &Plan, state: State, census: &Census) -> Audit {
     executions::judge(&generation, census, &mut audit);
     faults::judge(plan, &generation, census, &mut audit);
     thresholds::judge(plan, &generation, census, &mut audit);
+    audit.effects = effects::measure(plan, &generation, census);
     audit.assumptions = assumptions(&generation, census);
     audit.findings.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));
     audit.tolerated.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));

@@ -58,10 +58,6 @@ impl Held<'_> {
     }
 
     fn reason_to_heal(&self) -> Option<String> {
-        let refused = self.fault.outcomes.iter().flatten().find_map(|outcome| match outcome {
-            Outcome::Refused { reason, retry: false } => Some(reason),
-            Outcome::Refused { retry: true, .. } | Outcome::Done(_) | Outcome::Unknown { .. } => None,
-        });
         let settled = self.asked_at.filter(|asked_at| *asked_at >= self.fault.last_attempt_at.plus(AWS_SETTLE));
         if let Some(ending) = self.state.ending() {
             Some(ending.value.clone())
@@ -71,7 +67,7 @@ impl Held<'_> {
             Some("its time is over".to_owned())
         } else if self.state.target.guard.denied_until(self.now).is_some() {
             Some("a deny window of the target has begun".to_owned())
-        } else if let Some(reason) = refused {
+        } else if let Some(reason) = self.fault.refusal() {
             Some(format!("it could not be injected: {reason}"))
         } else if self.is_injected()
             && settled.is_some()

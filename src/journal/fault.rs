@@ -56,7 +56,7 @@ pub enum FaultStage {
 }
 
 impl FaultState {
-    pub(super) fn new(at: Timestamp, targets: &[TaskView], objects: &[Object], inject: &[Effect], undo: &Undo) -> Self {
+    pub(crate) fn new(at: Timestamp, targets: &[TaskView], objects: &[Object], inject: &[Effect], undo: &Undo) -> Self {
         let at_once = |(number, effect): (usize, &Effect)| number == 0 || !effect.waits_for_earlier();
         Self {
             targets: targets.to_vec(),
@@ -82,6 +82,14 @@ impl FaultState {
     /// Whether it lies in an object until we take it back.
     pub fn is_held(&self) -> bool {
         !self.undo.effects.is_empty()
+    }
+
+    /// Why it was not injected, or not whole: an effect of it was refused for good.
+    pub fn refusal(&self) -> Option<&str> {
+        self.outcomes.iter().flatten().find_map(|outcome| match outcome {
+            Outcome::Refused { reason, retry: false } => Some(reason.as_str()),
+            Outcome::Refused { retry: true, .. } | Outcome::Done(_) | Outcome::Unknown { .. } => None,
+        })
     }
 
     /// Whether all that we changed is taken back, as far as the answers say.

@@ -224,6 +224,9 @@ pub struct Conclusion {
     pub gaps: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recoveries: Vec<String>,
+    /// What the faults that lasted did to the workers, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assumptions: Vec<String>,
 }
@@ -254,6 +257,7 @@ impl Conclusion {
             findings: vec![],
             gaps: vec![],
             recoveries: vec![],
+            effects: vec![],
             assumptions: vec![],
         }
     }

@@ -141,9 +141,15 @@ fn fault_conditions(plan: &Plan, generation: &Generation, make: &Make<'_>) -> [C
     let total = plan.faults.len();
     let last = injected.iter().map(|fault| fault.intended_at).max().unwrap_or(generation.accepted_at);
     let truth = |yes: bool| if yes { ConditionStatus::True } else { ConditionStatus::False };
-    let message = format!("{} of {total} faults were injected", injected.len());
-    let reason = if injected.len() == total { "AllInjected" } else { "NotAll" };
-    let first = make(ConditionType::FaultsInjected, truth(injected.len() == total), reason, message, last);
+    let refusal = injected.iter().find_map(|fault| fault.refusal());
+    let done = injected.iter().filter(|fault| fault.refusal().is_none()).count();
+    let (reason, more) = match (refusal, done == total) {
+        (Some(refusal), _) => ("Refused", format!("; one was refused: {refusal}")),
+        (None, true) => ("AllInjected", String::new()),
+        (None, false) => ("NotAll", String::new()),
+    };
+    let message = format!("{done} of {total} faults were injected{more}");
+    let first = make(ConditionType::FaultsInjected, truth(done == total), reason, message, last);
     let healed_at = injected
         .iter()
         .filter_map(|fault| match fault.stage {

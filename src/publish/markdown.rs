@@ -113,7 +113,9 @@ fn faults(out: &mut String, report: &Report) -> std::fmt::Result {
     )?;
     for fault in &report.faults {
         let status = &fault.status;
-        let targets: Vec<String> = status.targets.iter().map(|task| format!("`{}`", task.arn.id())).collect();
+        let objects = status.objects.iter().map(|object| format!("`{object}`"));
+        let targets: Vec<String> =
+            status.targets.iter().map(|task| format!("`{}`", task.arn.id())).chain(objects).collect();
         writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} |",
@@ -124,6 +126,12 @@ fn faults(out: &mut String, report: &Report) -> std::fmt::Result {
             fault.recovery_time.map(|span| span.to_string()).unwrap_or_default(),
             targets.join(" ")
         )?;
+    }
+    if !report.audit.effects.is_empty() {
+        writeln!(out, "\nWhat those that lasted did, by the steps that started:\n")?;
+        for effect in &report.audit.effects {
+            writeln!(out, "- {}", effect.sentence())?;
+        }
     }
     writeln!(out)
 }

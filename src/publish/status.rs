@@ -333,7 +333,10 @@ fn fault(planned: &crate::plan::PlannedFault, generation: &Generation) -> FaultS
         None => ("Pending", None),
         Some(FaultState { stage: FaultStage::Skipped(reason), .. }) => ("Skipped", Some(reason.clone())),
         Some(FaultState { stage: FaultStage::GivenUp(reason), .. }) => ("NotRecovered", Some(reason.clone())),
-        Some(FaultState { stage: FaultStage::Healed(_), .. }) => ("Healed", None),
+        Some(fault @ FaultState { stage: FaultStage::Healed(_), .. }) => match fault.refusal() {
+            Some(reason) => ("Refused", Some(reason.to_owned())),
+            None => ("Healed", None),
+        },
         Some(FaultState { stalled: Some(reason), .. }) => ("Stalled", Some(reason.clone())),
         Some(FaultState { steady_at: Some(_), .. }) => ("Recovered", None),
         Some(FaultState { heal: Some(heal), .. }) => {

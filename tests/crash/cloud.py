@@ -78,9 +78,10 @@ def _has(run: dict[str, Any], wanted: dict[str, str]) -> bool:
 class Cloud:
     """One emulator with a service, a queue and rules that a cut has to split."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, iam: bool = False) -> None:
         folder.mkdir(parents=True)
-        self.emulator = Emulator(folder)
+        self.emulator = Emulator(folder, iam)
+        self.keys = ("test", "test")
         self.ec2, self.ecs, self.sqs = self.emulator.ec2, self.emulator.ecs, self.emulator.client("sqs")
         self.workers = self.emulator.topology.groups[WORKERS_GROUP]
         self.endpoints = self.emulator.topology.groups[ENDPOINTS_GROUP]
@@ -112,6 +113,16 @@ class Cloud:
         for number in range(MESSAGES):
             self.sqs.send_message(QueueUrl=self.queue, MessageBody=f"message {number}")
 
+    def permit(self, name: str, policy: dict[str, Any]) -> None:
+        """From now on operators may do what the policy says and nothing else. The emulator judges no conditions."""
+        plain = [{key: value for key, value in one.items() if key != "Condition"} for one in policy["Statement"]]
+        iam = self.emulator.client("iam")
+        iam.create_user(UserName=name)
+        document = json.dumps({**policy, "Statement": plain})
+        iam.put_user_policy(UserName=name, PolicyName="least", PolicyDocument=document)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        self.keys = (key["AccessKeyId"], key["SecretAccessKey"])
+
     def messages(self) -> int:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)["Attributes"]
@@ -120,8 +131,8 @@ class Cloud:
     def environment(self, endpoint: str) -> dict[str, str]:
         return {
             "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": self.keys[0],
+            "AWS_SECRET_ACCESS_KEY": self.keys[1],
             "AWS_REGION": REGION,
         }
 

@@ -36,7 +36,7 @@ PROGRAM = Path(
 HEALED_WITHIN_S = 120.0
 SWEPT_WITHIN_S = 3.0  # the last looks after the fault is over
 LIVES = 4
-FINAL = ("Healed", "Skipped")
+FINAL = ("Healed", "Skipped", "Refused")
 
 KINDS: dict[str, dict[str, Any]] = {
     "stopTasks": {"stopTasks": {"service": "workers", "pick": "2"}},

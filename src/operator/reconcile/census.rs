@@ -56,6 +56,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             findings: first(audit.findings.iter().map(|finding| finding.message.clone()).collect()),
             gaps: first(audit.gaps.iter().map(|gap| gap.message.clone()).collect()),
             recoveries: first(audit.recoveries.iter().map(|finding| finding.message.clone()).collect()),
+            effects: first(audit.effects.iter().map(audit::FaultEffect::sentence).collect()),
             assumptions: audit.assumptions,
         };
         Ok(Some(Event::Concluded { conclusion }))
