@@ -1,13 +1,14 @@
 //! The golden file of requests and endpoints: what our client sends, beside the parameters as botocore takes them.
 
 use dagstorm::{
-    model::{RulePeer, SecurityGroupRule},
+    model::{NetworkAclEntry, Protocol, RulePeer, SecurityGroupRule},
     world::ec2::{
-        Groups, Request, Verb, regional,
+        Groups, Request, Tagged, Verb, regional,
         requests::{
-            change_rules, create_tags, delete_tags, describe_network_acls, describe_network_interfaces,
-            describe_network_interfaces_by_id, describe_security_group_rules, describe_security_groups,
-            describe_subnets,
+            change_rules, create_network_acl, create_network_acl_entry, create_tags, delete_network_acl, delete_tags,
+            describe_network_acls, describe_network_interfaces, describe_network_interfaces_by_id,
+            describe_network_interfaces_by_subnet, describe_security_group_rules, describe_security_groups,
+            describe_subnets, describe_tagged, replace_network_acl_association,
         },
     },
 };
@@ -91,7 +92,21 @@ fn looks() -> Vec<Value> {
             &describe_network_acls(&strings(&subnets), Some(token)),
             page("association.subnet-id", &subnets, json!({ "NextToken": token })),
         ),
+        row(
+            &describe_network_interfaces_by_subnet(&strings(&subnets), None),
+            page("subnet-id", &subnets, json!({ "IncludeManagedResources": true })),
+        ),
+        row(&tagged(Tagged::SecurityGroups, None), page("tag-key", &["dagstorm:fault"], json!({}))),
+        row(&tagged(Tagged::Subnets, None), page("tag-key", &["dagstorm:fault"], json!({}))),
+        row(
+            &tagged(Tagged::NetworkAcls, Some(token)),
+            page("tag-key", &["dagstorm:fault"], json!({ "NextToken": token })),
+        ),
     ]
+}
+
+fn tagged(what: Tagged, page: Option<&str>) -> Request {
+    describe_tagged(what, &strings(&["dagstorm:fault"]), page)
 }
 
 const GROUP: &str = "sg-0a1b2c3d4e5f60001";
@@ -170,6 +185,55 @@ fn changes() -> Vec<Value> {
     ]
 }
 
+/// A copy of an ACL, entry by entry, in its place and away again.
+fn acls() -> Vec<Value> {
+    let entry = |number: i32, egress: bool, protocol: Protocol, block: &str| NetworkAclEntry {
+        number,
+        egress,
+        allow: false,
+        protocol,
+        block: block.parse().unwrap(),
+        ports: None,
+        icmp: None,
+    };
+    let tcp = NetworkAclEntry { ports: Some((443, 443)), ..entry(1, true, Protocol::Tcp, "10.0.2.10/32") };
+    let icmp =
+        NetworkAclEntry { icmp: Some((8, -1)), allow: true, ..entry(90, false, Protocol::IcmpV6, "2001:db8::/32") };
+    let acl = "acl-0a1b2c3d4e5f60001";
+    vec![
+        row(
+            &create_network_acl("vpc-1", &map(&TAGS), false),
+            json!({ "VpcId": "vpc-1", "TagSpecifications": [{ "ResourceType": "network-acl", "Tags": tag_list() }] }),
+        ),
+        row(
+            &create_network_acl_entry(acl, &tcp, false),
+            json!({
+                "NetworkAclId": acl, "RuleNumber": 1, "Protocol": "6", "RuleAction": "deny", "Egress": true,
+                "CidrBlock": "10.0.2.10/32", "PortRange": { "From": 443, "To": 443 },
+            }),
+        ),
+        row(
+            &create_network_acl_entry(acl, &icmp, true),
+            json!({
+                "DryRun": true, "NetworkAclId": acl, "RuleNumber": 90, "Protocol": "58", "RuleAction": "allow",
+                "Egress": false, "Ipv6CidrBlock": "2001:db8::/32", "IcmpTypeCode": { "Type": 8, "Code": -1 },
+            }),
+        ),
+        row(
+            &create_network_acl_entry(acl, &entry(100, true, Protocol::All, "0.0.0.0/0"), false),
+            json!({
+                "NetworkAclId": acl, "RuleNumber": 100, "Protocol": "-1", "RuleAction": "deny", "Egress": true,
+                "CidrBlock": "0.0.0.0/0",
+            }),
+        ),
+        row(
+            &replace_network_acl_association("aclassoc-1", acl, false),
+            json!({ "AssociationId": "aclassoc-1", "NetworkAclId": acl }),
+        ),
+        row(&delete_network_acl(acl, false), json!({ "NetworkAclId": acl })),
+    ]
+}
+
 /// By region: plain, FIPS, dual-stack, both.
 fn endpoints() -> Value {
     let regions = [
@@ -190,7 +254,7 @@ fn endpoints() -> Value {
 
 #[test]
 fn requests_and_endpoints_are_the_golden_ones() {
-    let requests: Vec<Value> = looks().into_iter().chain(changes()).collect();
+    let requests: Vec<Value> = looks().into_iter().chain(changes()).chain(acls()).collect();
     let golden = json!({ "requests": requests, "endpoints": endpoints() });
     insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("ec2_requests", serde_json::to_string_pretty(&golden).unwrap());

@@ -50,13 +50,17 @@ def test_every_action_is_compared() -> None:
     assert {row["action"] for row in REQUESTS} == {
         "AuthorizeSecurityGroupEgress",
         "AuthorizeSecurityGroupIngress",
+        "CreateNetworkAcl",
+        "CreateNetworkAclEntry",
         "CreateTags",
+        "DeleteNetworkAcl",
         "DeleteTags",
         "DescribeNetworkAcls",
         "DescribeNetworkInterfaces",
         "DescribeSecurityGroupRules",
         "DescribeSecurityGroups",
         "DescribeSubnets",
+        "ReplaceNetworkAclAssociation",
         "RevokeSecurityGroupEgress",
         "RevokeSecurityGroupIngress",
     }
