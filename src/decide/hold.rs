@@ -58,7 +58,7 @@ impl Held<'_> {
     }
 
     fn reason_to_heal(&self) -> Option<String> {
-        let settled = self.asked_at.filter(|asked_at| *asked_at >= self.fault.last_attempt_at.plus(AWS_SETTLE));
+        let settled = self.asked_at.is_some_and(|asked_at| asked_at >= self.fault.last_attempt_at.plus(AWS_SETTLE));
         if let Some(ending) = self.state.ending() {
             Some(ending.value.clone())
         } else if self.observation.leaving {
@@ -69,13 +69,19 @@ impl Held<'_> {
             Some("a deny window of the target has begun".to_owned())
         } else if let Some(reason) = self.fault.refusal() {
             Some(format!("it could not be injected: {reason}"))
-        } else if self.is_injected()
-            && settled.is_some()
-            && matches!(self.progress(self.fault.last_attempt_at), Progress::Intact | Progress::Marked)
-        {
-            Some("somebody else has taken it back".to_owned())
+        } else if self.is_injected() && settled {
+            self.disturbance()
         } else {
             None
+        }
+    }
+
+    /// What somebody else has done to the object while the fault was in place.
+    fn disturbance(&self) -> Option<String> {
+        match self.progress(self.fault.last_attempt_at) {
+            Progress::Intact | Progress::Marked => Some("somebody else has taken it back".to_owned()),
+            Progress::Foreign(difference) => Some(difference),
+            Progress::Unseen | Progress::NotYet | Progress::Broken | Progress::Recovering | Progress::Steady => None,
         }
     }
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,7 +17,7 @@ import psycopg2
 import pytest
 from dagstorm_local.contract import AUTOSCALER_SERVICE, CLUSTER, WORKER_SERVICE
 from dagstorm_local.stack.paths import Paths
-from rig import PROGRAM, Document, Operator, Stack, burst, scenario, wait_for
+from rig import PROGRAM, Document, Operator, Stack, scenario, wait_for
 
 FAST = {"fast_job": 1}
 SLOW = {"slow_job": 1}
@@ -285,7 +286,17 @@ def test_dagstorms_own_task_is_no_target(operator: Operator, stack: Stack, tmp_p
     served = tmp_path / "metadata" / "v4"
     served.mkdir(parents=True)
     (served / "task").write_text(json.dumps({"Cluster": CLUSTER, "TaskARN": arns[0]}))
-    command = ["python3", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(tmp_path / "metadata")]
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "http.server",
+        "0",
+        "--bind",
+        "127.0.0.1",
+        "--directory",
+        str(tmp_path / "metadata"),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
             assert server.stdout
@@ -295,8 +306,8 @@ def test_dagstorms_own_task_is_no_target(operator: Operator, stack: Stack, tmp_p
             operator.drop(target, "target.yaml")
             everyone = {"service": "workers", "pick": "all", "includeProtected": True}
             faults = [{"name": "kill", "after": "2s", "stopTasks": everyone}]
-            operator.drop(burst("not-me", 4, FAST, faults=faults))
-            operator.start(ECS_CONTAINER_METADATA_URI_V4=f"http://127.0.0.1:{port}/v4", PYTHONUNBUFFERED="1")
+            operator.drop(scenario("not-me", {"constant": {"rate": "1/s"}}, "6s", FAST, faults=faults))
+            operator.start(ECS_CONTAINER_METADATA_URI_V4=f"http://127.0.0.1:{port}/v4")
             ended = operator.wait_verdict("not-me", within_s=120)
         finally:
             server.terminate()
