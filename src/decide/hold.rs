@@ -41,6 +41,12 @@ impl Held<'_> {
                 Some(reason) => self.begin_to_heal(reason, decision),
                 None => self.inject(decision),
             },
+            // Nothing of it ever came about: there is nothing to take back, and no right is needed for that.
+            Some(_) if !self.fault.may_be_in_place() => {
+                if let Some(asked_at) = self.asked_at {
+                    decision.notes.push(Event::Healed { fault: self.id.clone(), asked_at });
+                }
+            }
             Some(heal) => match (heal.undone_at(), next(heal)) {
                 (Some(undone_at), _) => self.prove(heal, undone_at, decision),
                 (None, Some((number, step))) => self.take_back(heal, number, step, decision),

@@ -17,6 +17,8 @@ pub struct FaultState {
     pub outcomes: Vec<Option<Outcome>>,
     /// When each effect of the injection was last sent; `None`: never.
     pub sent_at: Vec<Option<Timestamp>>,
+    /// Whether a try of each effect of the injection before the last one may have come about.
+    pub doubted: Vec<bool>,
     pub seen_at: Option<Timestamp>,
     /// The way back, once it is taken.
     pub heal: Option<Heal>,
@@ -66,6 +68,7 @@ impl FaultState {
             intended_at: at,
             last_attempt_at: at,
             outcomes: vec![None; inject.len()],
+            doubted: vec![false; inject.len()],
             sent_at: inject.iter().enumerate().map(|one| at_once(one).then_some(at)).collect(),
             seen_at: None,
             heal: None,
@@ -92,14 +95,26 @@ impl FaultState {
         })
     }
 
+    /// Whether anything of it may have come about: what was refused has not, and a rehearsal changes nothing.
+    pub fn may_be_in_place(&self) -> bool {
+        let is_refused = |number: usize| matches!(self.outcomes[number], Some(Outcome::Refused { .. }));
+        self.inject.iter().enumerate().any(|(number, effect)| {
+            let changes = !matches!(effect, Effect::RehearseRules { .. });
+            changes && (self.doubted[number] || self.sent_at[number].is_some() && !is_refused(number))
+        })
+    }
+
     /// Whether all that we changed is taken back, as far as the answers say.
     pub fn is_undone(&self) -> bool {
-        !self.is_held() || self.heal.as_ref().is_some_and(|heal| heal.undone_at().is_some())
+        !self.is_held() || !self.may_be_in_place() || self.heal.as_ref().is_some_and(|heal| heal.undone_at().is_some())
     }
 
     pub(super) fn intended(&mut self, at: Timestamp, effect: u32) -> Result<(), String> {
-        *self.slot(effect)? = None;
-        self.sent_at[effect as usize] = Some(at);
+        let known = self.slot(effect)?.take();
+        let number = effect as usize;
+        let was_sent = self.sent_at[number].is_some();
+        self.doubted[number] |= was_sent && !matches!(known, Some(Outcome::Refused { .. }));
+        self.sent_at[number] = Some(at);
         self.last_attempt_at = at;
         Ok(())
     }

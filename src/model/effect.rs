@@ -15,6 +15,8 @@ pub enum Effect {
     TerminateRun { run_id: String },
     /// Stops one ECS task. `reason` is the only free text that AWS keeps of it. Repeating it is harmless.
     StopTask { task: TaskArn, reason: String },
+    /// Asks EC2 by dry runs whether all of this would be permitted, and changes nothing. Comes before everything else.
+    RehearseRules { authorize: Vec<SecurityGroupRule>, revoke: Vec<SecurityGroupRule> },
     /// Sets tags on an object: who changes it, until when, and how to take it back. Comes before the change.
     Mark { object: Object, tags: IndexMap<String, String> },
     /// Takes all of our tags away again. Comes after everything else.
@@ -60,6 +62,7 @@ impl Effect {
             Self::LaunchRun { .. }
             | Self::TerminateRun { .. }
             | Self::StopTask { .. }
+            | Self::RehearseRules { .. }
             | Self::Mark { .. }
             | Self::Unmark { .. } => None,
             Self::AuthorizeRules { rules } => lines("add", rules),
@@ -82,7 +85,8 @@ impl Effect {
     pub fn waits_for_earlier(&self) -> bool {
         match self {
             Self::LaunchRun { .. } | Self::TerminateRun { .. } | Self::StopTask { .. } => false,
-            Self::Mark { .. }
+            Self::RehearseRules { .. }
+            | Self::Mark { .. }
             | Self::Unmark { .. }
             | Self::AuthorizeRules { .. }
             | Self::RevokeRules { .. }
@@ -103,6 +107,7 @@ impl Effect {
             Self::LaunchRun { .. } | Self::CopyMessages { .. } => true,
             Self::TerminateRun { .. }
             | Self::StopTask { .. }
+            | Self::RehearseRules { .. }
             | Self::Mark { .. }
             | Self::Unmark { .. }
             | Self::AuthorizeRules { .. }

@@ -33,6 +33,9 @@ pub async fn act(aws: &Aws, effect: &Effect) -> Outcome {
         Effect::LaunchRun { .. } | Effect::TerminateRun { .. } | Effect::StopTask { .. } => {
             Outcome::Refused { reason: "it is no change of an object".to_owned(), retry: false }
         }
+        Effect::RehearseRules { authorize, revoke } => {
+            within(with_ec2(aws, async |ec2| rehearse(ec2, authorize, revoke).await)).await
+        }
         Effect::Mark { object, tags } => within(mark(aws, object, tags)).await,
         Effect::Unmark { object } => within(unmark(aws, object)).await,
         Effect::AuthorizeRules { rules } => within(with_ec2(aws, async |ec2| authorize(ec2, rules).await)).await,
@@ -118,6 +121,28 @@ async fn try_unmark(aws: &Aws, object: &Object) -> Outcome {
     }
 }
 
+/// Dry runs judge permissions before they look at the rules: one that is there, or is not, is no matter.
+async fn rehearse(ec2: &Ec2, authorize: &[SecurityGroupRule], revoke: &[SecurityGroupRule]) -> Outcome {
+    let is_judged = |error: &Ec2Error| {
+        matches!(error.code, Some(ErrorCode::PermissionDuplicate | ErrorCode::PermissionNotFound | ErrorCode::DryRun))
+    };
+    for batch in batches(authorize) {
+        if let Err(error) = ec2.authorize(&batch, true).await
+            && !is_judged(&error)
+        {
+            return error.outcome();
+        }
+    }
+    for batch in batches(revoke) {
+        if let Err(error) = ec2.revoke(&batch, true).await
+            && !is_judged(&error)
+        {
+            return error.outcome();
+        }
+    }
+    changed()
+}
+
 /// A call is all or nothing: where one of several rules is there already, each is sent on its own.
 async fn authorize(ec2: &Ec2, rules: &[SecurityGroupRule]) -> Outcome {
     for batch in batches(rules) {
@@ -191,6 +216,17 @@ async fn set_desired_count(ecs: &aws_sdk_ecs::Client, cluster: &str, service: &s
 
 async fn set_instance(ecs: &aws_sdk_ecs::Client, cluster: &str, instance: &str, draining: bool) -> Outcome {
     let status = if draining { ContainerInstanceStatus::Draining } else { ContainerInstanceStatus::Active };
+    let found = match ecs.describe_container_instances().cluster(cluster).container_instances(instance).send().await {
+        Ok(answer) => answer,
+        // A look changes nothing.
+        Err(error) => {
+            let what = format!("container instance {instance}");
+            return Outcome::Refused { reason: aws::why(&what, &error).message, retry: true };
+        }
+    };
+    if found.container_instances().iter().any(|one| one.status() == Some(status.as_str())) {
+        return changed();
+    }
     let call = ecs.update_container_instances_state().cluster(cluster).container_instances(instance).status(status);
     match call.send().await {
         Err(error) => aws::outcome(&format!("UpdateContainerInstancesState {instance}"), &error),

@@ -175,7 +175,8 @@ impl World for LiveWorld {
                 Some(cluster) => ecs::stop_task(&clients.aws().await.ecs, &cluster.cluster, task, reason).await,
                 None => Outcome::Refused { reason: undeclared(target, "ecs").message, retry: false },
             },
-            Effect::Mark { .. }
+            Effect::RehearseRules { .. }
+            | Effect::Mark { .. }
             | Effect::Unmark { .. }
             | Effect::AuthorizeRules { .. }
             | Effect::RevokeRules { .. }

@@ -265,7 +265,10 @@ async fn receive(client: &Client, url: &str, wanted: u32) -> Result<Vec<Message>
     match answer {
         Ok(answer) => Ok(answer.messages.unwrap_or_default()),
         // What was received and not answered is visible again soon: nothing was copied.
-        Err(error) => Err(Outcome::Refused { reason: aws::why("ReceiveMessage", &error).message, retry: true }),
+        Err(error) => {
+            let Why { kind, message: reason } = aws::why("ReceiveMessage", &error);
+            Err(Outcome::Refused { reason, retry: !matches!(kind, WhyKind::Unauthorized | WhyKind::NotFound) })
+        }
     }
 }
 

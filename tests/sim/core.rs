@@ -431,6 +431,7 @@ pub fn brief(effect: &Effect) -> String {
         Effect::LaunchRun { key, .. } => format!("launch {key}"),
         Effect::TerminateRun { run_id } => format!("end {run_id}"),
         Effect::StopTask { task, .. } => format!("stop task {}", task.id()),
+        Effect::RehearseRules { .. } => "rehearse".to_owned(),
         Effect::Mark { object, tags } => {
             format!("mark {object} for {}", tags.get(FAULT_TAG).map_or("nobody", String::as_str))
         }

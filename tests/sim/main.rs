@@ -121,6 +121,7 @@ const WHAT_COMES_OF_IT: &[&str] = &[
     "faults stalled",
     "faults taken back at a shutdown",
     "objects taken back by their marks",
+    "aborted",
 ];
 
 /// What many seeds add up to.

@@ -126,6 +126,7 @@ impl Things {
     /// What one call does when it comes about, whatever was there before.
     pub fn take(&mut self, call: &Effect) {
         match call {
+            Effect::RehearseRules { .. } => {}
             Effect::Mark { object, tags } => self.tags_mut(object).extend(tags.clone()),
             Effect::Unmark { object } => {
                 let keys = mark::keys();

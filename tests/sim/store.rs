@@ -57,7 +57,8 @@ impl Intent {
             Effect::LaunchRun { key, .. } => Self::Launch(key.clone()),
             Effect::TerminateRun { run_id } => Self::Terminate(run_id.clone()),
             Effect::StopTask { task, .. } => Self::Stop(task.clone()),
-            Effect::Mark { .. }
+            Effect::RehearseRules { .. }
+            | Effect::Mark { .. }
             | Effect::Unmark { .. }
             | Effect::AuthorizeRules { .. }
             | Effect::RevokeRules { .. }

@@ -82,20 +82,8 @@ impl World for SimWorld {
                 core.violates(violation);
             }
         }
-        match effect {
-            Effect::LaunchRun { .. } | Effect::TerminateRun { .. } | Effect::StopTask { .. } => {}
-            Effect::Mark { .. }
-            | Effect::Unmark { .. }
-            | Effect::AuthorizeRules { .. }
-            | Effect::RevokeRules { .. }
-            | Effect::SetDesiredCount { .. }
-            | Effect::SetInstance { .. }
-            | Effect::CloneAcl { .. }
-            | Effect::SwapAcl { .. }
-            | Effect::DeleteAcls { .. }
-            | Effect::DenyQueue { .. }
-            | Effect::AllowQueue { .. }
-            | Effect::CopyMessages { .. } => return self.change(effect).await,
+        if !matches!(effect, Effect::LaunchRun { .. } | Effect::TerminateRun { .. } | Effect::StopTask { .. }) {
+            return self.change(effect).await;
         }
         let is_launch = matches!(effect, Effect::LaunchRun { .. });
         let fate = {

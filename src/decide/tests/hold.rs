@@ -266,23 +266,48 @@ fn rule(ports: (i32, i32), peer: &str, description: &str) -> SecurityGroupRule {
 }
 
 #[test]
+fn what_never_came_about_needs_no_way_back() {
+    let refused = || Outcome::Refused { reason: "UnauthorizedOperation".to_owned(), retry: false };
+    let rules = [rule((400, 500), "10.0.2.10/32", "wide")];
+    let mut case = held("partition: { between: workers, and: sqs }");
+    case.network(4.9, &rules, false);
+    assert_eq!(words(&case.follow(5.0)), "rehearseRules");
+    case.injected(5.1, 0, refused());
+    assert_eq!(words(&case.follow(5.2)), "");
+    assert_eq!(words(&case.follow(5.3)), "", "nothing is sent, which could be refused as well");
+    assert_eq!(case.fault().stage, FaultStage::Healed(at(4.9)));
+    // A mark that may have been set after all is taken back, whatever was answered to the last try.
+    let mut case = held("denyQueue: {}");
+    case.queue(4.9, false, false);
+    assert_eq!(words(&case.follow(5.0)), "mark");
+    case.injected(5.1, 0, Outcome::Unknown { reason: "timed out".to_owned() }).queue(7.1, false, false);
+    assert_eq!(words(&case.follow(7.2)), "mark");
+    case.injected(7.3, 0, refused()).queue(7.3, false, false);
+    case.follow(7.3);
+    assert_eq!(words(&case.follow(7.3)), "allowQueue");
+    assert_eq!(case.fault().stage, FaultStage::Open);
+}
+
+#[test]
 fn a_rule_that_somebody_else_changed_is_never_overwritten() {
     let narrow = rule((443, 443), "10.0.2.10/32", "to the queues");
     let wide = rule((400, 500), "10.0.2.10/32", "wide");
     let others = rule((5432, 5432), "10.0.4.0/24", "database");
     let mut case = held("partition: { between: workers, and: sqs }");
     case.network(4.9, &[narrow.clone(), wide.clone(), others.clone()], false);
+    assert_eq!(words(&case.follow(5.0)), "rehearseRules", "it is asked first whether all of it is permitted");
+    case.injected(5.0, 0, done());
     assert_eq!(words(&case.follow(5.0)), "mark");
-    case.injected(5.1, 0, done());
+    case.injected(5.1, 1, done());
     let pieces = case.follow(5.1);
     assert_eq!(words(&pieces), "authorizeRules", "what stays reachable comes before what is cut");
     let Effect::AuthorizeRules { rules: pieces } = &pieces[0] else { panic!() };
     let pieces = pieces.clone();
     assert_eq!(pieces.len(), 2);
-    case.injected(5.2, 1, done());
+    case.injected(5.2, 2, done());
     let cut = case.follow(5.2);
     assert_eq!(cut, [Effect::RevokeRules { rules: vec![narrow.clone(), wide.clone()] }]);
-    case.injected(5.3, 2, done());
+    case.injected(5.3, 3, done());
     let in_place = [&pieces[..], std::slice::from_ref(&others)].concat();
     case.network(6.0, &in_place, true);
     case.follow(6.1);

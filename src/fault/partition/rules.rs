@@ -23,7 +23,13 @@ pub fn aim(aiming: &Aiming<'_>, view: &NetworkView, peer: &Peer) -> Result<Aim, 
         .chain([Effect::Unmark { object: object.clone() }])
         .collect();
     let tags = mark::tags(&aiming.fault, aiming.heal_by, &undo).map_err(Aim::Never)?;
-    let inject = [Some(Effect::Mark { object: object.clone(), tags }), change(diff.authorize, authorize)];
+    // Who may add and not take away could not even take back what he has added.
+    let rehearse = Effect::RehearseRules {
+        authorize: [&diff.authorize[..], &diff.revoke].concat(),
+        revoke: [&diff.revoke[..], &diff.authorize].concat(),
+    };
+    let inject =
+        [Some(rehearse), Some(Effect::Mark { object: object.clone(), tags }), change(diff.authorize, authorize)];
     Ok(Aim::Ready {
         targets: vec![],
         objects: vec![object],
