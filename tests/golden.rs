@@ -210,6 +210,36 @@ fn a_report_that_is_not_proved() {
     let report = publish::report(&plan, &state, state.current.as_ref().unwrap(), &census, &audit);
     insta::assert_snapshot!("report.md", publish::markdown(&report));
     insta::assert_snapshot!("report.json", serde_json::to_string_pretty(&report).unwrap());
+    insta::assert_snapshot!("junit.xml", publish::junit(&report));
+    let generation = state.current.as_ref().unwrap();
+    let keys = publish::keys(&plan, generation, &census, &audit);
+    insta::assert_snapshot!("keys.csv", String::from_utf8(keys).unwrap());
+    // From the history alone the same is found, whatever the journal held before.
+    let before: Vec<Record> = records.iter().map(|record| Record { seq: record.seq + 40, ..record.clone() }).collect();
+    for records in [&records, &before] {
+        let text = publish::history::history(&report, records, &census);
+        let read = publish::history::read(&text).unwrap();
+        let again = audit::audit_generation(&read.plan, &read.generation, &read.census);
+        assert_eq!(again, audit);
+        assert_eq!(read.recorded, Some(publish::history::found(&audit)));
+    }
+}
+
+#[test]
+fn a_history_that_is_none_is_refused_with_its_line() {
+    let head = r#"{"head":{"version":1,"scenario":"a","generation":"abc-1","censusAt":"2026-11-24T12:00:00Z","dagsterVersion":"1"}}"#;
+    for (text, line, gist) in [
+        (String::new(), 1, "the file is empty"),
+        ("{}".to_owned(), 1, "expected value"),
+        (r#"{"audit":{}}"#.to_owned(), 1, "begins with its head"),
+        (head.replace("\"version\":1", "\"version\":9"), 1, "it is of version 9"),
+        (format!("{head}\n\n{head}"), 3, "a second head"),
+        (format!("{head}\n{{\"record\":{{}}}}"), 2, "missing field `seq`"),
+        (head.to_owned(), 1, "no record of the generation"),
+    ] {
+        let error = publish::history::read(&text).unwrap_err();
+        assert!(error.line == line && error.reason.contains(gist), "{error} instead of {gist}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub use executions::settles_at;
 use serde::Serialize;
 
 use crate::{
-    journal::{IllegalRecord, Record, State, ThresholdResult},
+    journal::{Generation, IllegalRecord, Record, State, ThresholdResult},
     model::{Census, Counts, Key, TaskArn, Timestamp, Verdict},
     plan::Plan,
     spec::Contract,
@@ -132,38 +132,28 @@ pub fn audit(plan: &Plan, records: &[Record], census: &Census) -> Result<Audit, 
     for record in records {
         state.apply(record)?;
     }
-    Ok(audit_state(plan, state, census))
+    let generation = state.current.as_ref().filter(|generation| generation.id == plan.generation);
+    let Some(generation) = generation else {
+        let mut audit = Audit::new(plan);
+        audit.gap("NoRecords", format!("the journal has no records of generation {}", plan.generation));
+        return Ok(audit);
+    };
+    Ok(audit_generation(plan, generation, census))
 }
 
 /// Judges one generation by what its records add up to: read anew, never the state that `decide` went by.
-pub fn audit_state(plan: &Plan, state: State, census: &Census) -> Audit {
-    let mut audit = Audit {
-        verdict: Verdict::Unknown,
-        counts: Counts { planned: plan.arrivals.len(), ..Counts::default() },
-        findings: vec![],
-        tolerated: vec![],
-        thresholds: vec![],
-        effects: vec![],
-        gaps: vec![],
-        recoveries: vec![],
-        assumptions: vec![],
-        contract: plan.expect.contract,
-    };
-    let generation = state.current.filter(|generation| generation.id == plan.generation);
-    let Some(generation) = generation else {
-        audit.gap("NoRecords", format!("the journal has no records of generation {}", plan.generation));
-        return audit;
-    };
+pub fn audit_generation(plan: &Plan, generation: &Generation, census: &Census) -> Audit {
+    let mut audit = Audit::new(plan);
     if let Some(aborted) = &generation.aborted {
         let message = format!("it was aborted at {}: {}", aborted.at, aborted.value);
         audit.found(Finding::of_scenario(FindingKind::Aborted, message));
     }
-    submissions::judge(plan, &generation, census, &mut audit);
-    executions::judge(&generation, census, &mut audit);
-    faults::judge(plan, &generation, census, &mut audit);
-    thresholds::judge(plan, &generation, census, &mut audit);
-    audit.effects = effects::measure(plan, &generation, census);
-    audit.assumptions = assumptions(&generation, census);
+    submissions::judge(plan, generation, census, &mut audit);
+    executions::judge(generation, census, &mut audit);
+    faults::judge(plan, generation, census, &mut audit);
+    thresholds::judge(plan, generation, census, &mut audit);
+    audit.effects = effects::measure(plan, generation, census);
+    audit.assumptions = assumptions(generation, census);
     audit.findings.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));
     audit.tolerated.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));
     audit.recoveries.sort_by(|a, b| (&a.key, &a.step).cmp(&(&b.key, &b.step)));
@@ -176,6 +166,21 @@ pub fn audit_state(plan: &Plan, state: State, census: &Census) -> Audit {
 }
 
 impl Audit {
+    fn new(plan: &Plan) -> Self {
+        Self {
+            verdict: Verdict::Unknown,
+            counts: Counts { planned: plan.arrivals.len(), ..Counts::default() },
+            findings: vec![],
+            tolerated: vec![],
+            thresholds: vec![],
+            effects: vec![],
+            gaps: vec![],
+            recoveries: vec![],
+            assumptions: vec![],
+            contract: plan.expect.contract,
+        }
+    }
+
     /// Files what was found: the contract says whether it is a violation.
     fn found(&mut self, finding: Finding) {
         let tolerated = match (self.contract, finding.kind) {
@@ -240,7 +245,7 @@ impl Audit {
     }
 }
 
-fn assumptions(generation: &crate::journal::Generation, census: &Census) -> Vec<String> {
+fn assumptions(generation: &Generation, census: &Census) -> Vec<String> {
     vec![
         format!(
             "A launch appears within the settle window of {} after its last attempt, or never.",

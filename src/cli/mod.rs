@@ -1,5 +1,6 @@
 //! L8: the commands, one file each. Exit codes: 0 passed, 1 failed, 2 usage or bad manifest, 3 unknown, 4 environment.
 
+mod audit;
 mod check;
 mod completions;
 mod control;
@@ -40,6 +41,7 @@ enum Command {
     Run(Box<run::Arguments>),
     Plan(plan::Arguments),
     Heal(heal::Arguments),
+    Audit(audit::Arguments),
     Halt(control::HaltArguments),
     Suspend(control::SuspendArguments),
     Resume(control::ResumeArguments),
@@ -104,6 +106,7 @@ pub fn main() -> ExitCode {
             Command::Run(arguments) => run::execute(*arguments).await,
             Command::Plan(arguments) => plan::execute(arguments).await,
             Command::Heal(arguments) => heal::execute(arguments).await,
+            Command::Audit(arguments) => audit::execute(&arguments),
             Command::Halt(arguments) => control::halt(&arguments),
             Command::Suspend(arguments) => control::suspend(&arguments),
             Command::Resume(arguments) => control::resume(&arguments),

@@ -10,8 +10,25 @@ use std::{
 
 use serde::Serialize;
 
-use super::{events::PersonEvent, markdown::markdown, report::Report, status::Status, writer::Writer};
-use crate::model::{GenerationId, ScenarioName};
+use super::{
+    events::PersonEvent, history::history, junit::junit, keys::keys, markdown::markdown, report::Report,
+    status::Status, writer::Writer,
+};
+use crate::{
+    journal::{Generation, Record},
+    model::{Census, GenerationId, ScenarioName},
+    plan::Plan,
+};
+
+/// What a report rests on.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    pub plan: &'a Plan,
+    pub generation: &'a Generation,
+    /// The scenario's whole journal.
+    pub records: &'a [Record],
+    pub census: &'a Census,
+}
 
 /// The data folder, as far as users read it, and what was last published, for a live display.
 ///
@@ -81,9 +98,13 @@ impl Folder {
     ///
     /// # Errors
     /// When one of them cannot be written.
-    pub fn write_report(&self, report: &Report) -> io::Result<()> {
+    pub fn write_report(&self, report: &Report, evidence: &Evidence<'_>) -> io::Result<()> {
         let Some(folder) = self.report_folder(&report.scenario, &report.generation) else { return Ok(()) };
+        let Evidence { plan, generation, records, census } = evidence;
         fs::create_dir_all(&folder)?;
+        write_atomically(&folder.join("history.jsonl"), history(report, records, census).as_bytes())?;
+        write_atomically(&folder.join("keys.csv"), &keys(plan, generation, census, &report.audit))?;
+        write_atomically(&folder.join("junit.xml"), junit(report).as_bytes())?;
         write_atomically(&folder.join("report.md"), markdown(report).as_bytes())?;
         let json = serde_json::to_vec_pretty(report)?;
         write_atomically(&folder.join("report.json"), &json)

@@ -3,6 +3,9 @@
 mod conditions;
 mod events;
 mod files;
+pub mod history;
+mod junit;
+mod keys;
 mod latency;
 mod markdown;
 mod metrics;
@@ -11,7 +14,9 @@ mod status;
 mod writer;
 
 pub use events::{PersonEvent, for_people};
-pub use files::{Folder, write_atomically};
+pub use files::{Evidence, Folder, write_atomically};
+pub use junit::junit;
+pub use keys::keys;
 pub use latency::Quantiles;
 pub use markdown::markdown;
 pub use metrics::{gauges, latencies};

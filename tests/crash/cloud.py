@@ -78,7 +78,7 @@ def _has(run: dict[str, Any], wanted: dict[str, str]) -> bool:
 class Cloud:
     """One emulator with a service, a queue and rules that a cut has to split."""
 
-    def __init__(self, folder: Path, iam: bool = False) -> None:
+    def __init__(self, folder: Path, iam: bool = False, fifo: bool = False) -> None:
         folder.mkdir(parents=True)
         self.emulator = Emulator(folder, iam)
         self.keys = ("test", "test")
@@ -101,8 +101,10 @@ class Cloud:
                 {"Sid": "own", "Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
             ],
         }
-        attributes = {"Policy": json.dumps(policy, sort_keys=True)}
-        self.queue = self.sqs.create_queue(QueueName=QUEUE, Attributes=attributes, tags={"team": "storm"})["QueueUrl"]
+        attributes = {"Policy": json.dumps(policy, sort_keys=True)} | ({"FifoQueue": "true"} if fifo else {})
+        self.queue_name, self.fifo = f"{QUEUE}.fifo" if fifo else QUEUE, fifo
+        made = self.sqs.create_queue(QueueName=self.queue_name, Attributes=attributes, tags={"team": "storm"})
+        self.queue = made["QueueUrl"]
         self.fill()
 
     def close(self) -> None:
@@ -111,7 +113,11 @@ class Cloud:
     def fill(self) -> None:
         self.sqs.purge_queue(QueueUrl=self.queue)
         for number in range(MESSAGES):
-            self.sqs.send_message(QueueUrl=self.queue, MessageBody=f"message {number}")
+            ordered = {"MessageGroupId": f"group {number}", "MessageDeduplicationId": str(number)} if self.fifo else {}
+            colour = {"colour": {"DataType": "String", "StringValue": "blue"}}
+            self.sqs.send_message(
+                QueueUrl=self.queue, MessageBody=f"message {number}", MessageAttributes=colour, **ordered
+            )
 
     def permit(self, name: str, policy: dict[str, Any]) -> None:
         """From now on operators may do what the policy says and nothing else. The emulator judges no conditions."""
@@ -140,7 +146,7 @@ class Cloud:
         spec = {
             "dagster": {"url": dagster, "location": "demo", "requestTimeout": "2s", "settle": "3s"},
             "ecs": {"cluster": CLUSTER, "services": {"workers": SERVICE}},
-            "queues": {"tasks": {"name": QUEUE}},
+            "queues": {"tasks": {"name": self.queue_name}},
             "network": {
                 "workers": {"securityGroup": self.workers},
                 "peers": {"sqs": {"securityGroup": self.endpoints, "port": 443}},

@@ -1,4 +1,4 @@
-"""A proxy in front of the emulated AWS that kills the operator after a call: it is done, its answer never comes."""
+"""A proxy in front of the emulated AWS that disturbs calls, or kills the operator after one: its answer never comes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
@@ -61,12 +63,27 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class Killer:
-    """Listens as AWS. At the point `at`, `victim` is killed before it hears the answer."""
+class Mischief(Enum):
+    """What becomes of a call beside being passed on."""
 
-    def __init__(self, upstream_port: int, at: Point | None = None) -> None:
+    REQUEST_LOST = "the connection is closed, AWS hears nothing"
+    ANSWER_LOST = "AWS does it, then the connection is closed"
+    ANSWER_HALF = "AWS does it, and half of its answer comes"
+    SERVER_ERROR = "500 without a body, AWS hears nothing"
+    ERROR_AFTERWARDS = "AWS does it, and 500 is answered"
+    THROTTLED = "refused: too many requests"
+
+
+class Killer:
+    """Listens as AWS. At the point `at`, `victim` is killed before it hears the answer; `disturb` draws mischief."""
+
+    def __init__(
+        self, upstream_port: int, at: Point | None = None, disturb: Callable[[str], Mischief | None] | None = None
+    ) -> None:
         self.calls = Calls()
         self.at = at
+        self.disturb = disturb or (lambda _: None)
+        self.done: Counter[Mischief] = Counter()
         self.victim: Callable[[], int] = lambda: 0
         self.has_struck = threading.Event()
         killer = self
@@ -93,6 +110,13 @@ class Killer:
 
     def pass_on(self, request: BaseHTTPRequestHandler, upstream_port: int) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        named = action(request, body)
+        mischief = self.disturb(named)
+        if mischief:
+            self.done[mischief] += 1
+        if mischief in (Mischief.REQUEST_LOST, Mischief.SERVER_ERROR, Mischief.THROTTLED):
+            refuse(request, mischief)
+            return
         headers = {key: value for key, value in request.headers.items() if key.lower() not in HOP_BY_HOP}
         upstream = http.client.HTTPConnection("127.0.0.1", upstream_port, timeout=30)
         try:
@@ -101,10 +125,13 @@ class Killer:
             content = answer.read()
         finally:
             upstream.close()
-        if self._strikes(self.calls.note(action(request, body))):
+        if self._strikes(self.calls.note(named)):
             os.kill(self.victim(), signal.SIGKILL)
             self.has_struck.set()
             request.close_connection = True
+            return
+        if mischief in (Mischief.ANSWER_LOST, Mischief.ERROR_AFTERWARDS):
+            refuse(request, mischief)
             return
         request.send_response_only(answer.status)
         for key, value in answer.getheaders():
@@ -112,6 +139,10 @@ class Killer:
                 request.send_header(key, value)
         request.send_header("Content-Length", str(len(content)))
         request.end_headers()
+        if mischief == Mischief.ANSWER_HALF:
+            request.wfile.write(content[: len(content) // 2])
+            request.close_connection = True
+            return
         request.wfile.write(content)
 
     def _strikes(self, point: Point) -> bool:
@@ -124,6 +155,26 @@ class Killer:
                 return False
             self.at = None
             return True
+
+
+def refuse(request: BaseHTTPRequestHandler, mischief: Mischief) -> None:
+    """Answers as AWS does when it is not well, or not at all."""
+    request.close_connection = True
+    if mischief in (Mischief.REQUEST_LOST, Mischief.ANSWER_LOST):
+        return
+    status, body, kind = 500, b"", "text/plain"
+    if mischief == Mischief.THROTTLED and request.headers.get("X-Amz-Target"):
+        status, kind = 400, request.headers.get("Content-Type", "application/x-amz-json-1.1")
+        body = b'{"__type": "ThrottlingException", "message": "Rate exceeded"}'
+    elif mischief == Mischief.THROTTLED:
+        status, kind = 503, "text/xml"
+        error = b"<Error><Code>RequestLimitExceeded</Code><Message>Request limit exceeded.</Message></Error>"
+        body = b"<Response><Errors>" + error + b"</Errors><RequestID>1</RequestID></Response>"
+    request.send_response_only(status)
+    request.send_header("Content-Type", kind)
+    request.send_header("Content-Length", str(len(body)))
+    request.end_headers()
+    request.wfile.write(body)
 
 
 def action(request: BaseHTTPRequestHandler, body: bytes) -> str:

@@ -39,10 +39,12 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     /// Judges the records, read anew from where they lie; the report is complete before the conclusion is written.
     pub(super) async fn conclude(&mut self, census: &Census) -> io::Result<Option<Event>> {
         let (Some(plan), Some(current)) = (&self.plan, self.state.living()) else { return Ok(None) };
-        let recorded = self.shared.store.replay(&self.name).await?;
-        let audit = audit::audit_state(plan, recorded, census);
+        let records = self.shared.store.read(&self.name).await?;
+        let audit =
+            audit::audit(plan, &records, census).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let report = publish::report(plan, &self.state, current, census, &audit);
-        if let Err(error) = self.shared.folder.write_report(&report) {
+        let evidence = publish::Evidence { plan, generation: current, records: &records, census };
+        if let Err(error) = self.shared.folder.write_report(&report, &evidence) {
             tracing::error!(scenario = %self.name, %error, "the report cannot be written; trying again");
             self.census_after = self.shared.clock.now().plus(CENSUS_AGAIN);
             return Ok(None);

@@ -1,0 +1,105 @@
+//! `dagstorm audit`: computes a verdict again, from its history alone.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+
+use super::{Exit, Output, print_as, say};
+use crate::{
+    audit::{Audit, audit_generation},
+    model::{GenerationId, ScenarioName, Verdict},
+    publish::history,
+};
+
+/// Compute a verdict again from the history of a run, on any machine, years later.
+///
+/// `history.jsonl` stands beside each report. It holds what dagstorm wrote down and what Dagster told; nothing else is
+/// read. What is computed is compared with what was found then.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 passed, 1 failed or not what was found then, 2 no history, 3 unknown.
+
+Example:
+  dagstorm audit data/reports/nightly/3f2a9c41d0b7-1/history.jsonl")]
+pub struct Arguments {
+    /// The history, or the folder of a report.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// How the result is written.
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Again {
+    scenario: ScenarioName,
+    generation: GenerationId,
+    summary: String,
+    /// Whether all of it is what was found then; `None`: the history has no end.
+    same: Option<bool>,
+    #[serde(flatten)]
+    audit: Audit,
+}
+
+pub fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let file = if arguments.file.is_dir() { arguments.file.join("history.jsonl") } else { arguments.file.clone() };
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) => return Ok(no_history(&file, &error)),
+    };
+    let history = match history::read(&text) {
+        Ok(history) => history,
+        Err(error) => return Ok(no_history(&file, &error)),
+    };
+    let audit = audit_generation(&history.plan, &history.generation, &history.census);
+    let same = history.recorded.as_ref().map(|recorded| *recorded == history::found(&audit));
+    let again = Again {
+        scenario: history.plan.scenario.clone(),
+        generation: history.plan.generation.clone(),
+        summary: audit.summary(),
+        same,
+        audit,
+    };
+    print_as(arguments.output, &again, || table(&again)).context("the result cannot be written")?;
+    match same {
+        Some(true) => {}
+        Some(false) => say(&format!("{}: this is not what was found when it was written", file.display())),
+        None => say(&format!("{}: it has no end, so nothing can be compared", file.display())),
+    }
+    Ok(match again.audit.verdict {
+        _ if same == Some(false) => Exit::Failed,
+        Verdict::Passed => Exit::Passed,
+        Verdict::Failed => Exit::Failed,
+        Verdict::Unknown | Verdict::Stopped => Exit::Unknown,
+    })
+}
+
+fn no_history(file: &Path, error: &dyn std::error::Error) -> Exit {
+    say(&format!("{}: {error}", file.display()));
+    Exit::Usage
+}
+
+fn table(again: &Again) -> String {
+    let mut text = format!("{}/{}: {:?} — {}\n", again.scenario, again.generation, again.audit.verdict, again.summary);
+    for finding in &again.audit.findings {
+        text.push_str(&format!("  - {}\n", finding.message));
+    }
+    for result in &again.audit.thresholds {
+        let value = result.value.as_deref().unwrap_or("nothing");
+        let holds = match result.holds {
+            Some(true) => "holds",
+            Some(false) => "does not hold",
+            None => "not known",
+        };
+        text.push_str(&format!("  threshold {}: {value}, {holds}\n", result.threshold));
+    }
+    for gap in &again.audit.gaps {
+        text.push_str(&format!("  not proved, {}: {}\n", gap.reason, gap.message));
+    }
+    if again.same == Some(true) {
+        text.push_str("  the same as was found then\n");
+    }
+    text
+}

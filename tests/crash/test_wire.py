@@ -1,0 +1,90 @@
+"""Faults over a wire that loses, breaks and refuses calls: they are injected and healed all the same."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+from cloud import MESSAGES, Cloud, differences
+from crash_proof import KINDS, Case, in_threads, waits
+from killer import Killer, Mischief
+
+DISTURBED = 0.3
+WITHIN_S = 240.0
+Lived = tuple[str, str, Counter[Mischief]]  # the fault's state, what is not as it was, what was done to calls
+
+
+def live(folder: Path, kind: str, lives: dict[str, Lived]) -> None:
+    cloud = Cloud(folder / "cloud")
+    baseline = cloud.dump()
+    dice, lock = random.Random(kind), threading.Lock()
+
+    def disturb(_: str) -> Mischief | None:
+        with lock:
+            return dice.choice(list(Mischief)) if dice.random() < DISTURBED else None
+
+    killer = Killer(cloud.emulator.port, disturb=disturb)
+    case = Case(cloud, folder / "case", kind)
+    try:
+        case.start(killer.url)
+        assert waits(case.is_final, WITHIN_S), case.tail()
+        case.stop()
+        waits(lambda: cloud.dump() == baseline, 20)
+        lives[kind] = (case.fault()["state"], differences(baseline, cloud.dump()), killer.done)
+    finally:
+        case.close()
+        killer.close()
+        cloud.close()
+
+
+@pytest.fixture(scope="module")
+def lives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Lived]:
+    found: dict[str, Lived] = {}
+    folder = tmp_path_factory.mktemp("wires")
+    in_threads([partial(live, folder / str(number), kind, found) for number, kind in enumerate(KINDS)], len(KINDS))
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_over_a_bad_wire_is_healed(lives: dict[str, Lived], kind: str) -> None:
+    state, different, done = lives[kind]
+    # Copies that may have been sent are not sent again: it may be that none was.
+    assert state in ("Healed", "Skipped") if kind == "redeliver" else state == "Healed"
+    assert different == "{}\n"
+    assert sum(done.values()) > 5, done
+
+
+def test_a_bad_wire_was_bad_in_every_way(lives: dict[str, Lived]) -> None:
+    total: Counter[Mischief] = Counter()
+    for _, _, done in lives.values():
+        total.update(done)
+    assert set(total) == set(Mischief), total
+
+
+def test_copies_in_a_fifo_queue_are_delivered(tmp_path: Path) -> None:
+    cloud = Cloud(tmp_path / "cloud", fifo=True)
+    case = Case(cloud, tmp_path / "case", "redeliver")
+    try:
+        case.start(cloud.emulator.url)
+        assert waits(case.is_final, 60), case.tail()
+        case.stop()
+        assert case.fault()["state"] == "Healed", case.fault()
+        assert cloud.messages() == MESSAGES + MESSAGES // 2
+        received: Counter[tuple[str, str, str]] = Counter()
+        while sum(received.values()) < MESSAGES + MESSAGES // 2:
+            answer = cloud.sqs.receive_message(
+                QueueUrl=cloud.queue, MaxNumberOfMessages=10, AttributeNames=["All"], MessageAttributeNames=["All"]
+            )
+            for message in answer.get("Messages", []):
+                colour = message["MessageAttributes"]["colour"]["StringValue"]
+                received[message["Body"], message["Attributes"]["MessageGroupId"], colour] += 1
+                cloud.sqs.delete_message(QueueUrl=cloud.queue, ReceiptHandle=message["ReceiptHandle"])
+        assert sorted(received.values()) == [1, 1, 2, 2]
+        assert set(received) == {(f"message {number}", f"group {number}", "blue") for number in range(MESSAGES)}
+    finally:
+        case.close()
+        cloud.close()
