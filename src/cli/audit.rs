@@ -57,7 +57,7 @@ pub fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
     let same = history.recorded.as_ref().map(|recorded| *recorded == history::found(&audit));
     let again = Again {
         scenario: history.plan.scenario.clone(),
-        generation: history.plan.generation.clone(),
+        generation: history.plan.generation,
         summary: audit.summary(),
         same,
         audit,

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
 
+mod audit;
 mod cloud;
 mod dagster;
 mod flags;
