@@ -49,6 +49,11 @@ sim: ## the simulation alone, optimized, on all cores: SEEDS=20000 from SEED=0 o
 mutants: $(STAMP) ## known-bad variants of the program, each built and given seeds until one fails; ends with `k of k mutants caught`
 	@$(BIN)/python tests/sim/mutants.py
 
+.PHONY: audit-proof
+audit-proof: ## histories with a planted defect each, audited; a line a defect, and at the end `p planted, f found, i invented`
+	@cargo test --locked --quiet --test audit -- --exact every_planted_defect_is_found_and_nothing_is_invented --nocapture 2>&1 \
+		| awk '/^[✓✗]/ || / planted, / || /^error/'
+
 .PHONY: crash-proof
 crash-proof: setup ## SIGKILL after every AWS call of every fault kind (KIND='denyQueue'), then a restart or `heal --all`; ends with `n crash points, u unhealed`
 	@PYTHONPATH=$(LOCAL)/tests $(BIN)/python tests/crash/crash_proof.py $(if $(KIND),--kind '$(KIND)')

@@ -10,11 +10,13 @@ mod thresholds;
 
 pub use effects::FaultEffect;
 pub use executions::settles_at;
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::{
     journal::{Generation, IllegalRecord, Record, State, ThresholdResult},
-    model::{Census, Counts, Key, TaskArn, Timestamp, Verdict},
+    model::{Census, Counts, Key, RunRecord, TaskArn, Timestamp, Verdict},
     plan::Plan,
     spec::Contract,
 };
@@ -142,7 +144,10 @@ pub fn audit(plan: &Plan, records: &[Record], census: &Census) -> Result<Audit, 
 }
 
 /// Judges one generation by what its records add up to: read anew, never the state that `decide` went by.
+///
+/// The order of the census is no matter.
 pub fn audit_generation(plan: &Plan, generation: &Generation, census: &Census) -> Audit {
+    let census = &*in_order(census);
     let mut audit = Audit::new(plan);
     if let Some(aborted) = &generation.aborted {
         let message = format!("it was aborted at {}: {}", aborted.at, aborted.value);
@@ -163,6 +168,17 @@ pub fn audit_generation(plan: &Plan, generation: &Generation, census: &Census) -
         (true, true) => Verdict::Passed,
     };
     audit
+}
+
+/// By key, and by their starts where one has several.
+fn in_order(census: &Census) -> Cow<'_, Census> {
+    let order = |record: &RunRecord| (record.run.key.clone(), record.run.started_at, record.run.run_id.clone());
+    if census.runs.is_sorted_by_key(order) {
+        return Cow::Borrowed(census);
+    }
+    let mut census = census.clone();
+    census.runs.sort_by_cached_key(order);
+    Cow::Owned(census)
 }
 
 impl Audit {

@@ -1,0 +1,124 @@
+//! Known-bad systems are caught: histories with planted defects, each found, and nothing else.
+//!
+//! `make audit-proof` shows a line a defect and ends with `p planted, f found, i invented`.
+
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
+
+mod defects;
+mod story;
+
+use std::collections::BTreeMap;
+
+use dagstorm::model::Verdict;
+use proptest::prelude::*;
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{
+    defects::{ALL, Defect},
+    story::Story,
+};
+
+/// What an audit said, by name, with how often.
+fn said(story: &Story) -> (Verdict, BTreeMap<String, usize>) {
+    let audit = story.audit();
+    let mut words = BTreeMap::new();
+    let findings = audit.findings.iter().map(|one| format!("{:?}/{:?}", one.kind, one.level));
+    let gaps = audit.gaps.iter().map(|gap| gap.reason.to_owned());
+    let recoveries = audit.recoveries.iter().map(|one| format!("recovery/{:?}", one.level));
+    for word in findings.chain(gaps).chain(recoveries) {
+        *words.entry(word).or_default() += 1;
+    }
+    (audit.verdict, words)
+}
+
+fn wanted(defect: &Defect) -> BTreeMap<String, usize> {
+    let mut words = BTreeMap::new();
+    for word in defect.says.split_whitespace().skip(1) {
+        *words.entry(word.to_owned()).or_default() += 1;
+    }
+    words
+}
+
+#[test]
+fn all_well_passes() {
+    assert_eq!(said(&Story::new(12)), (Verdict::Passed, BTreeMap::new()));
+}
+
+#[test]
+fn every_planted_defect_is_found_and_nothing_is_invented() {
+    assert!(ALL.len() >= 30, "{} defects", ALL.len());
+    let (mut planted, mut found, mut invented) = (0, 0, 0);
+    for defect in ALL {
+        let mut story = Story::new(12);
+        (defect.plant)(&mut story);
+        let (verdict, words) = said(&story);
+        let wanted = wanted(defect);
+        let verdict = format!("{verdict:?}");
+        let caught =
+            wanted.iter().map(|(word, times)| words.get(word).copied().unwrap_or(0).min(*times)).sum::<usize>();
+        let extra = words.iter().map(|(word, times)| times.saturating_sub(wanted.get(word).copied().unwrap_or(0)));
+        let (all, extra) = (wanted.values().sum::<usize>(), extra.sum::<usize>());
+        let is_right = caught == all && extra == 0 && Some(verdict.as_str()) == defect.says.split_whitespace().next();
+        planted += 1;
+        found += usize::from(is_right);
+        invented += extra;
+        println!("{} {:54} {verdict} {}", if is_right { "✓" } else { "✗" }, defect.name, join(&words));
+    }
+    println!("{planted} planted, {found} found, {invented} invented");
+    assert_eq!((found, invented), (planted, 0));
+}
+
+fn join(words: &BTreeMap<String, usize>) -> String {
+    words
+        .iter()
+        .map(|(word, times)| if *times == 1 { word.clone() } else { format!("{word} ×{times}") })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// A shuffled census is the same evidence.
+#[test]
+fn the_order_of_the_evidence_is_no_matter() {
+    for (seed, defect) in (0u64..).zip(ALL) {
+        let mut story = Story::new(12);
+        (defect.plant)(&mut story);
+        let before = serde_json::to_value(story.audit()).unwrap();
+        let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        story.runs.shuffle(&mut dice);
+        story.runs.iter_mut().for_each(|run| run.events.shuffle(&mut dice));
+        // Events of one instant have no order but that of the log: those of a step are put back into theirs.
+        story.runs.iter_mut().for_each(|run| run.events.sort_by_key(|event| (event.at, event.kind)));
+        assert_eq!(serde_json::to_value(story.audit()).unwrap(), before, "{}", defect.name);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// A random history with k defects of single keys gives exactly those k findings, key by key.
+    #[test]
+    fn so_many_defects_so_many_findings(
+        count in 8u32..60,
+        planted in prop::collection::btree_map(0u32..60, 0usize..defects::OF_A_KEY.len(), 0..12),
+        seed in any::<u64>(),
+    ) {
+        let mut story = Story::new(count);
+        let mut expected: BTreeMap<u32, &str> = BTreeMap::new();
+        for (index, which) in planted.into_iter().filter(|(index, _)| *index < count) {
+            let (word, plant) = defects::OF_A_KEY[which];
+            plant(&mut story, index);
+            expected.insert(index, word);
+        }
+        story.runs.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        let audit = story.audit();
+        let found: Vec<(u32, String)> = audit
+            .findings
+            .iter()
+            .map(|finding| (finding.key.as_ref().map_or(u32::MAX, |key| key.index), format!("{:?}/{:?}", finding.kind, finding.level)))
+            .collect();
+        let expected: Vec<(u32, String)> = expected.into_iter().map(|(index, word)| (index, word.to_owned())).collect();
+        prop_assert_eq!(&found, &expected);
+        prop_assert_eq!(audit.verdict, if expected.is_empty() { Verdict::Passed } else { Verdict::Failed });
+    }
+}

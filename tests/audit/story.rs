@@ -1,0 +1,184 @@
+//! A history to be spoilt: so many arrivals, all launched and completed, and a kill that was seen and healed.
+
+use std::time::Duration;
+
+use dagstorm::{
+    audit::{self, Audit},
+    journal::{Event, Found, Record},
+    model::{
+        Census, Effect, FaultId, GenerationId, Outcome, Receipt, RunRecord, RunStatus, RunView, StepEvent,
+        StepEventKind, TaskArn, TaskView, Timestamp, Undo,
+    },
+    plan::{self, Plan},
+    spec::{Manifest, Scenario, load, no_attachments},
+};
+
+const TARGET: &str = r#"{"name":"local","dagster":{"url":"http://x/graphql","location":"demo","repository":"r",
+    "requestTimeout":"5s","settle":"15s"},"ecs":{"cluster":"demo","services":{"workers":"taskiq-worker"}}}"#;
+
+/// Seconds between arrivals; a run takes two, and begins one after its arrival.
+const PACE: u32 = 10;
+
+pub struct Story {
+    pub plan: Plan,
+    pub scenario: Scenario,
+    /// In their order, by second.
+    pub events: Vec<(i64, Event)>,
+    pub runs: Vec<RunRecord>,
+    pub taken_at: i64,
+}
+
+pub fn at(second: f64) -> Timestamp {
+    Timestamp::from_seconds(1_000_000.0 + second)
+}
+
+pub fn kill() -> FaultId {
+    "kill#1".parse().unwrap()
+}
+
+pub fn arn(id: &str) -> TaskArn {
+    TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id}"))
+}
+
+impl Story {
+    pub fn new(arrivals: u32) -> Self {
+        Self::with(arrivals, "")
+    }
+
+    /// The same, with more in the spec.
+    pub fn with(arrivals: u32, more: &str) -> Self {
+        let text = format!(
+            "apiVersion: dagstorm.dev/v1alpha1
+kind: Scenario
+metadata: {{ name: story }}
+spec:
+  target: local
+  load:
+    - {{ name: base, for: {}s, arrivals: {{ constant: {{ rate: 6/min }} }}, jobs: {{ fast_job: 1 }} }}
+  faults:
+    - {{ name: kill, after: 2s, stopTasks: {{ service: workers }} }}
+{more}",
+            arrivals * PACE
+        );
+        let scenario = match load("a.yaml", text.as_bytes(), &no_attachments).pop().map(|document| document.content) {
+            Some(Ok(Manifest::Scenario(scenario))) => *scenario,
+            other => panic!("{other:?}"),
+        };
+        let id = GenerationId { digest: scenario.digest(), repeat: 1 };
+        let plan = plan::compile(&scenario, &id);
+        assert_eq!(plan.arrivals.len(), arrivals);
+        let mut story = Self { plan, scenario, events: vec![], runs: vec![], taken_at: 100_000 };
+        story.begin(id);
+        for index in 0..arrivals {
+            let second = i64::from(index * PACE);
+            story.events.push((second, Event::SubmitIntended { index, attempt: 1, due: None }));
+            let run_id = format!("run-{index}");
+            story.events.push((second, Event::Submitted { index, run_id, found: Found::Acknowledged }));
+            story.complete(index, &format!("run-{index}"));
+        }
+        story.fault();
+        story
+    }
+
+    fn begin(&mut self, generation: GenerationId) {
+        let target = Box::new(serde_json::from_str(TARGET).unwrap());
+        let scenario = Box::new(self.scenario.clone());
+        self.events.push((0, Event::Accepted { generation, scenario, target }));
+        self.events.push((0, Event::Started { at: at(0.0), dagster_version: "1.13.27".to_owned() }));
+    }
+
+    /// Two seconds after the start, while the first run executes, its worker is stopped when the step is over.
+    fn fault(&mut self) {
+        let task = TaskView {
+            arn: arn("victim"),
+            running: true,
+            stopping: false,
+            protected: false,
+            own: false,
+            created_at: None,
+            tags: indexmap::IndexMap::new(),
+        };
+        let inject = vec![Effect::StopTask { task: task.arn.clone(), reason: "kill".to_owned() }];
+        let undo = Undo { effects: vec![], steady: Some("taskiq-worker".to_owned()) };
+        let fault = kill();
+        let outcome = Outcome::Done(Receipt::Stopping);
+        for (second, event) in [
+            (2, Event::FaultIntended { fault: kill(), targets: vec![task], objects: vec![], inject, undo }),
+            (2, Event::InjectTried { fault: kill(), effect: 0, outcome }),
+            (3, Event::FaultSeen { fault: kill(), asked_at: at(3.0) }),
+            (6, Event::FaultSteady { fault: kill(), asked_at: at(6.0) }),
+            (18, Event::Healed { fault, asked_at: at(18.0) }),
+        ] {
+            self.events.push((second, event));
+        }
+    }
+
+    /// A run of a key that did what it should.
+    pub fn complete(&mut self, index: u32, run_id: &str) {
+        let second = f64::from(index * PACE);
+        self.runs.push(RunRecord {
+            run: RunView {
+                run_id: run_id.to_owned(),
+                key: Some(self.plan.key(index)),
+                job: "fast_job".to_owned(),
+                status: RunStatus::Success,
+                started_at: Some(at(second + 1.0)),
+                ended_at: Some(at(second + 3.0)),
+                generation_started: Some(at(0.0)),
+            },
+            events: vec![
+                step(StepEventKind::Claimed, second + 1.0, Some(&format!("w{}", index % 3))),
+                step(StepEventKind::Started, second + 1.0, None),
+                step(StepEventKind::Succeeded, second + 2.5, None),
+            ],
+        });
+    }
+
+    /// The first run of a key.
+    pub fn run(&mut self, index: u32) -> &mut RunRecord {
+        let key = self.plan.key(index);
+        self.runs.iter_mut().find(|record| record.run.key.as_ref() == Some(&key)).unwrap()
+    }
+
+    pub fn drop_run(&mut self, index: u32) {
+        let key = self.plan.key(index);
+        self.runs.retain(|record| record.run.key.as_ref() != Some(&key));
+    }
+
+    /// What became of a launch, instead of its acknowledgement.
+    pub fn fate(&mut self, index: u32, event: Event) {
+        let is_its = |known: &Event| matches!(known, Event::Submitted { index: other, .. } if *other == index);
+        self.events.iter_mut().find(|(_, known)| is_its(known)).unwrap().1 = event;
+    }
+
+    pub fn forget(&mut self, is_it: impl Fn(&Event) -> bool) {
+        self.events.retain(|(_, event)| !is_it(event));
+    }
+
+    pub fn audit(&self) -> Audit {
+        let mut events = self.events.clone();
+        events.sort_by_key(|(second, _)| *second);
+        let record = |(seq, (second, event)): (usize, (i64, Event))| Record {
+            seq: seq as u64,
+            at: at(second as f64),
+            epoch: 1,
+            event,
+        };
+        let records: Vec<Record> = events.into_iter().enumerate().map(record).collect();
+        let census = Census {
+            taken_at: at(self.taken_at as f64),
+            dagster_version: "1.13.27".to_owned(),
+            runs: self.runs.clone(),
+        };
+        audit::audit(&self.plan, &records, &census).unwrap()
+    }
+}
+
+pub fn step(kind: StepEventKind, second: f64, task: Option<&str>) -> StepEvent {
+    StepEvent { step: "work".to_owned(), kind, at: at(second), task: task.map(arn) }
+}
+
+/// Later, in the time of an event.
+pub fn later(instant: Timestamp, seconds: f64) -> Timestamp {
+    instant.plus(Duration::from_secs_f64(seconds))
+}
