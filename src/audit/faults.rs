@@ -1,11 +1,21 @@
 //! The reversals: a fault that was not seen, or met no run, proves nothing.
 
+use std::time::Duration;
+
 use super::Audit;
 use crate::{
-    journal::{FaultStage, Generation},
+    journal::{FaultStage, FaultState, Generation},
     model::Census,
-    plan::Plan,
+    plan::{Plan, PlannedFault},
 };
+
+/// So much earlier than planned is not early.
+const NEARLY: Duration = Duration::from_secs(1);
+
+fn is_cut_short(planned: &PlannedFault, fault: &FaultState) -> bool {
+    let (Some(length), Some(heal)) = (planned.length, &fault.heal) else { return false };
+    heal.began_at < fault.intended_at.plus(length.saturating_sub(NEARLY))
+}
 
 pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut Audit) {
     for planned in &plan.faults {
@@ -24,6 +34,10 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
             }
             FaultStage::Healed(_) if fault.seen_at.is_none() => {
                 audit.gap("FaultUnseen", format!("fault {id} was never seen in place"));
+            }
+            FaultStage::Healed(_) if is_cut_short(planned, fault) => {
+                let reason = fault.heal.as_ref().map(|heal| heal.reason.as_str()).unwrap_or_default();
+                audit.gap("FaultCutShort", format!("fault {id} was taken back before its time: {reason}"));
             }
             FaultStage::Healed(_) => {
                 // One that lasts meets whatever runs until it is taken back.

@@ -7,7 +7,7 @@ use super::{AWS_SETTLE, Act, Decision, Purpose};
 use crate::{
     fault::Progress,
     journal::{Event, FaultState, Generation, Heal, HealStep},
-    model::{Effect, FaultId, Observation, Outcome, Timestamp},
+    model::{Effect, FaultId, Observation, Outcome, Receipt, Timestamp},
     plan::PlannedFault,
 };
 
@@ -17,6 +17,9 @@ const AGAIN: Duration = Duration::from_secs(2);
 const SELDOM: Duration = Duration::from_secs(30);
 /// Whether somebody else changed the object is judged by a look that is not older than this.
 const FRESH: Duration = Duration::from_secs(2);
+
+/// A queue's policy takes up to 60 s to be in force, and as long to be seen (SQS's SetQueueAttributes).
+const QUEUE_SETTLE: Duration = Duration::from_secs(70);
 
 /// Why what was taken back is taken back once more.
 const THERE_AGAIN: &str = "what was taken back is there again";
@@ -41,6 +44,11 @@ impl Held<'_> {
                 Some(reason) => self.begin_to_heal(reason, decision),
                 None => self.inject(decision),
             },
+            Some(_) if self.is_gone() => {
+                if let Some(asked_at) = self.asked_at {
+                    decision.notes.push(Event::Healed { fault: self.id.clone(), asked_at });
+                }
+            }
             // Nothing of it ever came about: there is nothing to take back, and no right is needed for that.
             Some(_) if !self.fault.may_be_in_place() => {
                 if let Some(asked_at) = self.asked_at {
@@ -59,12 +67,24 @@ impl Held<'_> {
         decision.notes.push(Event::HealBegan { fault: self.id.clone(), reason });
     }
 
+    /// What it changes does not exist any more, as a look shows that what was sent cannot outlast.
+    fn is_gone(&self) -> bool {
+        self.asked_at.is_some_and(|asked_at| asked_at >= self.fault.last_attempt_at.plus(self.settle()))
+            && self.progress(self.fault.last_attempt_at) == Progress::Gone
+    }
+
+    /// How long after its last call an effect can still come about, or not show yet.
+    fn settle(&self) -> Duration {
+        let is_of_queue = |effect: &Effect| matches!(effect, Effect::DenyQueue { .. });
+        if self.fault.inject.iter().any(is_of_queue) { QUEUE_SETTLE } else { AWS_SETTLE }
+    }
+
     fn ends(&self) -> Timestamp {
         self.fault.intended_at.plus(self.planned.length.unwrap_or_default())
     }
 
     fn reason_to_heal(&self) -> Option<String> {
-        let settled = self.asked_at.is_some_and(|asked_at| asked_at >= self.fault.last_attempt_at.plus(AWS_SETTLE));
+        let settled = self.asked_at.is_some_and(|asked_at| asked_at >= self.fault.last_attempt_at.plus(self.settle()));
         if let Some(ending) = self.state.ending() {
             Some(ending.value.clone())
         } else if self.observation.leaving {
@@ -87,6 +107,10 @@ impl Held<'_> {
         match self.progress(self.fault.last_attempt_at) {
             Progress::Intact | Progress::Marked => Some("somebody else has taken it back".to_owned()),
             Progress::Foreign(difference) => Some(difference),
+            Progress::Gone => Some("what it changes is gone".to_owned()),
+            Progress::NotYet if self.fault.seen_at.is_some() => {
+                Some("somebody else has taken a part of it back".to_owned())
+            }
             Progress::Unseen | Progress::NotYet | Progress::Broken | Progress::Recovering | Progress::Steady => None,
         }
     }
@@ -122,9 +146,19 @@ impl Held<'_> {
             decision.wake(again);
             return;
         }
-        match self.progress(again.minus(FRESH)) {
-            Progress::Unseen => return,
+        let is_first = matches!(self.fault.inject[number], Effect::RehearseRules { .. } | Effect::Mark { .. });
+        // What comes after the mark waits for a look that shows it: without, nobody else could tell of the change.
+        let since = if is_first { again.minus(FRESH) } else { self.fault.last_attempt_at };
+        match self.progress(since) {
+            Progress::Unseen | Progress::Gone => return,
             Progress::Foreign(difference) => return self.begin_to_heal(difference, decision),
+            Progress::Intact | Progress::Steady if !is_first => {
+                let missing_at = self.fault.last_attempt_at.plus(AWS_SETTLE);
+                if self.now >= missing_at {
+                    self.begin_to_heal("its mark is not on the object".to_owned(), decision);
+                }
+                return decision.wake(missing_at);
+            }
             Progress::Intact
             | Progress::NotYet
             | Progress::Marked
@@ -152,7 +186,7 @@ impl Held<'_> {
         }
         // By a fresh look: this process may have stood still since the last one.
         match self.progress(again.minus(FRESH)) {
-            Progress::Unseen => return,
+            Progress::Unseen | Progress::Gone => return,
             Progress::Foreign(difference) => return self.stall(difference, decision),
             Progress::Intact
             | Progress::NotYet
@@ -167,6 +201,11 @@ impl Held<'_> {
             return;
         }
         let number = number as u32;
+        if is_unmark && matches!(self.progress(again.minus(FRESH)), Progress::Intact | Progress::Steady) {
+            // Nothing of ours is on the object: what is there now is another's.
+            let outcome = Outcome::Done(Receipt::Changed);
+            return decision.notes.push(Event::HealTried { fault: self.id.clone(), effect: number, outcome });
+        }
         decision.intents.push(Event::HealIntended { fault: self.id.clone(), effect: number });
         let purpose = Purpose::Heal { fault: self.id.clone(), effect: number };
         decision.acts.push(Act { purpose, effect: effect.clone(), due: None });
@@ -175,13 +214,14 @@ impl Held<'_> {
     /// Whether nothing but the mark is left, and nothing that was sent can come about any more: until then, the mark is
     /// all that tells of it where no journal does.
     fn may_unmark(&self, heal: &Heal, decision: &mut Decision) -> bool {
-        let settled_at = self.fault.sent_at.iter().flatten().max().map_or(self.now, |sent_at| sent_at.plus(AWS_SETTLE));
+        let settled_at =
+            self.fault.sent_at.iter().flatten().max().map_or(self.now, |sent_at| sent_at.plus(self.settle()));
         let is_change = |(effect, _): &(&Effect, &HealStep)| !matches!(effect, Effect::Unmark { .. });
         let changes = self.fault.undo.effects.iter().zip(&heal.steps).filter(is_change);
         let taken_back_at = changes.filter_map(|(_, step)| step.known_at).max().unwrap_or(heal.began_at);
         match self.progress(settled_at.max(taken_back_at)) {
             Progress::Marked | Progress::Intact | Progress::Recovering | Progress::Steady => return true,
-            Progress::Unseen | Progress::NotYet | Progress::Broken | Progress::Foreign(_) => {}
+            Progress::Unseen | Progress::Gone | Progress::NotYet | Progress::Broken | Progress::Foreign(_) => {}
         }
         let again = taken_back_at.plus(AGAIN);
         if matches!(self.progress(again), Progress::NotYet | Progress::Broken) {
@@ -194,11 +234,11 @@ impl Held<'_> {
 
     /// Everything was taken back, as the answers say: a look asked late enough must say so too.
     fn prove(&self, heal: &Heal, undone_at: Timestamp, decision: &mut Decision) {
-        let window = undone_at.max(self.fault.last_attempt_at.plus(AWS_SETTLE));
+        let window = undone_at.max(self.fault.last_attempt_at.plus(self.settle()));
         let asked_at = self.asked_at.unwrap_or(heal.began_at);
         let fault = || self.id.clone();
         match self.progress(undone_at) {
-            Progress::Unseen => {}
+            Progress::Unseen | Progress::Gone => {}
             Progress::Steady | Progress::Intact => {
                 self.unstall(decision);
                 if self.fault.steady_at.is_none() {

@@ -6,7 +6,7 @@ use super::{AWS_SETTLE, Act, Decision, PATIENCE, Purpose, hold::Held};
 use crate::{
     fault::{Aim, Aiming, First, Injected, Progress},
     journal::{Event, FaultStage, FaultState, Generation},
-    model::{Effect, FaultId, Observation, Outcome, Timestamp},
+    model::{Effect, FaultId, Object, Observation, Outcome, Query, Timestamp},
     plan::{Plan, PlannedFault},
 };
 
@@ -42,6 +42,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
                 Aim::Ready { .. } if is_over => {
                     decision.notes.push(skip("the load ended before it was its turn".to_owned()));
                 }
+                Aim::Ready { objects, .. } if has_one_of(state, &objects) => decision.wake(ends),
                 Aim::Ready { targets, objects, inject, undo } => {
                     let at_once = |one: &(usize, &Effect)| one.0 == 0 || !one.1.waits_for_earlier();
                     for (effect, what) in inject.iter().enumerate().filter(at_once) {
@@ -77,6 +78,12 @@ pub(super) fn begins(state: &Generation, planned: &PlannedFault) -> Option<Times
     Some(from.plus(planned.offset))
 }
 
+/// Whether an open fault of the same scenario changes one of these objects.
+fn has_one_of(state: &Generation, objects: &[Object]) -> bool {
+    let open = state.faults.values().filter(|fault| fault.stage == FaultStage::Open);
+    open.flat_map(|fault| &fault.objects).any(|object| objects.contains(object))
+}
+
 fn shares_targets(plan: &Plan, state: &Generation, number: usize) -> bool {
     let query = plan.faults[number].fault.query(&state.target);
     // One that was planned for later may have come first: this one waited.
@@ -106,6 +113,14 @@ fn aim(plan: &Plan, state: &Generation, number: usize, observation: &Observation
         first: first(state, &planned.id),
         heal_by: now.plus(planned.length.unwrap_or_default()).plus(GRACE),
     })
+}
+
+/// What has to be looked at for a fault: around what it may change, or at just that once it is open.
+pub(super) fn watch(state: &Generation, planned: &PlannedFault) -> Option<Query> {
+    match state.faults.get(&planned.id).filter(|fault| fault.stage == FaultStage::Open) {
+        Some(fault) => planned.fault.watch(&state.target, &fault.objects),
+        None => planned.fault.query(&state.target),
+    }
 }
 
 /// What the first occurrence of a fault chose; `None`: this is the first.
@@ -140,7 +155,7 @@ pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
     for (id, fault) in state.faults.iter().filter(|(_, fault)| fault.stage == FaultStage::Open) {
         let planned = plan.fault(id).expect("a fault of the journal is a fault of its plan");
         let patience = patience(plan, state, fault);
-        let asked_at = planned.fault.query(&state.target).and_then(|query| observation.asked_at(&query));
+        let asked_at = watch(state, planned).and_then(|query| observation.asked_at(&query));
         if fault.is_held() {
             Held { id, planned, fault, state, observation, asked_at, patience, now }.decide(decision);
             continue;
@@ -158,7 +173,7 @@ pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
             decision.notes.push(Event::FaultSteady { fault: id.clone(), asked_at });
         }
         let window = fault.last_attempt_at.plus(AWS_SETTLE);
-        let may_inject = may_inject(plan, state, now);
+        let may_inject = may_inject(plan, state, observation, now);
         let settled = asked_at >= window;
         match progress {
             Progress::Steady if settled => decision.notes.push(Event::Healed { fault: id.clone(), asked_at }),
@@ -171,7 +186,10 @@ pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
                     "its service did not run what it wants in time; nothing of ours is left to undo".to_owned();
                 decision.notes.push(Event::FaultGivenUp { fault: id.clone(), reason });
             }
-            Progress::Intact | Progress::NotYet if may_inject => inject_again(id, fault, now, decision),
+            Progress::Intact | Progress::NotYet if may_inject => {
+                let may = |effect: &Effect| planned.fault.may_repeat(effect, &state.target, observation);
+                inject_again(id, fault, may, now, decision);
+            }
             Progress::Steady
             | Progress::Intact
             | Progress::NotYet
@@ -179,6 +197,7 @@ pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
             | Progress::Broken
             | Progress::Recovering
             | Progress::Foreign(_)
+            | Progress::Gone
             | Progress::Unseen => decision.wake(window),
         }
     }
@@ -197,8 +216,11 @@ fn patience(plan: &Plan, state: &Generation, fault: &FaultState) -> Timestamp {
     limit.map_or(long, |limit| limit.min(long))
 }
 
-fn may_inject(plan: &Plan, state: &Generation, now: Timestamp) -> bool {
-    state.ending().is_none() && state.started_at.is_some_and(|started_at| now < started_at.plus(plan.ends_at))
+fn may_inject(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp) -> bool {
+    let is_denied = observation.leaving || state.target.guard.denied_until(now).is_some();
+    !is_denied
+        && state.ending().is_none()
+        && state.started_at.is_some_and(|started_at| now < started_at.plus(plan.ends_at))
 }
 
 fn is_refused(fault: &FaultState) -> bool {
@@ -206,7 +228,13 @@ fn is_refused(fault: &FaultState) -> bool {
 }
 
 /// Sends again what may not have arrived: stopping a task twice does no more than stopping it once.
-fn inject_again(id: &FaultId, fault: &FaultState, now: Timestamp, decision: &mut Decision) {
+fn inject_again(
+    id: &FaultId,
+    fault: &FaultState,
+    may: impl Fn(&Effect) -> bool,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
     let overdue = fault.last_attempt_at.plus(AWS_SETTLE);
     for (number, (effect, outcome)) in fault.inject.iter().zip(&fault.outcomes).enumerate() {
         let again = match outcome {
@@ -218,7 +246,7 @@ fn inject_again(id: &FaultId, fault: &FaultState, now: Timestamp, decision: &mut
             }
             None => now >= overdue,
         };
-        if again {
+        if again && may(effect) {
             let number = number as u32;
             decision.intents.push(Event::InjectIntended { fault: id.clone(), effect: number });
             let purpose = Purpose::Inject { fault: id.clone(), effect: number };

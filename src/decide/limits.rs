@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::Decision;
+use super::{Decision, ready::dependency};
 use crate::{
     journal::{Dependency, Event, Generation},
     model::{Observation, Query, Timestamp, Why, WhyKind},
@@ -61,30 +61,32 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     if state.ending().is_some() || state.audit_began_at.is_some() {
         return;
     }
-    let reason =
-        by_alarm(abort_on, state, observation, started_at, now, decision).or_else(|| by_gauge(abort_on, state));
+    let mut blind = |dependency: &Dependency, what: &str| {
+        let unseen = state.unready.get(dependency)?;
+        let blind_at = unseen.at.max(started_at).plus(BLIND);
+        decision.wake(blind_at);
+        (now >= blind_at).then(|| format!("{what} could not be seen for {} s: {}", BLIND.as_secs(), unseen.value))
+    };
+    let reason = by_alarm(abort_on, observation, started_at)
+        .or_else(|| by_gauge(abort_on, state))
+        .or_else(|| {
+            let name = abort_on.alarm.as_ref()?;
+            blind(&Dependency::Alarm(name.clone()), &format!("alarm {name}"))
+        })
+        .or_else(|| {
+            let metric = abort_on.when?.metric;
+            blind(&dependency(&metric.query(&state.target)?), metric.word())
+        });
     if let Some(reason) = reason {
         decision.notes.push(Event::Aborted { reason: format!("limits.abortOn: {reason}") });
     }
 }
 
-fn by_alarm(
-    abort_on: &AbortOn,
-    state: &Generation,
-    observation: &Observation,
-    started_at: Timestamp,
-    now: Timestamp,
-    decision: &mut Decision,
-) -> Option<String> {
+fn by_alarm(abort_on: &AbortOn, observation: &Observation, started_at: Timestamp) -> Option<String> {
     let name = abort_on.alarm.as_ref()?;
     let seen = observation.alarms.get(name).filter(|seen| seen.asked_at >= started_at);
-    if let Some(alarm) = seen.and_then(|seen| seen.answer.fresh()).filter(|alarm| alarm.is_ringing) {
-        return Some(format!("alarm {name} is in ALARM: {}", alarm.reason));
-    }
-    let unseen = state.unready.get(&Dependency::Alarm(name.clone()))?;
-    let blind_at = unseen.at.max(started_at).plus(BLIND);
-    decision.wake(blind_at);
-    (now >= blind_at).then(|| format!("alarm {name} could not be seen for {} s: {}", BLIND.as_secs(), unseen.value))
+    let alarm = seen.and_then(|seen| seen.answer.fresh()).filter(|alarm| alarm.is_ringing)?;
+    Some(format!("alarm {name} is in ALARM: {}", alarm.reason))
 }
 
 /// Every sample of so long a time meets the condition, up to the last one.

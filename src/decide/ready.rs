@@ -59,7 +59,7 @@ pub(super) fn look_at_faults(
     decision: &mut Decision,
 ) {
     let open = |planned: &&PlannedFault| state.faults.get(&planned.id).is_some_and(|one| one.stage == FaultStage::Open);
-    for query in plan.faults.iter().filter(open).filter_map(|planned| planned.fault.query(&state.target)) {
+    for query in plan.faults.iter().filter(open).filter_map(|planned| inject::watch(state, planned)) {
         let due = observation.asked_at(&query).map_or(now, |asked_at| asked_at.plus(LOOK_EVERY));
         if due > now {
             decision.wake(due);
@@ -83,7 +83,7 @@ fn look_at_the_rest(
         *known = pace.min(*known);
     };
     for planned in &plan.faults {
-        let Some(query) = planned.fault.query(&state.target) else { continue };
+        let Some(query) = inject::watch(state, planned) else { continue };
         match fault_look(state, planned) {
             FaultLook::From(begins) if begins > now => decision.wake(begins),
             FaultLook::From(_) => want(query, LOOK_EVERY),
@@ -123,13 +123,14 @@ fn fault_look(state: &Generation, planned: &PlannedFault) -> FaultLook {
     }
 }
 
-fn dependency(query: &Query) -> Dependency {
+pub(super) fn dependency(query: &Query) -> Dependency {
     match query {
         Query::Dagster { .. } => Dependency::Dagster,
         Query::Service { service } => Dependency::Service(service.clone()),
         Query::Queue | Query::Policy { .. } => Dependency::Queue,
         Query::Network { peer, hard: _ } => Dependency::Network(peer.clone()),
         Query::Instances => Dependency::Instances,
+        Query::Objects { .. } => Dependency::Objects,
         Query::Tasks { .. } => Dependency::Tasks,
         Query::Alarm { name } => Dependency::Alarm(name.clone()),
         Query::Account => Dependency::Account,
@@ -183,6 +184,9 @@ fn note_the_rest(state: &Generation, observation: &Observation, decision: &mut D
     }
     if let Some(seen) = &observation.instances {
         note(state, Dependency::Instances, seen, decision);
+    }
+    for seen in observation.objects.values() {
+        note(state, Dependency::Objects, seen, decision);
     }
     for seen in observation.tasks.values() {
         note(state, Dependency::Tasks, seen, decision);
@@ -284,6 +288,7 @@ fn is_fresh(query: &Query, observation: &Observation) -> bool {
         | Query::Network { .. }
         | Query::Instances
         | Query::Policy { .. }
+        | Query::Objects { .. }
         | Query::Tasks { .. }
         | Query::Alarm { .. }
         | Query::Account => observation.state_of(query).is_some_and(|(_, why)| why.is_none()),

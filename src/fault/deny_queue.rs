@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Aim, Aiming, Injected, Progress, fresh, guard};
+use super::{Aim, Aiming, Injected, Progress, fresh, guard, judged};
 use crate::model::{Effect, Object, Observation, Query, Target, Timestamp, Undo, mark};
 
 /// The queue's policy denies the data plane for `for`; its administration stays open, so that healing always works.
@@ -43,7 +43,10 @@ impl DenyQueue {
     }
 
     pub fn progress(&self, injected: &Injected<'_>, observation: &Observation, since: Timestamp) -> Progress {
-        let Ok(view) = fresh(observation.policies.get(&self.queue), since, "") else { return Progress::Unseen };
+        let view = match judged(observation.policies.get(&self.queue), since) {
+            Ok(view) => view,
+            Err(progress) => return progress,
+        };
         match (view.denied, injected.has_marked(&view.tags)) {
             (true, true) => Progress::Broken,
             (false, false) => Progress::Intact,

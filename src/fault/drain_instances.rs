@@ -4,7 +4,7 @@ use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Aim, Aiming, Injected, Pick, Progress, fresh, guard};
+use super::{Aim, Aiming, Injected, Pick, Progress, fresh, guard, judged};
 use crate::model::{Effect, InstanceView, Object, Observation, Query, Target, Timestamp, Undo, mark};
 
 const ACTIVE: &str = "ACTIVE";
@@ -80,7 +80,10 @@ impl DrainInstances {
     }
 
     pub fn progress(&self, injected: &Injected<'_>, observation: &Observation, since: Timestamp) -> Progress {
-        let Ok(all) = fresh(observation.instances.as_ref(), since, "") else { return Progress::Unseen };
+        let all = match judged(observation.instances.as_ref(), since) {
+            Ok(all) => all,
+            Err(progress) => return progress,
+        };
         let ours = |arn: &str| injected.objects.iter().any(|object| *object == Object::Instance(arn.to_owned()));
         // One that is gone has nothing left to heal.
         let mut chosen = all.iter().filter(|one| ours(&one.arn)).peekable();

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Aim, Aiming, Injected, Progress, fresh, guard};
+use super::{Aim, Aiming, Injected, Progress, fresh, guard, judged};
 use crate::model::{
     Effect, Object, Observation, Query, ServiceView, Target, TaskView, Timestamp, Undo, mark, target::Amount,
 };
@@ -83,7 +83,10 @@ impl DrainService {
     ) -> Progress {
         let service = target.ecs.as_ref().and_then(|ecs| ecs.service(&self.service));
         let seen = service.and_then(|service| observation.services.get(service));
-        let Ok(view) = fresh(seen, since, "") else { return Progress::Unseen };
+        let view = match judged(seen, since) {
+            Ok(view) => view,
+            Err(progress) => return progress,
+        };
         let marked = injected.has_marked(&view.tags);
         match (view.desired, running(view).len() as u32) {
             (0, 0) if marked => Progress::Broken,

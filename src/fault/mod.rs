@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 pub use stop_tasks::{Follow, Selector, StopTasks};
 
 use crate::model::{
-    Effect, Object, Observation, Outcome, Query, Seen, Target, TaskView, Timed, Timestamp, Undo, mark::FAULT_TAG,
+    Effect, Object, Observation, Outcome, Query, Seen, Target, TaskView, Timed, Timestamp, Undo, WhyKind,
+    mark::FAULT_TAG,
 };
 
 /// A fault as a scenario declares it. A new one is one more file and one more arm here.
@@ -112,6 +113,15 @@ fn fresh<'a, T>(seen: Option<&'a Timed<T>>, not_before: Timestamp, what: &str) -
     }
 }
 
+/// What a look asked at or after `since` shows; else how far that lets judge.
+fn judged<T>(seen: Option<&Timed<T>>, since: Timestamp) -> Result<&T, Progress> {
+    match seen.filter(|seen| seen.asked_at >= since).map(|seen| &seen.answer) {
+        Some(Seen::Fresh(view)) => Ok(view),
+        Some(Seen::Unavailable(why)) if why.kind == WhyKind::NotFound => Err(Progress::Gone),
+        Some(Seen::Unavailable(_)) | None => Err(Progress::Unseen),
+    }
+}
+
 impl Aiming<'_> {
     fn rng(&self) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
@@ -139,6 +149,8 @@ pub enum Progress {
     Steady,
     /// Somebody else changed the object meanwhile: what is different.
     Foreign(String),
+    /// What was changed does not exist any more: nothing is left to heal.
+    Gone,
 }
 
 impl Fault {
@@ -174,6 +186,18 @@ impl Fault {
         }
     }
 
+    /// What has to be looked at while it is open.
+    pub fn watch(&self, target: &Target, objects: &[Object]) -> Option<Query> {
+        match self {
+            Self::Partition(_) => Some(Query::Objects { objects: objects.to_vec() }),
+            Self::StopTasks(_)
+            | Self::DrainService(_)
+            | Self::DrainInstances(_)
+            | Self::DenyQueue(_)
+            | Self::Redeliver(_) => self.query(target),
+        }
+    }
+
     /// Chooses the targets within the guards and says what to do and how to undo it.
     pub fn aim(&self, aiming: &Aiming<'_>) -> Aim {
         let aim = match self {
@@ -185,6 +209,14 @@ impl Fault {
             Self::Redeliver(fault) => fault.aim(aiming),
         };
         aim.unwrap_or_else(|aim| aim)
+    }
+
+    /// Whether an effect whose fate is not known may be sent again: the guard has a say in that too.
+    pub fn may_repeat(&self, effect: &Effect, target: &Target, observation: &Observation) -> bool {
+        match (self, effect) {
+            (Self::StopTasks(fault), Effect::StopTask { task, .. }) => fault.may_repeat(task, target, observation),
+            (_, _) => true,
+        }
     }
 
     /// Judges a look asked at or after `since`.

@@ -12,8 +12,8 @@ pub use rules::between;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Aim, Aiming, Injected, Progress, fresh, guard};
-use crate::model::{NetworkView, Observation, Query, Target, Timestamp, target::Peer};
+use super::{Aim, Aiming, Injected, Progress, fresh, guard, judged};
+use crate::model::{NetworkView, Object, ObjectsView, Observation, Query, Target, Timestamp, target::Peer};
 
 /// The workers cannot reach a peer for `for`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -82,11 +82,21 @@ impl Partition {
     }
 
     pub fn progress(&self, injected: &Injected<'_>, observation: &Observation, since: Timestamp) -> Progress {
-        let Ok(view) = fresh(observation.networks.get(&self.key()), since, "") else { return Progress::Unseen };
-        match self.cut {
-            Cut::NewConnections => rules::progress(injected, view),
-            Cut::Hard => acl::progress(injected, view),
+        match judged(observation.objects.get(injected.objects), since) {
+            Ok(view) => progress_of(injected, view),
+            Err(progress) => progress,
         }
+    }
+}
+
+/// Judges what a partition has changed: by the way back, whichever cut it was.
+pub fn progress_of(injected: &Injected<'_>, view: &ObjectsView) -> Progress {
+    match injected.objects.first() {
+        Some(Object::SecurityGroup(_)) => rules::progress(injected, view),
+        Some(
+            Object::Subnet(_) | Object::NetworkAcl(_) | Object::Service(_) | Object::Instance(_) | Object::Queue(_),
+        )
+        | None => acl::progress(injected, view),
     }
 }
 

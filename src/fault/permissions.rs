@@ -98,7 +98,8 @@ pub fn permissions(fault: &Fault, target: &Target, arns: &Arns) -> Vec<Permissio
 
 /// Looking for the marks of faults that were left behind, as the sweep of orphans does.
 fn find_marked(target: &Target, arns: &Arns) -> Vec<Permission> {
-    let mut found = vec![];
+    // `heal --all` looks everywhere.
+    let mut found = vec![Permission::anywhere("HealAll", &["ecs:ListClusters", "sqs:ListQueues"])];
     if target.network.is_some() {
         let actions = ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeNetworkAcls"];
         found.push(Permission::anywhere("FindMarkedNetwork", &actions));
@@ -160,6 +161,7 @@ fn drain_service(drain: &DrainService, target: &Target, arns: &Arns) -> Vec<Perm
             "ecs:cluster",
             &[&cluster],
         ),
+        healed("HealServices", &["ecs:UpdateService"], vec![arn.clone()]).when("ArnEquals", "ecs:cluster", &[&cluster]),
         marks("MarkServices", &["ecs:TagResource", "ecs:UntagResource"], vec![arn]),
     ]
 }
@@ -170,6 +172,11 @@ fn drain_instances(target: &Target, arns: &Arns) -> Vec<Permission> {
     let drain = Permission::new("DrainInstances", &["ecs:UpdateContainerInstancesState"], vec![instances.clone()]);
     vec![
         guarded(drain, target).when("ArnEquals", "ecs:cluster", &[&cluster]),
+        healed("HealInstances", &["ecs:UpdateContainerInstancesState"], vec![instances.clone()]).when(
+            "ArnEquals",
+            "ecs:cluster",
+            &[&cluster],
+        ),
         marks("MarkInstances", &["ecs:TagResource", "ecs:UntagResource"], vec![instances]),
     ]
 }
@@ -232,6 +239,7 @@ fn deny_queue(role: &str, target: &Target, arns: &Arns) -> Vec<Permission> {
     vec![
         Permission::new("ReadPolicies", &reads, vec![arn.clone()]),
         guarded(Permission::new("DenyQueues", &["sqs:SetQueueAttributes"], vec![arn.clone()]), target),
+        healed("HealQueues", &["sqs:SetQueueAttributes"], vec![arn.clone()]),
         marks("MarkQueues", &["sqs:TagQueue", "sqs:UntagQueue"], vec![arn]),
     ]
 }
@@ -250,6 +258,11 @@ fn queue_arn(role: &str, target: &Target, arns: &Arns) -> Option<String> {
     let queues = target.queue.as_ref()?;
     let name = if role == "deadLetters" { queues.dead_letters.as_ref()? } else { &queues.name };
     Some(arns.arn("sqs", name))
+}
+
+/// The same for what carries a fault's mark, whatever became of the tags that the guard requires: healing must be possible.
+fn healed(purpose: &'static str, actions: &[&'static str], resources: Vec<String>) -> Permission {
+    Permission::new(purpose, actions, resources).when("StringLike", format!("aws:ResourceTag/{FAULT_TAG}"), &[ANY])
 }
 
 /// Only what carries the tags that the guard requires.

@@ -49,8 +49,9 @@ impl Redeliver {
             return Progress::Unseen;
         }
         match injected.outcomes.first() {
-            Some(Some(Outcome::Done(_) | Outcome::Unknown { .. })) => Progress::Steady,
-            Some(Some(Outcome::Refused { .. }) | None) | None => Progress::Intact,
+            Some(Some(Outcome::Done(_))) => Progress::Steady,
+            // It may be that nothing was copied: that proves nothing, and is not done again.
+            Some(Some(Outcome::Refused { .. } | Outcome::Unknown { .. }) | None) | None => Progress::Intact,
         }
     }
 }

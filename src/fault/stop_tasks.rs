@@ -11,7 +11,9 @@ use super::{
     Aim, Aiming, First, Injected, Pick, Progress, Room, fresh,
     pick::{is_alive, permits},
 };
-use crate::model::{Effect, Guard, Observation, Query, Target, TaskSet, TaskView, Timestamp, Undo, target::Amount};
+use crate::model::{
+    Effect, Guard, Object, Observation, Query, Target, TaskArn, TaskSet, TaskView, Timestamp, Undo, target::Amount,
+};
 
 /// Stops tasks: of the service behind a role of the target, or whatever a family, tags or `startedBy` select.
 ///
@@ -138,7 +140,9 @@ impl StopTasks {
             .map(|task| Effect::StopTask { task: task.arn.clone(), reason: aiming.reason.clone() })
             .collect();
         let undo = Undo { effects: vec![], steady: self.service(aiming.target).map(str::to_owned) };
-        Ok(Aim::Ready { targets: allowed, objects: vec![], inject, undo })
+        // Faults on one service wait for each other, whoever they are of: each counts on what the other leaves.
+        let objects = self.service_object(aiming).into_iter().collect();
+        Ok(Aim::Ready { targets: allowed, objects, inject, undo })
     }
 
     /// Whether a task may be stopped now: it runs, it is not dagstorm's own, it is under no scale-in protection unless that
@@ -147,10 +151,23 @@ impl StopTasks {
         is_alive(task) && !task.own && (self.include_protected || !task.protected) && permits(guard, task)
     }
 
+    /// Whether this task may be stopped, as the last look shows it: a stop whose fate is not known is sent again.
+    pub fn may_repeat(&self, task: &TaskArn, target: &Target, observation: &Observation) -> bool {
+        let Ok((_, tasks)) = self.seen(target, observation, Timestamp::from_micros(0)) else { return false };
+        let left = tasks.iter().filter(|one| is_alive(one)).count() as u32;
+        let may = tasks.iter().any(|one| one.arn == *task && self.may_stop(&target.guard, one));
+        may && left > target.guard.min_healthy
+    }
+
     /// How many of these tasks a pick may stop.
     pub fn room(&self, pick: Pick, guard: &Guard, tasks: &[TaskView]) -> Room {
         let permitted = tasks.iter().filter(|task| self.may_stop(guard, task)).count() as u32;
         Room::of(pick, guard, tasks, permitted)
+    }
+
+    fn service_object(&self, aiming: &Aiming<'_>) -> Option<Object> {
+        let view = aiming.observation.services.get(self.service(aiming.target)?)?.answer.fresh()?;
+        (!view.arn.is_empty()).then(|| Object::Service(view.arn.clone()))
     }
 
     /// The tasks that this occurrence chooses among, and how many of them.
@@ -219,7 +236,7 @@ impl fmt::Display for Selector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Seen, ServiceView, TaskArn, Timed};
+    use crate::model::{Seen, ServiceView, Timed};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_micros(seconds * 1_000_000)

@@ -137,6 +137,8 @@ pub enum Dependency {
     /// The path to a peer.
     Network(String),
     Instances,
+    /// What an open fault has changed.
+    Objects,
     /// Tasks that need not be of a service.
     Tasks,
     /// A CloudWatch alarm, by its name.
@@ -154,6 +156,7 @@ impl fmt::Display for Dependency {
             Self::Queue => f.write_str("Queue"),
             Self::Network(_) => f.write_str("Network"),
             Self::Instances => f.write_str("Instances"),
+            Self::Objects => f.write_str("Objects"),
             Self::Tasks => f.write_str("Tasks"),
             Self::Alarm(_) => f.write_str("Alarm"),
             Self::Account => f.write_str("Account"),

@@ -184,6 +184,7 @@ impl Metric {
             | Query::Network { .. }
             | Query::Instances
             | Query::Policy { .. }
+            | Query::Objects { .. }
             | Query::Tasks { .. }
             | Query::Alarm { .. }
             | Query::Account => None,

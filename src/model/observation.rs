@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{GenerationId, Key, NetworkView, ScenarioName, TaskArn, Timestamp};
+use super::{
+    GenerationId, Key, NetworkAcl, NetworkView, Object, ScenarioName, SecurityGroup, SecurityGroupRule, Subnet,
+    TaskArn, Timestamp,
+};
 
 /// The answer of a look, or why there is none.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +89,9 @@ pub enum Query {
     Instances,
     /// The policy and the tags of a queue of the target, by its role.
     Policy { queue: String },
+    /// Security groups with their rules, and subnets with what judges them, as an open fault recorded them: whatever else
+    /// changes around them, they are seen.
+    Objects { objects: Vec<Object> },
     /// Tasks of the cluster that need not be of a service.
     Tasks { of: TaskSet },
     /// A CloudWatch alarm, by its name.
@@ -121,6 +127,7 @@ pub struct Observation {
     pub instances: Option<Timed<Vec<InstanceView>>>,
     /// By the queue's role.
     pub policies: BTreeMap<String, Timed<PolicyView>>,
+    pub objects: BTreeMap<Vec<Object>, Timed<ObjectsView>>,
     pub tasks: BTreeMap<TaskSet, Timed<Vec<TaskView>>>,
     /// By the alarm's name.
     pub alarms: BTreeMap<String, Timed<AlarmView>>,
@@ -143,6 +150,7 @@ impl Observation {
             self.instances = newer.instances;
         }
         self.policies.extend(newer.policies);
+        self.objects.extend(newer.objects);
         self.tasks.extend(newer.tasks);
         self.alarms.extend(newer.alarms);
         if newer.account.is_some() {
@@ -164,6 +172,7 @@ impl Observation {
             Query::Network { peer, hard } => self.networks.get(&(peer.clone(), *hard)).map(Timed::state),
             Query::Instances => self.instances.as_ref().map(Timed::state),
             Query::Policy { queue } => self.policies.get(queue).map(Timed::state),
+            Query::Objects { objects } => self.objects.get(objects).map(Timed::state),
             Query::Tasks { of } => self.tasks.get(of).map(Timed::state),
             Query::Alarm { name } => self.alarms.get(name).map(Timed::state),
             Query::Account => self.account.as_ref().map(Timed::state),
@@ -255,6 +264,16 @@ pub struct TaskView {
     pub created_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub tags: IndexMap<String, String>,
+}
+
+/// Objects of a network. What is absent does not exist any more.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ObjectsView {
+    pub groups: Vec<SecurityGroup>,
+    pub rules: Vec<SecurityGroupRule>,
+    pub subnets: Vec<Subnet>,
+    /// What judges the subnets, and all copies that faults have made.
+    pub acls: Vec<NetworkAcl>,
 }
 
 /// A CloudWatch alarm.

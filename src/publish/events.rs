@@ -92,7 +92,8 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::FaultTriggered { fault, asked_at, value } => {
             (NORMAL, "FaultTriggered", format!("{fault}: what it waits for was seen at {asked_at} ({value})"))
         }
-        Event::FaultIntended { fault, targets, objects, .. } => {
+        Event::FaultIntended { fault, targets, objects, undo, .. } => {
+            let objects = if undo.effects.is_empty() && !targets.is_empty() { &[] } else { &objects[..] };
             (NORMAL, "FaultInjecting", format!("{fault} on {}", victims(targets, objects)))
         }
         Event::InjectTried { fault, effect, outcome } => {

@@ -10,8 +10,8 @@ use crate::{
     decide::Turn,
     journal::{Conclusion, FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
     model::{
-        Condition, ConditionStatus, ConditionType, Effect, GenerationId, Object, Phase, ScenarioName, TaskView,
-        Timestamp, Verdict,
+        Condition, ConditionStatus, ConditionType, GenerationId, Object, Outcome, Phase, Receipt, ScenarioName,
+        TaskView, Timestamp, Verdict,
     },
     plan::Plan,
 };
@@ -327,6 +327,18 @@ fn load(plan: &Plan, generation: &Generation, now: Option<Timestamp>) -> Load {
     }
 }
 
+/// What was changed, in words; of copies also how many were made.
+fn changes(fault: &FaultState) -> Vec<String> {
+    let said = fault.inject.iter().zip(&fault.outcomes).filter_map(|(effect, outcome)| {
+        let said = effect.describe()?;
+        Some(match outcome {
+            Some(Outcome::Done(Receipt::Copied { messages })) => format!("{said}: {messages} were copied"),
+            Some(Outcome::Done(_) | Outcome::Refused { .. } | Outcome::Unknown { .. }) | None => said,
+        })
+    });
+    said.collect()
+}
+
 fn fault(planned: &crate::plan::PlannedFault, generation: &Generation) -> FaultStatus {
     let known = generation.faults.get(&planned.id);
     let (state, reason) = match known {
@@ -353,10 +365,7 @@ fn fault(planned: &crate::plan::PlannedFault, generation: &Generation) -> FaultS
         reason,
         targets: injected.map(|fault| fault.targets.clone()).unwrap_or_default(),
         objects: injected.map(|fault| fault.objects.clone()).unwrap_or_default(),
-        changes: injected
-            .filter(|fault| fault.is_held() || fault.targets.is_empty())
-            .map(|fault| fault.inject.iter().filter_map(Effect::describe).collect())
-            .unwrap_or_default(),
+        changes: injected.filter(|fault| fault.is_held() || fault.targets.is_empty()).map(changes).unwrap_or_default(),
         intended_at: injected.map(|fault| fault.intended_at),
         seen_at: known.and_then(|fault| fault.seen_at),
         heal_began_at: known.and_then(|fault| fault.heal.as_ref()).map(|heal| heal.began_at),

@@ -1,5 +1,7 @@
 //! A fault's copies of network ACLs: made, put in place, taken out of it and deleted, however often that is asked for.
 
+use sha2::{Digest, Sha256};
+
 use super::{
     change::changed,
     ec2::{Ec2, Ec2Error, ErrorCode},
@@ -15,12 +17,13 @@ pub async fn copy(ec2: &Ec2, fault: &str, vpc: &str, of: &str, entries: &[Networ
 }
 
 async fn try_copy(ec2: &Ec2, fault: &str, vpc: &str, of: &str, entries: &[NetworkAclEntry]) -> Result<(), Ec2Error> {
-    let known = copies(ec2, fault).await?.into_iter().find(|acl| acl.tags.get(COPY_TAG).is_some_and(|tag| tag == of));
+    let known = copy_of(copies(ec2, fault).await?, of);
     let (id, present) = match known {
         Some(acl) => (acl.id, acl.entries),
         None => {
             let tags = [(FAULT_TAG.to_owned(), fault.to_owned()), (COPY_TAG.to_owned(), of.to_owned())];
-            (ec2.create_network_acl(vpc, &tags.into_iter().collect()).await?, vec![])
+            // Asked for again after an answer that was lost, EC2 gives the one that it has made.
+            (ec2.create_network_acl(vpc, &tags.into_iter().collect(), &token(fault, of)).await?, vec![])
         }
     };
     for entry in entries {
@@ -55,8 +58,7 @@ pub async fn swap(ec2: &Ec2, subnet: &str, to: &AclName) -> Outcome {
                 Ok(found) => found,
                 Err(error) => return looked(&error),
             };
-            let copy = found.into_iter().find(|acl| acl.tags.get(COPY_TAG).is_some_and(|tag| tag == of));
-            let Some(copy) = copy else {
+            let Some(copy) = copy_of(found, of) else {
                 return Outcome::Refused { reason: format!("the copy of {of} is not there yet"), retry: true };
             };
             (copy.id, acl.id == *of)
@@ -91,6 +93,18 @@ pub async fn delete(ec2: &Ec2, fault: &str) -> Outcome {
     changed()
 }
 
+/// The copy of an ACL; should there be several, the one that says most: an empty one denies everything.
+fn copy_of(copies: Vec<NetworkAcl>, of: &str) -> Option<NetworkAcl> {
+    let is_copy = |acl: &NetworkAcl| acl.tags.get(COPY_TAG).is_some_and(|tag| tag == of);
+    copies.into_iter().filter(is_copy).max_by_key(|acl| acl.entries.len())
+}
+
+/// One token a copy, at most 64 characters.
+fn token(fault: &str, of: &str) -> String {
+    let hash = Sha256::digest(format!("{fault} {of}"));
+    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
 async fn copies(ec2: &Ec2, fault: &str) -> Result<Vec<NetworkAcl>, Ec2Error> {
     let tagged = ec2.tagged_acls(FAULT_TAG).await?;
     Ok(tagged.into_iter().filter(|acl| acl.tags.get(FAULT_TAG).is_some_and(|tag| tag == fault)).collect())
@@ -103,8 +117,8 @@ fn is(error: &Ec2Error, code: &str) -> bool {
 fn outcome(answer: Result<(), Ec2Error>) -> Outcome {
     match answer {
         Ok(()) => changed(),
-        // The subnet's association was replaced by somebody at the same time: look again.
-        Err(error) if is(&error, "InvalidAssociationID.NotFound") => {
+        // The subnet's association was replaced by somebody at the same time, or the copy is too new: look again.
+        Err(error) if is(&error, "InvalidAssociationID.NotFound") || is(&error, "InvalidNetworkAclID.NotFound") => {
             Outcome::Refused { reason: error.why.message, retry: true }
         }
         Err(error) => error.outcome(),

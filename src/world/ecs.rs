@@ -9,7 +9,7 @@ use aws_sdk_ecs::{
 };
 use indexmap::IndexMap;
 
-use super::aws;
+use super::{aws, own::Own};
 use crate::model::{InstanceView, Outcome, Receipt, ServiceView, TaskArn, TaskSet, TaskView, Timestamp, Why, WhyKind};
 
 /// What DescribeTasks takes at most.
@@ -21,7 +21,7 @@ pub struct Ecs<'a> {
     pub client: &'a Client,
     pub cluster: &'a str,
     /// The task that dagstorm itself runs in.
-    pub own: Option<&'a TaskArn>,
+    pub own: &'a Own,
 }
 
 /// Looks at one service and all tasks that it wants to run.
@@ -96,7 +96,7 @@ async fn views(ecs: Ecs<'_>, tasks: &[Task], what: &str) -> Result<Vec<TaskView>
             running: task.last_status() == Some("RUNNING"),
             stopping: task.desired_status() == Some("STOPPED"),
             protected: protected.contains(&arn),
-            own: ecs.own == Some(&arn),
+            own: ecs.own.may_be(&arn),
             created_at: task.created_at().map(|at| Timestamp::from_micros((at.as_nanos() / 1_000) as i64)),
             tags: tags(task.tags()),
             arn,
@@ -134,8 +134,8 @@ pub async fn stop_task(client: &Client, cluster: &str, task: &TaskArn, reason: &
 pub async fn instances(ecs: Ecs<'_>) -> Result<Vec<InstanceView>, Why> {
     let Ecs { client, cluster, own } = ecs;
     let host = match own {
-        Some(own) => host_of(client, cluster, own).await?,
-        None => None,
+        Own::Task(own) if is_of(own, cluster) => host_of(client, cluster, own).await?,
+        Own::Task(_) | Own::None | Own::Unknown => None,
     };
     let what = format!("the container instances of cluster {cluster}");
     let mut arns = vec![];
@@ -157,7 +157,7 @@ pub async fn instances(ecs: Ecs<'_>) -> Result<Vec<InstanceView>, Why> {
         found.extend(answer.container_instances().iter().filter_map(|one| {
             let arn = one.container_instance_arn()?.to_owned();
             Some(InstanceView {
-                own: host.as_ref() == Some(&arn),
+                own: *own == Own::Unknown || host.as_ref() == Some(&arn),
                 arn,
                 status: one.status().unwrap_or_default().to_owned(),
                 tasks: u32::try_from(one.running_tasks_count()).unwrap_or(0),
@@ -172,18 +172,20 @@ pub async fn instances(ecs: Ecs<'_>) -> Result<Vec<InstanceView>, Why> {
 /// The container instance that a task runs on, if it is of this cluster and not on Fargate.
 async fn host_of(client: &Client, cluster: &str, task: &TaskArn) -> Result<Option<String>, Why> {
     let answer = client.describe_tasks().cluster(cluster).tasks(&task.0).send().await;
-    match answer.map_err(|error| aws::why("our own task", &error)) {
-        Ok(answer) => Ok(answer.tasks().first().and_then(|task| task.container_instance_arn()).map(str::to_owned)),
-        // It is of another cluster.
-        Err(Why { kind: WhyKind::NotFound, .. }) => Ok(None),
-        Err(why) => Err(why),
-    }
+    let answer = answer.map_err(|error| aws::why("our own task", &error))?;
+    Ok(answer.tasks().first().and_then(|task| task.container_instance_arn()).map(str::to_owned))
+}
+
+/// Whether a task is of this cluster: `arn:…:task/CLUSTER/ID`. ECS refuses to describe one of another.
+fn is_of(task: &TaskArn, cluster: &str) -> bool {
+    let own = task.0.rsplit('/').nth(1);
+    own.is_some() && own == cluster.rsplit('/').next()
 }
 
 /// The network interfaces of all tasks of these services, but of our own.
 pub async fn interfaces(ecs: Ecs<'_>, services: impl Iterator<Item = &str>) -> Result<BTreeSet<String>, Why> {
     let mut found = BTreeSet::new();
-    let is_own = |task: &&Task| ecs.own.is_some_and(|own| task.task_arn() == Some(&own.0));
+    let is_own = |task: &&Task| task.task_arn().is_some_and(|arn| ecs.own.may_be(&TaskArn(arn.to_owned())));
     for service in services {
         let tasks = tasks_of(ecs.client, ecs.cluster, service).await?;
         for task in tasks.iter().filter(|task| !is_own(task)) {

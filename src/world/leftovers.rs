@@ -3,7 +3,7 @@
 use aws_sdk_ecs::types::ServiceField;
 use indexmap::IndexMap;
 
-use super::{LiveWorld, World, aws, ecs, live::Aws, queue};
+use super::{LiveWorld, World, aws, ecs, live::Aws, own::Own, queue};
 use crate::model::{
     Effect, Mark, Object, Outcome, Target, Why,
     mark::{self, FAULT_TAG},
@@ -70,7 +70,9 @@ impl LiveWorld {
             }
             Err(why) => found.unseen.push(why),
         }
-        found.take(queue::all_tagged(&aws.sqs).await);
+        for one in queue::all_tagged(&aws.sqs).await {
+            found.take(one.map(|one| vec![one]));
+        }
         found
     }
 
@@ -111,7 +113,7 @@ async fn in_network(aws: &Aws) -> Leftovers {
 
 async fn in_cluster(aws: &Aws, cluster: &str, found: &mut Leftovers) {
     found.take(services(&aws.ecs, cluster).await);
-    let instances = ecs::instances(ecs::Ecs { client: &aws.ecs, cluster, own: None }).await;
+    let instances = ecs::instances(ecs::Ecs { client: &aws.ecs, cluster, own: &Own::None }).await;
     found.take(instances.map(|all| all.into_iter().map(|one| (Object::Instance(one.arn), one.tags)).collect()));
 }
 

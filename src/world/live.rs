@@ -14,10 +14,11 @@ use super::{
     ec2::Ec2,
     ecs::{self, Ecs},
     leftovers::Leftovers,
-    own, queue,
+    own::{self, Own},
+    queue,
 };
 use crate::model::{
-    Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, TaskArn, Timed, Why, WhyKind,
+    Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timed, Why, WhyKind,
 };
 
 /// AWS and Dagster as they are.
@@ -26,7 +27,7 @@ pub struct LiveWorld {
     /// By target and by value: an edited target gets clients of its own.
     clients: Mutex<BTreeMap<String, Arc<Clients>>>,
     /// The task that we run in, once it is known.
-    own: OnceCell<Option<TaskArn>>,
+    own: OnceCell<Own>,
 }
 
 pub(super) struct Clients {
@@ -78,16 +79,21 @@ impl LiveWorld {
         made
     }
 
-    /// A cluster, with what of it is our own.
-    pub(super) async fn ecs<'a>(&'a self, aws: &'a Aws, cluster: &'a str) -> Result<Ecs<'a>, Why> {
-        let own = self.own.get_or_try_init(own::task).await?.as_ref();
-        Ok(Ecs { client: &aws.ecs, cluster, own })
+    /// A cluster, with what of it is our own. As long as that is not known, nothing in it is a target; what was broken is
+    /// healed all the same.
+    pub(super) async fn ecs<'a>(&'a self, aws: &'a Aws, cluster: &'a str) -> Ecs<'a> {
+        let known = self.own.get_or_try_init(async || own::task().await.map(|own| own.map_or(Own::None, Own::Task)));
+        let own = known.await.unwrap_or_else(|why| {
+            tracing::warn!(%why, "it is not known which task is dagstorm's own: none is stopped");
+            &Own::Unknown
+        });
+        Ecs { client: &aws.ecs, cluster, own }
     }
 
     /// The cluster of a target.
     async fn ecs_of<'a>(&'a self, target: &'a Target, clients: &'a Clients) -> Result<Ecs<'a>, Why> {
         let ecs = target.ecs.as_ref().ok_or_else(|| undeclared(target, "ecs"))?;
-        self.ecs(clients.aws().await, &ecs.cluster).await
+        Ok(self.ecs(clients.aws().await, &ecs.cluster).await)
     }
 }
 
@@ -133,6 +139,10 @@ impl World for LiveWorld {
                     Err(why) => Err(why),
                 };
                 observation.instances = Some(Timed { asked_at, answer: seen(answer) });
+            }
+            Query::Objects { objects } => {
+                let answer = self.objects(target, objects).await;
+                observation.objects.insert(objects.clone(), Timed { asked_at, answer: seen(answer) });
             }
             Query::Tasks { of } => {
                 let answer = match self.ecs_of(target, &clients).await {

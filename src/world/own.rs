@@ -10,6 +10,27 @@ use crate::model::{TaskArn, Why, WhyKind};
 const METADATA: &str = "ECS_CONTAINER_METADATA_URI_V4";
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What is known of the task that this process runs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Own {
+    /// It runs in none.
+    None,
+    Task(TaskArn),
+    /// It runs in one, and cannot find out in which: then every task may be it.
+    Unknown,
+}
+
+impl Own {
+    /// Whether it is this task, as far as is known.
+    pub fn may_be(&self, task: &TaskArn) -> bool {
+        match self {
+            Self::None => false,
+            Self::Task(own) => own == task,
+            Self::Unknown => true,
+        }
+    }
+}
+
 /// What the task metadata endpoint says, as far as it matters here.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

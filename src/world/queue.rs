@@ -20,12 +20,16 @@ const SID: &str = "DagstormDenyDataPlane";
 /// What workers do with a queue. Its administration stays open, so that healing always works.
 const DATA_PLANE: [&str; 4] =
     ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"];
+/// What one page lists at most.
+const PAGE: i32 = 1_000;
 /// What one call receives at most.
 const BATCH: u32 = 10;
 /// For so long nobody else gets a message that is being copied.
 const HELD_S: i32 = 30;
 /// Copying ends within this: the calls of an effect must all have ended when its settle has passed.
 const COPY_WITHIN: Duration = Duration::from_secs(8);
+/// What is not made visible by then becomes so by itself.
+const RELEASE_WITHIN: Duration = Duration::from_secs(11);
 
 /// Reads the depth. SQS's numbers are approximate by design.
 pub async fn look(client: &Client, name: &str) -> Seen<QueueView> {
@@ -84,15 +88,26 @@ async fn try_policy(client: &Client, name: &str) -> Result<PolicyView, Why> {
 }
 
 /// All queues of the account and the region, with their tags.
-pub async fn all_tagged(client: &Client) -> Result<Vec<(Object, IndexMap<String, String>)>, Why> {
+pub async fn all_tagged(client: &Client) -> Vec<Result<(Object, IndexMap<String, String>), Why>> {
     let mut found = vec![];
-    let mut pages = client.list_queues().into_paginator().items().send();
+    // Without a size SQS ends after the first thousand, and does not say so.
+    let mut pages = client.list_queues().max_results(PAGE).into_paginator().items().send();
     while let Some(url) = pages.next().await {
-        let url = url.map_err(|error| aws::why("SQS ListQueues", &error))?;
-        let tags = tags(client, &url).await?;
-        found.push((Object::Queue(url), tags));
+        let url = match url {
+            Ok(url) => url,
+            Err(error) => {
+                found.push(Err(aws::why("SQS ListQueues", &error)));
+                break;
+            }
+        };
+        match tags(client, &url).await {
+            Ok(tags) => found.push(Ok((Object::Queue(url), tags))),
+            // It was deleted a moment ago.
+            Err(Why { kind: WhyKind::NotFound, .. }) => {}
+            Err(why) => found.push(Err(why)),
+        }
     }
-    Ok(found)
+    found
 }
 
 /// These queues, with their tags.
@@ -237,7 +252,7 @@ pub async fn copy(client: &Client, url: &str, count: u32) -> Outcome {
             Err(outcome) => trouble = Some(outcome),
         }
     }
-    for message in &held {
+    for message in held.iter().take_while(|_| began.elapsed() < RELEASE_WITHIN) {
         let Some(receipt) = message.receipt_handle() else { continue };
         let release = client.change_message_visibility().queue_url(url).receipt_handle(receipt).visibility_timeout(0);
         if let Err(error) = release.send().await {
@@ -288,9 +303,10 @@ async fn send(client: &Client, url: &str, message: &Message) -> Result<(), Outco
         call = call.message_group_id(group);
     }
     if url.ends_with(".fifo") {
-        // The same one would be taken for the message itself and dropped.
+        // The same one as before would be taken for the message itself, or for its last copy, and dropped.
         let id = message.message_id().unwrap_or_default();
-        call = call.message_deduplication_id(format!("dagstorm-{id}"));
+        let times = system(MessageSystemAttributeName::ApproximateReceiveCount).unwrap_or_default();
+        call = call.message_deduplication_id(format!("dagstorm-{id}-{times}"));
     }
     call.send().await.map(|_| ()).map_err(|error| aws::outcome("SendMessage", &error))
 }

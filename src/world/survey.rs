@@ -13,7 +13,8 @@ use super::{
     live::undeclared,
 };
 use crate::model::{
-    NetworkInterface, NetworkView, RulePeer, SecurityGroup, SecurityGroupRule, Target, Why, WhyKind,
+    NetworkAcl, NetworkInterface, NetworkView, Object, ObjectsView, RulePeer, SecurityGroup, SecurityGroupRule, Target,
+    Why, WhyKind,
     mark::FAULT_TAG,
     network::{SubnetsView, batches},
     target::{NetworkTarget, Peer, Place},
@@ -81,9 +82,16 @@ impl LiveWorld {
         let mut view = around(ec2, network, place, hard).await.map_err(|error| error.why)?;
         if let Some(ecs) = &target.ecs {
             let services = ecs.services.values().map(String::as_str);
-            view.tasks = ecs::interfaces(self.ecs(clients, &ecs.cluster).await?, services).await?;
+            view.tasks = ecs::interfaces(self.ecs(clients, &ecs.cluster).await, services).await?;
         }
         Ok(view)
+    }
+
+    /// Looks up groups and subnets by their ids. What does not exist any more is absent.
+    pub async fn objects(&self, target: &Target, objects: &[Object]) -> Result<ObjectsView, Why> {
+        let clients = self.clients(target);
+        let ec2 = clients.aws().await.ec2.as_ref().map_err(Clone::clone)?;
+        named(ec2, objects).await.map_err(|error| error.why)
     }
 
     /// Asks EC2 whether these rules might be authorized or revoked: one answer for each call that it would take.
@@ -156,6 +164,41 @@ async fn around(ec2: &Ec2, network: &NetworkTarget, peer: &Peer, hard: bool) -> 
     Ok(NetworkView { carriers, workers, rules, peer, own, tasks: BTreeSet::new(), around })
 }
 
+async fn named(ec2: &Ec2, objects: &[Object]) -> Result<ObjectsView, Ec2Error> {
+    let (mut view, mut subnets) = (ObjectsView::default(), vec![]);
+    for object in objects {
+        match object {
+            Object::SecurityGroup(id) => {
+                let ids = vec![id.clone()];
+                match ec2.describe_security_groups(&Groups::Ids(ids.clone())).await {
+                    Ok(groups) => view.groups.extend(groups),
+                    Err(error) if error.code == Some(ErrorCode::GroupNotFound) => continue,
+                    Err(error) => return Err(error),
+                }
+                view.rules.extend(ec2.describe_security_group_rules(&ids).await?);
+            }
+            Object::Subnet(id) => subnets.push(id.clone()),
+            Object::NetworkAcl(_) | Object::Service(_) | Object::Instance(_) | Object::Queue(_) => {}
+        }
+    }
+    if !subnets.is_empty() {
+        view.subnets = ec2.describe_subnets(&subnets).await?;
+        view.acls = judging(ec2, &subnets).await?;
+    }
+    Ok(view)
+}
+
+/// What judges these subnets, and all copies that faults have made.
+async fn judging(ec2: &Ec2, subnets: &[String]) -> Result<Vec<NetworkAcl>, Ec2Error> {
+    let mut acls = ec2.describe_network_acls(subnets).await?;
+    for copy in ec2.tagged_acls(FAULT_TAG).await? {
+        if acls.iter().all(|acl| acl.id != copy.id) {
+            acls.push(copy);
+        }
+    }
+    Ok(acls)
+}
+
 /// The subnets of these interfaces, what judges them and who else is in them; and all copies that faults have made.
 async fn subnets(ec2: &Ec2, interfaces: &[NetworkInterface]) -> Result<SubnetsView, Ec2Error> {
     let ids: BTreeSet<String> = interfaces.iter().map(|interface| interface.subnet.clone()).collect();
@@ -163,15 +206,9 @@ async fn subnets(ec2: &Ec2, interfaces: &[NetworkInterface]) -> Result<SubnetsVi
     if ids.is_empty() {
         return Ok(SubnetsView::default());
     }
-    let mut acls = ec2.describe_network_acls(&ids).await?;
-    for copy in ec2.tagged_acls(FAULT_TAG).await? {
-        if acls.iter().all(|acl| acl.id != copy.id) {
-            acls.push(copy);
-        }
-    }
     Ok(SubnetsView {
         subnets: ec2.describe_subnets(&ids).await?,
-        acls,
+        acls: judging(ec2, &ids).await?,
         interfaces: ec2.describe_interfaces_in(&ids).await?,
     })
 }

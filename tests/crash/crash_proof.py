@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(
     os.environ.get("DAGSTORM_BIN", Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/dagstorm")
 )
-HEALED_WITHIN_S = 120.0
+HEALED_WITHIN_S = 240.0
 SWEPT_WITHIN_S = 3.0  # the last looks after the fault is over
 LIVES = 4
 FINAL = ("Healed", "Skipped", "Refused")

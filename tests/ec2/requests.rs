@@ -202,8 +202,8 @@ fn acls() -> Vec<Value> {
     let acl = "acl-0a1b2c3d4e5f60001";
     vec![
         row(
-            &create_network_acl("vpc-1", &map(&TAGS), false),
-            json!({ "VpcId": "vpc-1", "TagSpecifications": [{ "ResourceType": "network-acl", "Tags": tag_list() }] }),
+            &create_network_acl("vpc-1", &map(&TAGS), "0123abcd", false),
+            json!({ "VpcId": "vpc-1", "ClientToken": "0123abcd", "TagSpecifications": [{ "ResourceType": "network-acl", "Tags": tag_list() }] }),
         ),
         row(
             &create_network_acl_entry(acl, &tcp, false),

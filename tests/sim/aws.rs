@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use dagstorm::{
     model::{
-        Effect, NetworkInterface, NetworkView, Object, Outcome, PolicyView, Receipt, RulePeer, RunStatus, ServiceView,
-        TaskArn, TaskView, Timestamp, mark, network::batches,
+        Effect, NetworkInterface, NetworkView, Object, ObjectsView, Outcome, PolicyView, Receipt, RulePeer, RunStatus,
+        ServiceView, TaskArn, TaskView, Timestamp, mark, network::batches,
     },
     world::{Leftover, Leftovers},
 };
@@ -162,6 +162,16 @@ pub fn network(core: &mut Core) -> NetworkView {
         tasks: carriers.iter().map(|one| one.id.clone()).collect(),
         carriers: BTreeMap::from([(GROUP.to_owned(), carriers)]),
         around: None,
+    }
+}
+
+/// The group as an open fault looks at it.
+pub fn named(core: &mut Core) -> ObjectsView {
+    let (tags_at, rules_at) = (shown_at(core), shown_at(core));
+    ObjectsView {
+        groups: vec![objects::group_view(core.objects.at(tags_at).group_tags.clone())],
+        rules: core.objects.at(rules_at).rules.clone(),
+        ..ObjectsView::default()
     }
 }
 

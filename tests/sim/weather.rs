@@ -84,7 +84,7 @@ impl Weather {
 
     /// In the storm, or when nothing of it is on its way any more: then all must be healed at the end.
     fn draw_shutdown(&mut self, core: &mut Core, length: u64) {
-        let Some(mut dice) = core.storm.strikes(Mishap::Shutdown, 70) else { return };
+        let Some(mut dice) = core.storm.strikes(Mishap::Shutdown, 95) else { return };
         let at = if dice.chance(70) { dice.millis(0, length) } else { dice.millis(length + 14_000, length + 35_000) };
         self.add(BEGAN.plus(at), Turn::Shutdown(dice.millis(0, 10_000)));
     }

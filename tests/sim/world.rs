@@ -266,6 +266,10 @@ impl SimWorld {
                 let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(aws::network(&mut core)) };
                 observation.networks.insert((peer.clone(), *hard), Timed { asked_at, answer });
             }
+            Query::Objects { objects } => {
+                let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(aws::named(&mut core)) };
+                observation.objects.insert(objects.clone(), Timed { asked_at, answer });
+            }
             Query::Policy { queue } => {
                 let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(aws::policy(&mut core)) };
                 observation.policies.insert(queue.clone(), Timed { asked_at, answer });

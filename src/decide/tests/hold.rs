@@ -4,8 +4,8 @@ use indexmap::IndexMap;
 
 use super::*;
 use crate::model::{
-    Effect, FaultId, NetworkInterface, NetworkView, PolicyView, Protocol, RulePeer, SecurityGroup, SecurityGroupRule,
-    mark::FAULT_TAG,
+    Effect, FaultId, NetworkInterface, NetworkView, Object, ObjectsView, PolicyView, Protocol, RulePeer, SecurityGroup,
+    SecurityGroupRule, mark::FAULT_TAG,
 };
 
 const WHERE: &str = r#"{"name":"local","dagster":{"url":"http://x/graphql","location":"demo","repository":"r",
@@ -80,6 +80,9 @@ impl Case {
             tasks: ["eni-1".to_owned()].into(),
             around: None,
         };
+        let named = ObjectsView { groups: vec![view.workers.clone()], rules: rules.to_vec(), ..ObjectsView::default() };
+        let seen = Timed { asked_at: at(second), answer: Seen::Fresh(named) };
+        self.observation.objects.insert(vec![Object::SecurityGroup("sg-workers".to_owned())], seen);
         let seen = Timed { asked_at: at(second), answer: Seen::Fresh(view) };
         self.observation.networks.insert(("sqs".to_owned(), false), seen);
         self
@@ -137,8 +140,10 @@ fn it_is_injected_in_order_taken_back_in_order_and_proved() {
     assert_eq!(words(&case.follow(5.0)), "mark", "the mark comes first, and alone");
     assert_eq!(words(&case.follow(5.1)), "", "it is not answered yet");
     case.injected(5.2, 0, done());
-    assert_eq!(words(&case.follow(5.2)), "denyQueue");
-    case.injected(5.3, 1, done()).queue(6.0, true, true);
+    assert_eq!(words(&case.follow(5.2)), "", "nothing is changed before the mark is seen on the object");
+    case.queue(5.25, false, true);
+    assert_eq!(words(&case.follow(5.3)), "denyQueue");
+    case.injected(5.4, 1, done()).queue(6.0, true, true);
     assert_eq!(words(&case.follow(6.1)), "");
     assert_eq!(case.fault().seen_at, Some(at(6.0)));
     assert_eq!(words(&case.follow(14.9)), "", "its time is not over");
@@ -147,18 +152,60 @@ fn it_is_injected_in_order_taken_back_in_order_and_proved() {
     assert_eq!(case.fault().heal.as_ref().unwrap().reason, "its time is over");
     assert_eq!(words(&case.follow(15.0)), "allowQueue");
     case.healed(15.1, 0, done());
-    case.queue(20.1, false, true);
-    assert_eq!(words(&case.follow(20.1)), "", "what was sent last may still come about: the mark tells of it");
-    assert_eq!(words(&case.follow(20.2)), "", "a look has to show that nothing but the mark is left");
-    case.queue(20.2, false, true);
-    assert_eq!(words(&case.follow(20.2)), "unmark");
-    case.healed(20.3, 1, done()).queue(20.2, false, false);
-    case.follow(20.4);
+    case.queue(75.2, false, true);
+    assert_eq!(words(&case.follow(75.2)), "", "what was sent last may still come about: the mark tells of it");
+    assert_eq!(words(&case.follow(75.3)), "", "a look has to show that nothing but the mark is left");
+    case.queue(75.3, false, true);
+    assert_eq!(words(&case.follow(75.3)), "unmark", "a policy takes a minute to be in force");
+    case.healed(75.4, 1, done()).queue(75.3, false, false);
+    case.follow(75.5);
     assert_eq!(case.fault().steady_at, None, "that look was asked before it was taken back");
-    case.queue(20.3, false, false);
-    case.follow(20.4);
-    assert_eq!(case.fault().steady_at, Some(at(20.3)));
-    assert_eq!(case.fault().stage, FaultStage::Healed(at(20.3)));
+    case.queue(75.4, false, false);
+    case.follow(75.5);
+    assert_eq!(case.fault().steady_at, Some(at(75.4)));
+    assert_eq!(case.fault().stage, FaultStage::Healed(at(75.4)));
+}
+
+#[test]
+fn a_mark_that_does_not_show_or_is_another_ones_is_no_licence() {
+    let mut case = held("denyQueue: {}");
+    case.queue(4.9, false, false);
+    case.follow(5.0);
+    case.injected(5.1, 0, done()).queue(14.0, false, false);
+    assert_eq!(words(&case.follow(14.9)), "", "somebody took it away, or it does not show");
+    case.state.current.as_mut().unwrap().faults.get_mut(&id()).unwrap().intended_at = at(19.0);
+    case.queue(20.0, false, false);
+    case.follow(20.1);
+    assert_eq!(case.fault().heal.as_ref().unwrap().reason, "its mark is not on the object");
+    assert_eq!(words(&case.follow(20.1)), "allowQueue");
+    // Another fault's mark is there by now: it is none of ours to take away.
+    case.healed(20.2, 0, done());
+    case.queue(90.0, false, false);
+    assert_eq!(words(&case.follow(90.1)), "");
+    assert_eq!(case.fault().heal.as_ref().unwrap().undone_at(), Some(at(90.1)));
+    case.queue(91.0, false, false);
+    case.follow(91.1);
+    assert_eq!(case.fault().stage, FaultStage::Healed(at(91.0)));
+}
+
+#[test]
+fn what_is_gone_needs_no_way_back() {
+    let mut case = held("denyQueue: {}");
+    case.queue(4.9, false, false);
+    case.follow(5.0);
+    case.injected(5.1, 0, done()).queue(5.15, false, true);
+    case.follow(5.2);
+    case.injected(5.3, 1, done()).queue(6.0, true, true);
+    case.follow(6.1);
+    let why = Why { kind: WhyKind::NotFound, message: "NonExistentQueue".to_owned() };
+    let gone = |second: f64| Timed { asked_at: at(second), answer: Seen::Unavailable(why.clone()) };
+    case.observation.policies.insert("tasks".to_owned(), gone(20.0));
+    case.follow(20.1);
+    assert_eq!(words(&case.follow(20.1)), "", "there is nothing that could be asked");
+    assert_eq!(case.fault().stage, FaultStage::Open, "it may be a look that was mistaken");
+    case.observation.policies.insert("tasks".to_owned(), gone(76.0));
+    case.follow(76.1);
+    assert_eq!(case.fault().stage, FaultStage::Healed(at(76.0)));
 }
 
 #[test]
@@ -170,18 +217,18 @@ fn what_is_not_known_is_sent_again_and_what_is_refused_is_taken_back() {
     assert_eq!(words(&case.follow(5.2)), "", "a moment later");
     case.queue(6.0, false, false);
     assert_eq!(words(&case.follow(7.2)), "mark");
-    case.injected(7.3, 0, done());
-    assert_eq!(words(&case.follow(7.3)), "denyQueue");
+    case.injected(7.3, 0, done()).queue(7.35, false, true);
+    assert_eq!(words(&case.follow(7.4)), "denyQueue");
     let refused = Outcome::Refused { reason: "AccessDenied".to_owned(), retry: false };
-    case.injected(7.4, 1, refused.clone()).queue(7.5, false, true);
-    case.follow(7.5);
+    case.injected(7.5, 1, refused.clone()).queue(7.6, false, true);
+    case.follow(7.6);
     assert_eq!(case.fault().heal.as_ref().unwrap().reason, "it could not be injected: AccessDenied");
-    assert_eq!(words(&case.follow(7.6)), "allowQueue", "it is taken back whatever was done of it");
+    assert_eq!(words(&case.follow(7.7)), "allowQueue", "it is taken back whatever was done of it");
     // A way back that is refused is tried for ever, less and less often.
-    case.healed(7.7, 0, refused);
-    assert_eq!(words(&case.follow(9.6)), "");
+    case.healed(7.8, 0, refused);
+    assert_eq!(words(&case.follow(9.7)), "");
     case.queue(9.0, false, true);
-    assert_eq!(words(&case.follow(9.7)), "allowQueue");
+    assert_eq!(words(&case.follow(9.8)), "allowQueue");
 }
 
 #[test]
@@ -196,7 +243,7 @@ fn a_crash_changes_nothing() {
     let mut case = held("denyQueue: {}");
     case.queue(4.9, false, false);
     case.follow(5.0);
-    case.injected(5.1, 0, done());
+    case.injected(5.1, 0, done()).queue(5.15, false, true);
     case.follow(5.2);
     case.injected(5.3, 1, done()).queue(15.0, true, true);
     case.follow(15.0);
@@ -214,7 +261,7 @@ fn a_stop_and_an_end_of_the_process_take_back_at_once() {
         let mut case = held("denyQueue: {}");
         case.queue(4.9, false, false);
         case.follow(5.0);
-        case.injected(5.1, 0, done());
+        case.injected(5.1, 0, done()).queue(5.15, false, true);
         case.follow(5.2);
         if leaving {
             case.observation.leaving = true;
@@ -242,7 +289,7 @@ fn what_somebody_else_took_back_is_healed() {
     let mut case = held("denyQueue: {}");
     case.queue(4.9, false, false);
     case.follow(5.0);
-    case.injected(5.1, 0, done());
+    case.injected(5.1, 0, done()).queue(5.15, false, true);
     case.follow(5.2);
     case.injected(5.3, 1, done()).queue(6.0, true, true);
     case.follow(6.1);
@@ -298,16 +345,17 @@ fn a_rule_that_somebody_else_changed_is_never_overwritten() {
     assert_eq!(words(&case.follow(5.0)), "rehearseRules", "it is asked first whether all of it is permitted");
     case.injected(5.0, 0, done());
     assert_eq!(words(&case.follow(5.0)), "mark");
-    case.injected(5.1, 1, done());
-    let pieces = case.follow(5.1);
+    case.injected(5.1, 1, done()).network(5.15, &[narrow.clone(), wide.clone(), others.clone()], true);
+    let pieces = case.follow(5.2);
     assert_eq!(words(&pieces), "authorizeRules", "what stays reachable comes before what is cut");
     let Effect::AuthorizeRules { rules: pieces } = &pieces[0] else { panic!() };
     let pieces = pieces.clone();
     assert_eq!(pieces.len(), 2);
-    case.injected(5.2, 2, done());
-    let cut = case.follow(5.2);
+    case.injected(5.25, 2, done());
+    case.network(5.3, &[&[narrow.clone(), wide.clone(), others.clone()], &pieces[..]].concat(), true);
+    let cut = case.follow(5.3);
     assert_eq!(cut, [Effect::RevokeRules { rules: vec![narrow.clone(), wide.clone()] }]);
-    case.injected(5.3, 3, done());
+    case.injected(5.4, 3, done());
     let in_place = [&pieces[..], std::slice::from_ref(&others)].concat();
     case.network(6.0, &in_place, true);
     case.follow(6.1);

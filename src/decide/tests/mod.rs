@@ -172,6 +172,7 @@ impl Case {
                 Query::Network { .. } => "look network, ",
                 Query::Instances => "look instances, ",
                 Query::Policy { .. } => "look policy, ",
+                Query::Objects { .. } => "look objects, ",
                 Query::Tasks { .. } => "look tasks, ",
                 Query::Alarm { .. } => "look alarm, ",
                 Query::Account => "look account, ",

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::{Addresses, Aim, Aiming, Injected, Progress, guard};
 use crate::model::{
-    AclName, Effect, NetworkAcl, NetworkAclEntry, NetworkView, Object, Protocol, RulePeer, Undo, mark,
+    AclName, Effect, NetworkAcl, NetworkAclEntry, NetworkView, Object, ObjectsView, Protocol, RulePeer, Undo, mark,
     network::SubnetsView, target::Peer,
 };
 
@@ -29,8 +29,8 @@ pub fn aim(aiming: &Aiming<'_>, view: &NetworkView, peer: &Peer) -> Result<Aim, 
         let what = format!("subnet {}", subnet.id);
         guard::permits_tags(&aiming.target.guard, &subnet.tags, &what)?;
         guard::is_free(&subnet.tags, &aiming.fault, &what)?;
-        let acl =
-            acl_of(around, &subnet.id).ok_or_else(|| Aim::Wait(format!("the network ACL of {what} was not seen")))?;
+        let acl = acl_of(&around.acls, &subnet.id)
+            .ok_or_else(|| Aim::Wait(format!("the network ACL of {what} was not seen")))?;
         has_room(acl, peer.port, &blocks)?;
         judged.insert(&subnet.id, acl);
     }
@@ -103,8 +103,8 @@ fn spares_others(view: &NetworkView, around: &SubnetsView, blocks: &[IpNet]) -> 
     Ok(())
 }
 
-fn acl_of<'a>(around: &'a SubnetsView, subnet: &str) -> Option<&'a NetworkAcl> {
-    around.acls.iter().find(|acl| acl.associations.iter().any(|association| association.subnet == subnet))
+fn acl_of<'a>(acls: &'a [NetworkAcl], subnet: &str) -> Option<&'a NetworkAcl> {
+    acls.iter().find(|acl| acl.associations.iter().any(|association| association.subnet == subnet))
 }
 
 fn has_room(acl: &NetworkAcl, port: u16, blocks: &[IpNet]) -> Result<(), Aim> {
@@ -142,21 +142,26 @@ fn entries(acl: &NetworkAcl, port: u16, blocks: &[IpNet]) -> Vec<NetworkAclEntry
     denied.chain(own).map(number).collect()
 }
 
-pub fn progress(injected: &Injected<'_>, view: &NetworkView) -> Progress {
-    let Some(around) = &view.around else { return Progress::Unseen };
+pub fn progress(injected: &Injected<'_>, view: &ObjectsView) -> Progress {
     let is_copy = |acl: &NetworkAcl| injected.has_marked(&acl.tags);
-    let (mut all_back, mut none_marked, mut all_cut) = (!around.acls.iter().any(is_copy), true, true);
+    let is_there = |subnet: &str| view.subnets.iter().find(|one| one.id == subnet);
+    let is_left = |object: &Object| matches!(object, Object::Subnet(id) if is_there(id).is_some());
+    if !injected.objects.iter().any(is_left) && !view.acls.iter().any(is_copy) {
+        return Progress::Gone;
+    }
+    let (mut all_back, mut none_marked, mut all_cut) = (!view.acls.iter().any(is_copy), true, true);
     for effect in &injected.undo.effects {
         let Effect::SwapAcl { subnet, to: AclName::Id(before) } = effect else { continue };
-        let Some(acl) = acl_of(around, subnet) else { return Progress::Unseen };
+        // A subnet that is gone has nothing left to heal.
+        let Some(found) = is_there(subnet) else { continue };
+        let Some(acl) = acl_of(&view.acls, subnet) else { return Progress::Unseen };
         if acl.id != *before && !is_copy(acl) {
             return Progress::Foreign(format!(
                 "subnet {subnet} is judged by network ACL {} now, which somebody else has chosen; it was {before}",
                 acl.id
             ));
         }
-        let tags = around.subnets.iter().find(|one| one.id == *subnet).map(|one| &one.tags);
-        let marked = tags.is_some_and(|tags| injected.has_marked(tags));
+        let marked = injected.has_marked(&found.tags);
         all_back &= acl.id == *before;
         none_marked &= !marked;
         all_cut &= is_copy(acl) && marked;

@@ -1,7 +1,9 @@
 //! `cut: newConnections`: rules of the workers' security group are taken away, and put back as they were.
 
 use super::{Addresses, Aim, Aiming, Between, Injected, Members, Progress};
-use crate::model::{Effect, NetworkView, Object, SecurityGroupRule, Undo, mark, target::Peer};
+use crate::model::{
+    Effect, NetworkView, Object, ObjectsView, SecurityGroup, SecurityGroupRule, Undo, mark, target::Peer,
+};
 
 pub fn aim(aiming: &Aiming<'_>, view: &NetworkView, peer: &Peer) -> Result<Aim, Aim> {
     let diff = between(view, peer).map_err(Aim::Never)?;
@@ -53,7 +55,9 @@ pub fn between(view: &NetworkView, peer: &Peer) -> Result<super::RuleDiff, Strin
     between.cut().map_err(|refusal| refusal.reason)
 }
 
-pub fn progress(injected: &Injected<'_>, view: &NetworkView) -> Progress {
+pub fn progress(injected: &Injected<'_>, view: &ObjectsView) -> Progress {
+    let is_ours = |group: &&SecurityGroup| injected.objects.contains(&Object::SecurityGroup(group.id.clone()));
+    let Some(group) = view.groups.iter().find(is_ours) else { return Progress::Gone };
     let (originals, pieces) = recorded(injected);
     let found = |rule: &SecurityGroupRule| view.rules.iter().find(|one| one.same_rule(rule));
     let both = || originals.iter().chain(&pieces);
@@ -70,7 +74,7 @@ pub fn progress(injected: &Injected<'_>, view: &NetworkView) -> Progress {
     }
     let all_there = |rules: &[&SecurityGroupRule]| rules.iter().all(|rule| found(rule).is_some());
     let none_there = |rules: &[&SecurityGroupRule]| rules.iter().all(|rule| found(rule).is_none());
-    let marked = injected.has_marked(&view.workers.tags);
+    let marked = injected.has_marked(&group.tags);
     if all_there(&originals) && none_there(&pieces) {
         if marked { Progress::Marked } else { Progress::Intact }
     } else if none_there(&originals) && all_there(&pieces) && marked {

@@ -34,8 +34,15 @@ impl Ec2 {
     }
 
     /// Makes an ACL that denies everything, and returns its id.
-    pub async fn create_network_acl(&self, vpc: &str, tags: &IndexMap<String, String>) -> Result<String, Ec2Error> {
-        let request = request::create_network_acl(vpc, tags, false);
+    ///
+    /// A call with the token of an earlier one makes no second ACL.
+    pub async fn create_network_acl(
+        &self,
+        vpc: &str,
+        tags: &IndexMap<String, String>,
+        token: &str,
+    ) -> Result<String, Ec2Error> {
+        let request = request::create_network_acl(vpc, tags, token, false);
         let action = request.action;
         let document = self.change(request).await?.unwrap_or_default();
         read(action, answer::created_acl(&document))

@@ -104,8 +104,9 @@ pub fn describe_tagged(what: Tagged, keys: &[String], page: Option<&str>) -> Req
     read(action, |writer| filtered(writer, "tag-key", keys, page))
 }
 
-pub fn create_network_acl(vpc: &str, new: &IndexMap<String, String>, dry_run: bool) -> Request {
+pub fn create_network_acl(vpc: &str, new: &IndexMap<String, String>, token: &str, dry_run: bool) -> Request {
     change("CreateNetworkAcl", dry_run, |writer| {
+        writer.prefix("ClientToken").string(token);
         writer.prefix("VpcId").string(vpc);
         let mut specifications = writer.prefix("TagSpecification").start_list(true, None);
         let mut entry = specifications.entry();
