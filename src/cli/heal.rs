@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::{Exit, Output, print_as};
 use crate::{
     model::{Effect, Target, Timestamp},
-    world::{Leftover, Leftovers, LiveWorld, check_certificates, take_back},
+    operator::take_back,
+    world::{Leftover, Leftovers, LiveWorld, check_certificates},
 };
 
 /// A copy of a network ACL can only be deleted when no subnet has it any more: what fails is tried again.

@@ -1,13 +1,19 @@
 //! All reconcilers of this process.
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::watch;
 
 use super::{Control, Desired, Handle, LastVerdicts, Reconciler, lanes::with_lanes};
 use crate::{
-    journal::{Fenced, Store},
+    journal::{FaultStage, FaultState, Fenced, Store},
     model::{ScenarioName, Timestamp},
     world::{Clock, World},
 };
@@ -70,6 +76,31 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
             self.tell(&name, Desired::Unread);
         }
         Ok(())
+    }
+
+    /// Takes up the scenarios, beside these, that have left a fault in place: it is healed, and they are stopped. Returns
+    /// their names.
+    ///
+    /// # Errors
+    /// When the journals cannot be listed.
+    pub async fn heal_others(&mut self, wanted: &BTreeSet<ScenarioName>) -> std::io::Result<BTreeSet<ScenarioName>> {
+        let mut others = BTreeSet::new();
+        for name in self.shared.store.names().await?.into_iter().filter(|name| !wanted.contains(name)) {
+            let state = match self.shared.store.replay(&name).await {
+                Ok(state) => state,
+                Err(error) => {
+                    tracing::warn!(scenario = %name, %error, "whether it has left a fault in place cannot be read");
+                    continue;
+                }
+            };
+            let is_open = |fault: &FaultState| fault.stage == FaultStage::Open && fault.is_held();
+            if state.living().is_some_and(|living| living.faults.values().any(is_open)) {
+                tracing::warn!(scenario = %name, "it was left with a fault in place: that is healed, and it is stopped");
+                self.tell(&name, Desired::Deleted);
+                others.insert(name);
+            }
+        }
+        Ok(others)
     }
 
     /// Tells every reconciler what is desired of it.

@@ -1,6 +1,7 @@
 //! The process: takes the data folder, takes up the journals, then follows the manifests until it is told to stop.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     pin::Pin,
@@ -157,8 +158,16 @@ async fn work<W: World, S: Store, C: Clock>(
             let mut catalog = Catalog::again();
             let now = shared.clock.now();
             catalog.update(files.clone(), &on_disk, true, now);
+            let wanted = catalog.wanted().iter().map(|wanted| wanted.scenario.name.clone()).collect();
+            let others = match fleet.heal_others(&wanted).await {
+                Ok(others) => others,
+                Err(error) => return Ok(Err(error)),
+            };
             fleet.want(&catalog.desired(), false, now);
-            until_all_ended(&shared, &mut fleet, &catalog, shutdown).await?;
+            until_all_ended(&shared, &mut fleet, &catalog, &others, shutdown).await?;
+            // Nobody asked for their ends.
+            shared.folder.flush();
+            others.iter().for_each(|name| shared.folder.forget(name));
         }
     }
     Ok(Ok(()))
@@ -241,9 +250,11 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
     shared: &Arc<Shared<W, S, C>>,
     fleet: &mut Fleet<W, S, C>,
     catalog: &Catalog,
+    others: &BTreeSet<ScenarioName>,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), Fenced> {
     let mut gauges: Background = Box::pin(async {});
+    let mut sweep = next_sweep(shared, catalog, Duration::ZERO);
     let wanted = catalog.wanted();
     loop {
         let latest = shared.folder.latest();
@@ -255,7 +266,8 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
         let all = wanted
             .iter()
             .all(|wanted| latest.get(&wanted.scenario.name).is_some_and(|status| has_ended(status, &wanted.digest)));
-        if all {
+        let is_final = |name: &ScenarioName| latest.get(name).is_some_and(|status| status.status.phase.is_final());
+        if all && others.iter().all(is_final) {
             return Ok(());
         }
         let tick = tokio::time::sleep(Duration::from_millis(100));
@@ -263,6 +275,7 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
             biased;
             changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { break },
             () = &mut gauges => gauges = next_gauges(shared, catalog),
+            () = &mut sweep => sweep = next_sweep(shared, catalog, SWEEP_EVERY),
             name = fleet.step() => ended(&name?, &shutdown),
             () = tick => {}
         }

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use super::{Handle, Shared};
+use super::{Handle, Shared, orphan::take_back};
 use crate::{
     model::Target,
-    world::{Clock, Leftover, World, take_back},
+    world::{Clock, Leftover, World},
 };
 
 /// How often orphans are looked for.

@@ -87,6 +87,11 @@ impl Folder {
         }
     }
 
+    /// Forgets the latest status of a scenario; its file stays.
+    pub fn forget(&self, scenario: &ScenarioName) {
+        self.latest.lock().expect("no holder of this lock panics").remove(scenario);
+    }
+
     /// Waits until every status that was published is a file, or could not be written.
     pub fn flush(&self) {
         if let Some(writer) = &self.writer {

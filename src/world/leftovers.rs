@@ -3,9 +3,9 @@
 use aws_sdk_ecs::types::ServiceField;
 use indexmap::IndexMap;
 
-use super::{LiveWorld, World, aws, ecs, live::Aws, own::Own, queue};
+use super::{LiveWorld, aws, ecs, live::Aws, own::Own, queue};
 use crate::model::{
-    Effect, Mark, Object, Outcome, Target, Why,
+    Mark, Object, Target, Why,
     mark::{self, FAULT_TAG},
 };
 
@@ -39,21 +39,6 @@ impl Leftovers {
             Err(why) => self.unseen.push(why),
         }
     }
-}
-
-/// Takes one leftover back, effect by effect.
-///
-/// # Errors
-/// With the reason, when an effect was not done: the rest was not tried.
-pub async fn take_back<W: World>(world: &W, target: &Target, leftover: &Leftover) -> Result<Vec<Effect>, String> {
-    let undo = leftover.mark.undo.clone()?;
-    for effect in &undo {
-        match world.act(target, effect).await {
-            Outcome::Done(_) => {}
-            Outcome::Refused { reason, .. } | Outcome::Unknown { reason } => return Err(reason),
-        }
-    }
-    Ok(undo)
 }
 
 impl LiveWorld {

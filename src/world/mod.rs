@@ -24,7 +24,7 @@ pub use clock::SystemClock;
 pub use dagster::Dagster;
 pub use discover::{Account, Location, Queue, Repository, Service};
 pub use graphql::DOCUMENTS;
-pub use leftovers::{Leftover, Leftovers, take_back};
+pub use leftovers::{Leftover, Leftovers};
 pub use live::LiveWorld;
 pub use survey::{Identity, Permitted};
 

@@ -17,7 +17,7 @@ import psycopg2
 import pytest
 from dagstorm_local.contract import AUTOSCALER_SERVICE, CLUSTER, WORKER_SERVICE
 from dagstorm_local.stack.paths import Paths
-from rig import PROGRAM, Document, Operator, Stack, scenario, wait_for
+from rig import PROGRAM, Document, Operator, Stack, burst, popen, run, scenario, wait_for, write
 
 FAST = {"fast_job": 1}
 SLOW = {"slow_job": 1}
@@ -202,7 +202,7 @@ def test_a_queue_that_denies_is_opened_again(operator: Operator, stack: Stack) -
     sqs = stack.client("sqs")
     policy = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
     assert "DagstormDenyDataPlane" in policy
-    ended = operator.wait_verdict("denied", within_s=120)
+    ended = operator.wait_verdict("denied", within_s=180)
     assert ended["phase"] == "Passed", ended
     assert not sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {}).get("Policy")
 
@@ -249,6 +249,20 @@ def test_heal_needs_no_data_folder(operator: Operator, stack: Stack) -> None:
     assert marks(stack) == []
     again = subprocess.run(command, env=stack.environment(), capture_output=True, text=True, check=False)
     assert (again.returncode, again.stdout.strip()) == (0, "no fault left anything behind")
+
+
+def test_a_run_heals_what_another_run_has_left(stack: Stack, tmp_path: Path) -> None:
+    before = rules(stack)
+    target = write(tmp_path / "target.yaml", stack.target())
+    left = write(tmp_path / "left.yaml", long_cut("left-behind"))
+    with (tmp_path / "left.log").open("wb") as log, popen(stack, tmp_path / "data", log, target, left) as process:
+        wait_for(lambda: rules(stack) != before, "the cut", 30)
+        process.kill()
+    other = write(tmp_path / "other.yaml", burst("other-run", 1, FAST))
+    done = run(stack, tmp_path / "data", target, other, within_s=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert rules(stack) == before
+    assert marks(stack) == []
 
 
 def test_what_somebody_else_changed_is_not_overwritten(operator: Operator, stack: Stack) -> None:
