@@ -148,7 +148,8 @@ impl Held<'_> {
         }
         let is_first = matches!(self.fault.inject[number], Effect::RehearseRules { .. } | Effect::Mark { .. });
         // What comes after the mark waits for a look that shows it: without, nobody else could tell of the change.
-        let since = if is_first { again.minus(FRESH) } else { self.fault.last_attempt_at };
+        let is_marked_now = number > 0 && matches!(self.fault.inject[number - 1], Effect::Mark { .. });
+        let since = if !is_first && is_marked_now { self.fault.last_attempt_at } else { again.minus(FRESH) };
         match self.progress(since) {
             Progress::Unseen | Progress::Gone => return,
             Progress::Foreign(difference) => return self.begin_to_heal(difference, decision),

@@ -215,7 +215,7 @@ def _acl(acl: dict[str, Any]) -> str:
 
 
 def scenario(fault: dict[str, Any]) -> dict[str, Any]:
-    load = {"name": "one", "for": "8s", "arrivals": {"burst": {"size": 1, "every": "9s"}}, "jobs": {"fast_job": 1}}
+    load = {"name": "one", "for": "12s", "arrivals": {"burst": {"size": 1, "every": "13s"}}, "jobs": {"fast_job": 1}}
     spec = {
         "target": "local",
         "load": [load],

@@ -40,11 +40,11 @@ FINAL = ("Healed", "Skipped", "Refused")
 
 KINDS: dict[str, dict[str, Any]] = {
     "stopTasks": {"stopTasks": {"service": "workers", "pick": "2"}},
-    "drainService": {"for": "2s", "drainService": {"service": "workers"}},
-    "drainInstances": {"for": "2s", "drainInstances": {"pick": "one"}},
-    "partition (newConnections)": {"for": "2s", "partition": {"between": "workers", "and": "sqs"}},
-    "partition (hard)": {"for": "2s", "partition": {"between": "workers", "and": "sqs", "cut": "hard"}},
-    "denyQueue": {"for": "2s", "denyQueue": {}},
+    "drainService": {"for": "5s", "drainService": {"service": "workers"}},
+    "drainInstances": {"for": "5s", "drainInstances": {"pick": "one"}},
+    "partition (newConnections)": {"for": "5s", "partition": {"between": "workers", "and": "sqs"}},
+    "partition (hard)": {"for": "5s", "partition": {"between": "workers", "and": "sqs", "cut": "hard"}},
+    "denyQueue": {"for": "5s", "denyQueue": {}},
     "redeliver": {"redeliver": {"share": "50%"}},
 }
 WAYS = ("restart", "heal --all")

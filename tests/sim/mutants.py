@@ -65,8 +65,8 @@ MUTANTS = [
     Mutant(
         "takes a failed look for an empty answer",
         "src/operator/reconcile/mod.rs",
-        "                    self.observation.merge(observation);\n",
-        "                    let mut observation = observation;\n"
+        "                    self.observation.merge(*observation);\n",
+        "                    let mut observation = *observation;\n"
         "                    let failed = |seen: &&mut crate::model::Timed<_>| seen.answer.fresh().is_none();\n"
         "                    if let Some(seen) = observation.dagster.as_mut().filter(failed) {\n"
         "                        seen.answer = Seen::Fresh(crate::model::DagsterView {\n"
@@ -99,8 +99,8 @@ MUTANTS = [
     Mutant(
         "calls a service steady while a task is missing",
         "src/fault/stop_tasks.rs",
-        "let steady = view.desired > 0 && alive().count() as u32 >= view.desired;",
-        "let steady = view.desired > 0 && alive().count() as u32 + 1 >= view.desired;",
+        "desired > 0 && alive().count() as u32 >= desired",
+        "desired > 0 && alive().count() as u32 + 1 >= desired",
     ),
     Mutant(
         "puts the attempt into the key",
@@ -208,7 +208,7 @@ MUTANTS = [
     Mutant(
         "takes the mark away while an injection may still come about",
         "src/decide/hold.rs",
-        "map_or(self.now, |sent_at| sent_at.plus(AWS_SETTLE));",
+        "map_or(self.now, |sent_at| sent_at.plus(self.settle()));",
         "map_or(self.now, |sent_at| *sent_at);",
     ),
     Mutant(
@@ -257,8 +257,8 @@ MUTANTS = [
     Mutant(
         "takes a failed look for a service that runs what it wants",
         "src/fault/drain_service.rs",
-        'let Ok(view) = fresh(seen, since, "") else { return Progress::Unseen };',
-        'let Ok(view) = fresh(seen, since, "") else { return Progress::Steady };',
+        "            Err(progress) => return progress,\n",
+        "            Err(_) => return Progress::Steady,\n",
     ),
     Mutant(
         "copies messages once more when it is not known whether it did",
