@@ -15,6 +15,8 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(2);
 /// What is refused is sent again after twice as long each time, but no less often than this.
 const SELDOM: Duration = Duration::from_secs(30);
+/// An effect of the way back that is refused so often sends it back to its first.
+const ANEW: u32 = 3;
 /// Whether somebody else changed the object is judged by a look that is not older than this.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -195,6 +197,10 @@ impl Held<'_> {
             | Progress::Broken
             | Progress::Recovering
             | Progress::Steady => self.unstall(decision),
+        }
+        // What an earlier effect took back may be there again: a call that was late can be what stands in the way.
+        if number > 0 && step.tries >= ANEW && matches!(step.outcome, Some(Outcome::Refused { retry: true, .. })) {
+            return self.begin_to_heal("a part of the way back was refused: it is taken anew".to_owned(), decision);
         }
         let effect = &self.fault.undo.effects[number];
         let is_unmark = matches!(effect, Effect::Unmark { .. });

@@ -232,6 +232,31 @@ fn what_is_not_known_is_sent_again_and_what_is_refused_is_taken_back() {
 }
 
 #[test]
+fn what_is_in_the_way_of_the_way_back_is_taken_back_again() {
+    let narrow = rule((443, 443), "10.0.2.10/32", "to the queues");
+    let wide = rule((400, 500), "10.0.2.10/32", "wide");
+    let rules = [narrow, wide];
+    let mut case = held("partition: { between: workers, and: sqs }");
+    case.network(4.9, &rules, false);
+    case.follow(5.0);
+    case.injected(5.0, 0, done());
+    case.follow(5.0);
+    case.injected(5.1, 1, done()).network(15.0, &rules, true);
+    case.follow(15.0);
+    assert_eq!(words(&case.follow(15.0)), "authorizeRules");
+    case.healed(15.1, 0, done());
+    let busy = || Outcome::Refused { reason: "DependencyViolation".to_owned(), retry: true };
+    for (second, seen) in [(15.1, 15.0), (17.2, 17.2), (21.3, 21.3)] {
+        case.network(seen, &rules, true);
+        assert_eq!(words(&case.follow(second)), "revokeRules", "{second}");
+        case.healed(second + 0.1, 1, busy());
+    }
+    case.network(30.0, &rules, true);
+    case.follow(30.1);
+    assert_eq!(words(&case.follow(30.1)), "authorizeRules", "from the first on");
+}
+
+#[test]
 fn a_crash_changes_nothing() {
     let mut case = held("denyQueue: {}");
     case.queue(4.9, false, false);
