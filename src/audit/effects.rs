@@ -39,6 +39,16 @@ pub fn measure(plan: &Plan, generation: &Generation, census: &Census) -> Vec<Fau
     faults.filter_map(|(id, fault)| of(id, fault, &starts)).collect()
 }
 
+/// When a fault was over: its service was steady again, and the queue moved, which a step that started since shows. Where
+/// no step started any more, there was nothing to move.
+pub fn recovered_at(fault: &FaultState, census: &Census) -> Option<Timestamp> {
+    let steady_at = fault.steady_at?;
+    let events = census.runs.iter().flat_map(|record| &record.events);
+    let starts = events.filter(|event| event.kind == StepEventKind::Started && event.at >= fault.intended_at);
+    let first = starts.map(|event| event.at).min().filter(|_| !fault.is_held());
+    Some(first.map_or(steady_at, |first| first.max(steady_at)))
+}
+
 fn of(id: &FaultId, fault: &FaultState, starts: &[Timestamp]) -> Option<FaultEffect> {
     let (from, to) = (fault.seen_at.map(|_| fault.intended_at)?, fault.heal.as_ref()?.began_at);
     let within = |from: Timestamp, to: Timestamp| starts.iter().filter(move |at| **at >= from && **at < to);
@@ -76,6 +86,25 @@ mod tests {
 
     fn at(second: u64) -> Timestamp {
         Timestamp::from_micros(1_000_000_000).plus(Duration::from_secs(second))
+    }
+
+    #[test]
+    fn a_service_that_is_steady_has_not_recovered_before_the_queue_moves() {
+        let mut kill =
+            FaultState { steady_at: Some(at(26)), ..FaultState::new(at(20), &[], &[], &[], &Default::default()) };
+        let census = |seconds: &[u64]| {
+            let start = |second: &u64| serde_json::json!({ "step": "work", "kind": "Started", "at": at(*second) });
+            let events: Vec<serde_json::Value> = seconds.iter().map(start).collect();
+            let run = serde_json::json!({ "runId": "r", "key": null, "job": "j", "status": "Success", "startedAt": null,
+                "endedAt": null, "generationStarted": null, "events": events });
+            let census = serde_json::json!({ "takenAt": at(99), "dagsterVersion": "1", "runs": [run] });
+            serde_json::from_value::<Census>(census).expect("a census")
+        };
+        for (starts, recovered) in [(&[5, 21, 30][..], 26), (&[5, 31, 40], 31), (&[5], 26), (&[], 26)] {
+            assert_eq!(recovered_at(&kill, &census(starts)), Some(at(recovered)), "{starts:?}");
+        }
+        kill.steady_at = None;
+        assert_eq!(recovered_at(&kill, &census(&[30])), None);
     }
 
     fn held(seen: bool, began: u64, heal: Option<u64>) -> FaultState {

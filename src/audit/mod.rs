@@ -8,7 +8,7 @@ mod submissions;
 mod tests;
 mod thresholds;
 
-pub use effects::FaultEffect;
+pub use effects::{FaultEffect, recovered_at};
 pub use executions::settles_at;
 use std::borrow::Cow;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Audit, Finding, FindingKind};
+use super::{Audit, Finding, FindingKind, effects::recovered_at};
 use crate::{
     journal::{FaultStage, Generation, ThresholdResult},
     model::{Aggregate, Census, Metric, RunRecord, RunStatus, Timestamp},
@@ -61,7 +61,8 @@ fn measure(
         }
         Metric::RecoveryTime => {
             let healed = generation.faults.values().filter(|fault| matches!(fault.stage, FaultStage::Healed(_)));
-            let recovered = healed.filter_map(|fault| Some(fault.steady_at?.since(fault.intended_at).as_secs_f64()));
+            let recovered =
+                healed.filter_map(|fault| Some(recovered_at(fault, census)?.since(fault.intended_at).as_secs_f64()));
             of(recovered.collect())
         }
         Metric::QueueAge | Metric::QueueDepth | Metric::Workers => {

@@ -68,7 +68,9 @@ impl Metric {
             }
             Self::StartLatency => "From the intended instant of an arrival to the start of its run.",
             Self::Lateness => "How long after its intended instant a launch was sent.",
-            Self::RecoveryTime => "From a fault's injection to the first look that showed the baseline again.",
+            Self::RecoveryTime => {
+                "From a fault's injection to the first look that showed the baseline again, with the queue moving."
+            }
             Self::QueueAge => "The age of the oldest message in the queue.",
             Self::QueueDepth => "Messages that wait in the queue or are worked on; approximate, as SQS counts them.",
             Self::Workers => "Running tasks of the service with the role `workers`.",

@@ -8,7 +8,7 @@ use super::{
     status::{self, FaultStatus},
 };
 use crate::{
-    audit::Audit,
+    audit::{Audit, recovered_at},
     journal::{Generation, State},
     model::{Census, GenerationId, RunStatus, ScenarioName, Span, Timestamp},
     plan::Plan,
@@ -50,7 +50,7 @@ pub struct JobCount {
 pub struct FaultReport {
     #[serde(flatten)]
     pub status: FaultStatus,
-    /// From the injection to the first look that showed the baseline again (looks come once a second).
+    /// From the injection to the first look that showed the baseline again (looks come once a second), with the queue moving.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery_time: Option<Span>,
 }
@@ -62,10 +62,10 @@ pub fn report(plan: &Plan, state: &State, generation: &Generation, census: &Cens
     let succeeded = census.runs.iter().map(|record| &record.run).filter(|run| run.status == RunStatus::Success);
     let latencies = started_at.map_or(vec![], |started_at| latency::of_runs(plan, started_at, succeeded));
     let faults = status.faults.into_iter().map(|status| FaultReport {
-        recovery_time: status
-            .recovered_at
-            .zip(status.intended_at)
-            .map(|(recovered, intended)| Span::from_millis(recovered.since(intended).as_millis() as u64)),
+        recovery_time: status.name.parse().ok().and_then(|id| generation.faults.get(&id)).and_then(|fault| {
+            let recovered = recovered_at(fault, census)?.since(fault.intended_at);
+            Some(Span::from_millis(recovered.as_millis() as u64))
+        }),
         status,
     });
     Report {
