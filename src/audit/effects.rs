@@ -50,7 +50,7 @@ pub fn recovered_at(fault: &FaultState, census: &Census) -> Option<Timestamp> {
 }
 
 fn of(id: &FaultId, fault: &FaultState, starts: &[Timestamp]) -> Option<FaultEffect> {
-    let (from, to) = (fault.seen_at.map(|_| fault.intended_at)?, fault.heal.as_ref()?.began_at);
+    let (from, to) = (fault.seen_at.map(|_| fault.intended_at)?, fault.heal.as_ref()?.cause.at);
     let within = |from: Timestamp, to: Timestamp| starts.iter().filter(move |at| **at >= from && **at < to);
     let span = |length: Duration| Span::from_millis(length.as_millis() as u64);
     Some(FaultEffect {
@@ -82,7 +82,7 @@ impl FaultEffect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Heal;
+    use crate::journal::{Fact, Heal};
 
     fn at(second: u64) -> Timestamp {
         Timestamp::from_micros(1_000_000_000).plus(Duration::from_secs(second))
@@ -108,7 +108,12 @@ mod tests {
     }
 
     fn held(seen: bool, began: u64, heal: Option<u64>) -> FaultState {
-        let heal = heal.map(|second| Heal { began_at: at(second), reason: String::new(), steps: vec![] });
+        let heal = heal.map(|second| Heal {
+            cause: Fact { at: at(second), value: String::new() },
+            began_at: at(second),
+            reason: String::new(),
+            steps: vec![],
+        });
         FaultState {
             seen_at: seen.then(|| at(began)),
             heal,

@@ -14,7 +14,7 @@ const NEARLY: Duration = Duration::from_secs(1);
 
 fn is_cut_short(planned: &PlannedFault, fault: &FaultState) -> bool {
     let (Some(length), Some(heal)) = (planned.length, &fault.heal) else { return false };
-    heal.began_at < fault.intended_at.plus(length.saturating_sub(NEARLY))
+    heal.cause.at < fault.intended_at.plus(length.saturating_sub(NEARLY))
 }
 
 pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut Audit) {
@@ -36,12 +36,12 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
                 audit.gap("FaultUnseen", format!("fault {id} was never seen in place"));
             }
             FaultStage::Healed(_) if is_cut_short(planned, fault) => {
-                let reason = fault.heal.as_ref().map(|heal| heal.reason.as_str()).unwrap_or_default();
+                let reason = fault.heal.as_ref().map(|heal| heal.cause.value.as_str()).unwrap_or_default();
                 audit.gap("FaultCutShort", format!("fault {id} was taken back before its time: {reason}"));
             }
             FaultStage::Healed(_) => {
                 // One that lasts meets whatever runs until it is taken back.
-                let until = fault.heal.as_ref().map_or(fault.intended_at, |heal| heal.began_at);
+                let until = fault.heal.as_ref().map_or(fault.intended_at, |heal| heal.cause.at);
                 let met = census.runs.iter().map(|record| &record.run).any(|run| {
                     run.started_at.is_some_and(|started| started <= until)
                         && run.ended_at.is_none_or(|ended| ended >= fault.intended_at)

@@ -46,13 +46,8 @@ impl Held<'_> {
                 Some(reason) => self.begin_to_heal(reason, decision),
                 None => self.inject(decision),
             },
-            Some(_) if self.is_gone() => {
-                if let Some(asked_at) = self.asked_at {
-                    decision.notes.push(Event::Healed { fault: self.id.clone(), asked_at });
-                }
-            }
-            // Nothing of it ever came about: there is nothing to take back, and no right is needed for that.
-            Some(_) if !self.fault.may_be_in_place() => {
+            // There is nothing to take back, or nothing of it ever came about: no right is needed for that.
+            Some(_) if self.is_gone() || !self.fault.may_be_in_place() => {
                 if let Some(asked_at) = self.asked_at {
                     decision.notes.push(Event::Healed { fault: self.id.clone(), asked_at });
                 }
@@ -148,14 +143,14 @@ impl Held<'_> {
             decision.wake(again);
             return;
         }
-        let is_first = matches!(self.fault.inject[number], Effect::RehearseRules { .. } | Effect::Mark { .. });
-        // What comes after the mark waits for a look that shows it: without, nobody else could tell of the change.
+        let is_change = !matches!(self.fault.inject[number], Effect::RehearseRules { .. } | Effect::Mark { .. });
+        // The first change waits for a look that shows the mark: without, nobody else could tell of the change.
         let is_marked_now = number > 0 && matches!(self.fault.inject[number - 1], Effect::Mark { .. });
-        let since = if !is_first && is_marked_now { self.fault.last_attempt_at } else { again.minus(FRESH) };
+        let since = if is_change && is_marked_now { self.fault.last_attempt_at } else { again.minus(FRESH) };
         match self.progress(since) {
             Progress::Unseen | Progress::Gone => return,
             Progress::Foreign(difference) => return self.begin_to_heal(difference, decision),
-            Progress::Intact | Progress::Steady if !is_first => {
+            Progress::Intact | Progress::Steady if is_change => {
                 let missing_at = self.fault.last_attempt_at.plus(AWS_SETTLE);
                 if self.now >= missing_at {
                     self.begin_to_heal("its mark is not on the object".to_owned(), decision);

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Aim, Aiming, Injected, Progress, fresh, guard, judged};
+use super::{Aim, Aiming, Injected, Progress, judged, queue_query, tasks};
 use crate::model::{Effect, Object, Observation, Query, Target, Timestamp, Undo, mark};
 
 /// The queue's policy denies the data plane for `for`; its administration stays open, so that healing always works.
@@ -17,14 +17,12 @@ pub struct DenyQueue {
 
 impl DenyQueue {
     pub fn query(&self, target: &Target) -> Option<Query> {
-        target.queue_name(&self.queue).map(|_| Query::Policy { queue: self.queue.clone() })
+        queue_query(target, &self.queue)
     }
 
     pub fn aim(&self, aiming: &Aiming<'_>) -> Result<Aim, Aim> {
         let what = format!("queue {}", self.queue);
-        let view = fresh(aiming.observation.policies.get(&self.queue), aiming.not_before, &what)?;
-        guard::permits_arn(&aiming.target.guard, &view.arn, &view.tags, &what)?;
-        guard::is_free(&view.tags, &aiming.fault, &what)?;
+        let view = aiming.queue(&self.queue, &what)?;
         if let Some(reason) = &view.unreadable {
             return Err(Aim::Never(format!("the policy of {what} cannot be read, so it is not changed: {reason}")));
         }
@@ -54,8 +52,4 @@ impl DenyQueue {
             (true, false) => Progress::NotYet,
         }
     }
-}
-
-fn tasks() -> String {
-    super::TASKS.to_owned()
 }

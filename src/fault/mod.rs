@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use stop_tasks::{Follow, Selector, StopTasks};
 
 use crate::model::{
-    Effect, Object, Observation, Outcome, Query, Seen, Target, TaskView, Timed, Timestamp, Undo, WhyKind,
+    Effect, Object, Observation, Outcome, PolicyView, Query, Seen, Target, TaskView, Timed, Timestamp, Undo, WhyKind,
     mark::FAULT_TAG,
 };
 
@@ -101,6 +101,16 @@ impl Injected<'_> {
     }
 }
 
+/// The role of the queue, where a manifest names none.
+fn tasks() -> String {
+    TASKS.to_owned()
+}
+
+/// What has to be looked at for a fault of a queue.
+fn queue_query(target: &Target, role: &str) -> Option<Query> {
+    target.queue_name(role).map(|_| Query::Policy { queue: role.to_owned() })
+}
+
 /// What a look shows, if it was asked late enough and answered.
 fn fresh<'a, T>(seen: Option<&'a Timed<T>>, not_before: Timestamp, what: &str) -> Result<&'a T, Aim> {
     let Some(seen) = seen else { return Err(Aim::Wait(format!("{what} was not looked at yet"))) };
@@ -123,6 +133,14 @@ fn judged<T>(seen: Option<&Timed<T>>, since: Timestamp) -> Result<&T, Progress> 
 }
 
 impl Aiming<'_> {
+    /// A queue by its role, as an object that the guard lets be changed and that no other fault has.
+    fn queue(&self, role: &str, what: &str) -> Result<&PolicyView, Aim> {
+        let view = fresh(self.observation.policies.get(role), self.not_before, what)?;
+        guard::permits_arn(&self.target.guard, &view.arn, &view.tags, what)?;
+        guard::is_free(&view.tags, &self.fault, what)?;
+        Ok(view)
+    }
+
     fn rng(&self) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(self.stream);

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Aim, Aiming, Injected, Pick, Progress, fresh, guard};
+use super::{Aim, Aiming, Injected, Pick, Progress, fresh, queue_query, tasks};
 use crate::model::{Effect, Object, Observation, Outcome, Query, Target, Timestamp, Undo};
 
 /// So many are copied at most by one fault: it is one call after another.
@@ -22,14 +22,12 @@ pub struct Redeliver {
 
 impl Redeliver {
     pub fn query(&self, target: &Target) -> Option<Query> {
-        target.queue_name(&self.queue).map(|_| Query::Policy { queue: self.queue.clone() })
+        queue_query(target, &self.queue)
     }
 
     pub fn aim(&self, aiming: &Aiming<'_>) -> Result<Aim, Aim> {
         let what = format!("queue {}", self.queue);
-        let view = fresh(aiming.observation.policies.get(&self.queue), aiming.not_before, &what)?;
-        guard::permits_arn(&aiming.target.guard, &view.arn, &view.tags, &what)?;
-        guard::is_free(&view.tags, &aiming.fault, &what)?;
+        let view = aiming.queue(&self.queue, &what)?;
         let visible = u32::try_from(view.visible).unwrap_or(u32::MAX);
         if visible == 0 {
             return Err(Aim::Wait(format!("no message waits in {what}: there is nothing to deliver once more")));
@@ -54,8 +52,4 @@ impl Redeliver {
             Some(Some(Outcome::Refused { .. } | Outcome::Unknown { .. }) | None) | None => Progress::Intact,
         }
     }
-}
-
-fn tasks() -> String {
-    super::TASKS.to_owned()
 }

@@ -1,5 +1,6 @@
 //! What the records of one fault add up to.
 
+use super::generation::Fact;
 use crate::model::{Effect, Object, Outcome, TaskView, Timestamp, Undo};
 
 /// One fault's way.
@@ -31,6 +32,8 @@ pub struct FaultState {
 /// The way back of a fault that is taken back by us.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Heal {
+    /// When it was first taken, and why: the fault's time ended then, however often it had to be taken anew.
+    pub cause: Fact<String>,
     pub began_at: Timestamp,
     pub reason: String,
     /// One for each effect of the undo.
@@ -133,8 +136,12 @@ impl FaultState {
         if !self.is_held() {
             return Err("a fault without a way back is healed by itself".to_owned());
         }
+        let cause = match self.heal.take() {
+            Some(earlier) => earlier.cause,
+            None => Fact { at, value: reason.to_owned() },
+        };
         let steps = vec![HealStep::default(); self.undo.effects.len()];
-        self.heal = Some(Heal { began_at: at, reason: reason.to_owned(), steps });
+        self.heal = Some(Heal { cause, began_at: at, reason: reason.to_owned(), steps });
         Ok(())
     }
 
@@ -178,5 +185,24 @@ impl Heal {
             Some(Outcome::Refused { reason, .. } | Outcome::Unknown { reason }) => Some(reason.as_str()),
             Some(Outcome::Done(_)) | None => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_back_that_is_taken_anew_keeps_when_and_why_it_was_first_taken() {
+        let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
+        let undo = Undo { effects: vec![Effect::AllowQueue { url: "q".to_owned() }], steady: None };
+        let mut fault = FaultState::new(at(0), &[], &[], &[], &undo);
+        fault.heal_began(at(5), "a deny window").expect("it is held");
+        fault.heal_intended(at(6), 0).expect("a step");
+        fault.heal_began(at(90), "it is there again").expect("it is held");
+        let heal = fault.heal.expect("it is taken back");
+        assert_eq!(heal.cause, Fact { at: at(5), value: "a deny window".to_owned() });
+        assert_eq!((heal.began_at, heal.reason.as_str()), (at(90), "it is there again"));
+        assert_eq!(heal.steps, [HealStep::default()], "from its first step on");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Handle, Shared, orphan::take_back};
 use crate::{
-    model::Target,
+    model::{Target, WhyKind},
     world::{Clock, Leftover, World},
 };
 
@@ -18,7 +18,12 @@ pub async fn sweep<W: World, S, C: Clock>(shared: Handle<W, S, C>, targets: Vec<
     for target in targets {
         let leftovers = shared.world.leftovers(&target).await;
         for why in &leftovers.unseen {
-            tracing::debug!(target = %target.name, %why, "orphaned faults could not be looked for");
+            // Who has no right to look has had none to break anything.
+            if why.kind == WhyKind::Unauthorized {
+                tracing::debug!(target = %target.name, %why, "orphaned faults may not be looked for");
+            } else {
+                tracing::warn!(target = %target.name, %why, "orphaned faults could not be looked for");
+            }
         }
         for leftover in leftovers.found.iter().filter(|leftover| is_orphan(&shared, leftover)) {
             let (object, fault) = (&leftover.object, &leftover.mark.fault);

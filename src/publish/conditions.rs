@@ -128,7 +128,7 @@ fn reconciling(generation: &Generation, phase: Phase, make: &Make<'_>) -> Condit
 fn stalled_fault(generation: &Generation, make: &Make<'_>) -> Option<Condition> {
     let open = generation.faults.iter().filter(|(_, fault)| fault.stage == FaultStage::Open);
     let (id, fault, reason) = open.filter_map(|(id, fault)| Some((id, fault, fault.stalled.as_ref()?))).next()?;
-    let at = fault.heal.as_ref().map_or(fault.intended_at, |heal| heal.began_at);
+    let at = fault.heal.as_ref().map_or(fault.intended_at, |heal| heal.cause.at);
     let message = format!("fault {id} is not taken back: {reason}; make it as it was, and dagstorm goes on");
     Some(make(ConditionType::Stalled, ConditionStatus::True, "ChangedBySomebodyElse", message, at))
 }

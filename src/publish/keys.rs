@@ -52,6 +52,7 @@ pub fn keys(plan: &Plan, generation: &Generation, census: &Census, audit: &Audit
         let due = generation.started_at.map(|started| started.plus(arrival.offset));
         let submission = generation.submissions.get(&index);
         let found = runs.get(&key).map_or(&[][..], Vec::as_slice);
+        let ended = found.iter().filter_map(|record| record.run.ended_at).max();
         let row = Row {
             job: &plan.choices[arrival.choice as usize].job,
             due,
@@ -60,10 +61,8 @@ pub fn keys(plan: &Plan, generation: &Generation, census: &Census, audit: &Audit
             run_id: joined(found.iter().map(|record| record.run.run_id.clone())),
             status: joined(found.iter().map(|record| record.run.status.to_string())),
             started: found.iter().filter_map(|record| record.run.started_at).min(),
-            ended: found.iter().filter_map(|record| record.run.ended_at).max(),
-            latency_s: due
-                .zip(found.iter().filter_map(|record| record.run.ended_at).max())
-                .map(|(due, ended)| ended.since(due).as_secs_f64()),
+            ended,
+            latency_s: due.zip(ended).map(|(due, ended)| ended.since(due).as_secs_f64()),
             steps_started: count(found, StepEventKind::Started),
             steps_completed: count(found, StepEventKind::Succeeded),
             findings: joined(words.remove(&key).unwrap_or_default().into_iter()),

@@ -368,7 +368,7 @@ fn fault(planned: &crate::plan::PlannedFault, generation: &Generation) -> FaultS
         changes: injected.filter(|fault| fault.is_held() || fault.targets.is_empty()).map(changes).unwrap_or_default(),
         intended_at: injected.map(|fault| fault.intended_at),
         seen_at: known.and_then(|fault| fault.seen_at),
-        heal_began_at: known.and_then(|fault| fault.heal.as_ref()).map(|heal| heal.began_at),
+        heal_began_at: known.and_then(|fault| fault.heal.as_ref()).map(|heal| heal.cause.at),
         recovered_at: known.and_then(|fault| fault.steady_at),
         healed_at: known.and_then(|fault| match fault.stage {
             FaultStage::Healed(at) => Some(at),

@@ -272,8 +272,8 @@ def prove(kinds: list[str], side_by_side: int, every: int) -> int:
 
                 try:
                     slots.use(work)
-                except Unhealed as error:
-                    failed.append((kind, str(error)))
+                except Exception as error:  # whatever it was, nothing is proved
+                    failed.append((kind, str(error) or repr(error)))
 
             in_threads([partial(learning, kind) for kind in kinds], side_by_side)
             unhealed += [f"{kind}: {reason}" for kind, reason in failed]
@@ -283,9 +283,9 @@ def prove(kinds: list[str], side_by_side: int, every: int) -> int:
             def crashing(one: Crash) -> None:
                 try:
                     slots.use(lambda cloud, folder, baseline: crash(cloud, folder, one, baseline))
-                except Unhealed as error:
+                except Exception as error:  # whatever it was, nothing is proved
                     bad[one.kind] += 1
-                    unhealed.append(f"{one.kind}, {one.point}, {one.way}: {error}")
+                    unhealed.append(f"{one.kind}, {one.point}, {one.way}: {str(error) or repr(error)}")
                     print(f"UNHEALED {unhealed[-1]}", flush=True)
 
             works = [partial(crashing, one) for found in all_crashes.values() for one in found]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::looks::{FaultLook, TargetLooks, within};
 use crate::{
     fault::{Aim, Aiming, Cut, Fault, Partition, Selector, StopTasks},
-    model::{Effect, Object, Query, Target, TaskView},
+    model::{Effect, Object, Target, TaskView, Timestamp},
     plan::Plan,
     spec::{FaultSpec, Scenario},
     world::{Clock, LiveWorld, SystemClock, World},
@@ -35,7 +35,7 @@ pub async fn look_at_fault(
     let aim = spec.fault.aim(&Aiming {
         target,
         observation: &seen,
-        not_before: crate::model::Timestamp::from_micros(0),
+        not_before: Timestamp::from_micros(0),
         seed: plan.seed,
         stream: planned.stream,
         first: None,
@@ -43,7 +43,7 @@ pub async fn look_at_fault(
         fault: format!("{}/{}/{}.1", scenario.name, plan.generation, spec.name),
         heal_by: SystemClock.now().plus(planned.length.unwrap_or_default()),
     });
-    take(aim, scenario, spec, &query, looks);
+    take(aim, scenario, spec, looks);
 }
 
 /// Which service answers for a fault; `None`: others show more of it.
@@ -56,11 +56,11 @@ fn asked(fault: &Fault) -> Option<&'static str> {
     }
 }
 
-fn take(aim: Aim, scenario: &Scenario, spec: &FaultSpec, query: &Query, looks: &mut TargetLooks) {
+fn take(aim: Aim, scenario: &Scenario, spec: &FaultSpec, looks: &mut TargetLooks) {
     let who = format!("{}: `{}`", scenario.name, spec.name);
-    // The rules of this one are shown beside their dry run.
-    let is_shown = matches!(&spec.fault, Fault::Partition(Partition { cut: Cut::NewConnections, .. }))
-        || matches!((&spec.fault, query), (Fault::DrainService(_), Query::Service { .. }));
+    // Rules are shown beside their dry run, a drain beside its service.
+    let is_shown =
+        matches!(&spec.fault, Fault::Partition(Partition { cut: Cut::NewConnections, .. }) | Fault::DrainService(_));
     match aim {
         Aim::Ready { .. } if is_shown => {}
         Aim::Ready { targets, objects, inject, undo: _ } => looks.faults.push(FaultLook {

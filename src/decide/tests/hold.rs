@@ -113,6 +113,16 @@ impl Case {
     }
 }
 
+/// The mark was set and seen, and the denial is sent.
+fn denying() -> Case {
+    let mut case = held("denyQueue: {}");
+    case.queue(4.9, false, false);
+    case.follow(5.0);
+    case.injected(5.1, 0, done()).queue(5.15, false, true);
+    case.follow(5.2);
+    case
+}
+
 fn id() -> FaultId {
     "f#1".parse().unwrap()
 }
@@ -190,11 +200,7 @@ fn a_mark_that_does_not_show_or_is_another_ones_is_no_licence() {
 
 #[test]
 fn what_is_gone_needs_no_way_back() {
-    let mut case = held("denyQueue: {}");
-    case.queue(4.9, false, false);
-    case.follow(5.0);
-    case.injected(5.1, 0, done()).queue(5.15, false, true);
-    case.follow(5.2);
+    let mut case = denying();
     case.injected(5.3, 1, done()).queue(6.0, true, true);
     case.follow(6.1);
     let why = Why { kind: WhyKind::NotFound, message: "NonExistentQueue".to_owned() };
@@ -265,11 +271,7 @@ fn a_crash_changes_nothing() {
     assert_eq!(words(&case.follow(19.9)), "", "its time is over: nothing is injected any more");
     case.queue(20.0, false, true);
     assert_eq!(words(&case.follow(20.1)), "allowQueue");
-    let mut case = held("denyQueue: {}");
-    case.queue(4.9, false, false);
-    case.follow(5.0);
-    case.injected(5.1, 0, done()).queue(5.15, false, true);
-    case.follow(5.2);
+    let mut case = denying();
     case.injected(5.3, 1, done()).queue(15.0, true, true);
     case.follow(15.0);
     case.follow(15.0);
@@ -283,11 +285,7 @@ fn a_crash_changes_nothing() {
 #[test]
 fn a_stop_and_an_end_of_the_process_take_back_at_once() {
     for leaving in [false, true] {
-        let mut case = held("denyQueue: {}");
-        case.queue(4.9, false, false);
-        case.follow(5.0);
-        case.injected(5.1, 0, done()).queue(5.15, false, true);
-        case.follow(5.2);
+        let mut case = denying();
         if leaving {
             case.observation.leaving = true;
         } else {
@@ -311,11 +309,7 @@ fn a_stop_and_an_end_of_the_process_take_back_at_once() {
 
 #[test]
 fn what_somebody_else_took_back_is_healed() {
-    let mut case = held("denyQueue: {}");
-    case.queue(4.9, false, false);
-    case.follow(5.0);
-    case.injected(5.1, 0, done()).queue(5.15, false, true);
-    case.follow(5.2);
+    let mut case = denying();
     case.injected(5.3, 1, done()).queue(6.0, true, true);
     case.follow(6.1);
     case.queue(9.0, false, false);
