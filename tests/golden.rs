@@ -204,8 +204,12 @@ fn a_report_that_is_not_proved() {
         step(StepEventKind::Started, 18, None),
         step(StepEventKind::Succeeded, 22, None),
     ];
-    let census =
-        Census { taken_at: at(60), dagster_version: "1.13.27".to_owned(), runs: vec![RunRecord { run, events }] };
+    let census = Census {
+        taken_at: at(60),
+        dagster_version: "1.13.27".to_owned(),
+        runs: vec![RunRecord { run, events }],
+        completions: None,
+    };
     let audit = audit::audit(&plan, &records, &census).unwrap();
     let report = publish::report(&plan, &state, state.current.as_ref().unwrap(), &census, &audit);
     insta::assert_snapshot!("report.md", publish::markdown(&report));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Attempt, Audit, Finding, FindingKind, Level};
 use crate::{
     journal::{FaultStage, FaultState, Generation},
-    model::{Census, FaultId, RunRecord, RunStatus, StepEvent, StepEventKind, TaskArn, Timestamp},
+    model::{Census, CompletionOutcome, FaultId, RunRecord, RunStatus, StepEvent, StepEventKind, TaskArn, Timestamp},
 };
 
 /// Until when an attempt may still complete that neither ended nor lost its worker to a fault of ours.
@@ -28,23 +28,38 @@ pub fn settles_at(generation: &Generation, census: &Census) -> Option<Timestamp>
                 }
             }
             // One that was stopped explains one that is open, whichever of them it is.
-            let was_stopped = |attempt: &Attempt| {
-                generation.faults.values().any(|fault| {
-                    let targets = |task: &TaskArn| fault.targets.iter().any(|target| target.arn == *task);
-                    fault.last_attempt_at >= attempt.at && attempt.task.as_ref().is_some_and(targets)
-                })
-            };
-            let explained = attempts.iter().filter(|one| one.what == STARTED && was_stopped(one)).count();
+            let stopped = |one: &&Attempt| one.what == STARTED && was_stopped(generation, one.task.as_ref(), one.at);
+            let explained = attempts.iter().filter(stopped).count();
             if open.len() > explained {
                 last_open = last_open.max(open.last().map(|attempt| attempt.at));
             }
+        }
+    }
+    for record in census.completions.iter().flat_map(|all| &all.records) {
+        match (record.started, record.finished) {
+            (Some(started), Some(finished)) => longest = longest.max(finished.since(started)),
+            (Some(started), None)
+                if record.outcome == CompletionOutcome::Open
+                    && !was_stopped(generation, record.task.as_ref(), started) =>
+            {
+                last_open = last_open.max(Some(started));
+            }
+            (Some(_) | None, _) => {}
         }
     }
     let quiet = generation.scenario.spec.expect.quiet.duration();
     last_open.map(|at| at.plus(longest).plus(quiet))
 }
 
-fn by_step(record: &RunRecord) -> BTreeMap<&str, Vec<&StepEvent>> {
+/// A fault of ours stopped the worker of an attempt that began at `at`.
+fn was_stopped(generation: &Generation, task: Option<&TaskArn>, at: Timestamp) -> bool {
+    let Some(task) = task else { return false };
+    let is_target = |fault: &FaultState| fault.targets.iter().any(|target| target.arn == *task);
+    generation.faults.values().any(|fault| fault.last_attempt_at >= at && is_target(fault))
+}
+
+/// The events of each step, in the order of time.
+pub fn by_step(record: &RunRecord) -> BTreeMap<&str, Vec<&StepEvent>> {
     let mut steps: BTreeMap<&str, Vec<&StepEvent>> = BTreeMap::new();
     for event in &record.events {
         steps.entry(&event.step).or_default().push(event);
@@ -74,14 +89,17 @@ fn judge_step(generation: &Generation, record: &RunRecord, step: &str, events: &
     let count = |kind: StepEventKind| events.iter().filter(|event| event.kind == kind).count();
     let (starts, completions) = (count(StepEventKind::Started), count(StepEventKind::Succeeded));
     audit.counts.steps_completed += u32::from(completions > 0);
+    let finding = |kind: FindingKind, often: usize| {
+        let attempts = attempts(events);
+        let message = times(record, step, kind, often, &attempts);
+        step_finding(generation, record, step, Level::Step, kind, attempts, message)
+    };
     if completions > 1 {
         audit.counts.steps_duplicated += 1;
-        let finding = step_finding(generation, record, step, events, FindingKind::Duplicated, completions);
-        audit.found(finding);
+        audit.found(finding(FindingKind::Duplicated, completions));
     } else if starts > 1 + count(StepEventKind::UpForRetry) {
         audit.counts.steps_reexecuted += 1;
-        let finding = step_finding(generation, record, step, events, FindingKind::Reexecuted, starts);
-        audit.recoveries.push(finding);
+        audit.recoveries.push(finding(FindingKind::Reexecuted, starts));
     }
     if completions == 0 && starts > 0 && record.run.status == RunStatus::Success && count(StepEventKind::Failed) == 0 {
         audit
@@ -89,25 +107,22 @@ fn judge_step(generation: &Generation, record: &RunRecord, step: &str, events: &
     }
 }
 
-fn step_finding(
+/// What happened to a step of a run. `message` says it; whose worker a fault stopped meanwhile is added to it.
+pub fn step_finding(
     generation: &Generation,
     record: &RunRecord,
     step: &str,
-    events: &[&StepEvent],
+    level: Level,
     kind: FindingKind,
-    times: usize,
+    attempts: Vec<Attempt>,
+    mut message: String,
 ) -> Finding {
-    let attempts = attempts(events);
-    let (from, to) = (attempts[0].at, attempts[attempts.len() - 1].at);
+    // Without an attempt that has a time, the run's own stands for it.
+    let from = attempts.first().map(|attempt| attempt.at).or(record.run.started_at);
+    let to = attempts.last().map(|attempt| attempt.at).or(record.run.ended_at);
+    let meanwhile = |fault: &FaultState| from.zip(to).is_some_and(|(from, to)| overlaps(fault, from, to));
     let overlapping: Vec<(&FaultId, &FaultState)> =
-        generation.faults.iter().filter(|(_, fault)| overlaps(fault, from, to)).collect();
-    let name = record.run.key.as_ref().map_or_else(|| record.run.run_id.clone(), ToString::to_string);
-    let verb = if kind == FindingKind::Duplicated { "completed" } else { "started" };
-    let mut message = format!("{name}: step {step} was {verb} {times} times");
-    if kind == FindingKind::Reexecuted {
-        message.push_str(" and completed ");
-        message.push_str(if attempts.iter().any(|attempt| attempt.what == COMPLETED) { "once" } else { "never" });
-    }
+        generation.faults.iter().filter(|(_, fault)| meanwhile(fault)).collect();
     let kills: Vec<(&FaultId, &FaultState, &TaskArn)> =
         overlapping.iter().filter_map(|(id, fault)| Some((*id, *fault, killed_task(fault, &attempts)?))).collect();
     for (number, (id, fault, task)) in kills.iter().enumerate() {
@@ -121,7 +136,7 @@ fn step_finding(
     };
     Finding {
         kind,
-        level: Level::Step,
+        level,
         key: record.run.key.clone(),
         runs: vec![record.run.run_id.clone()],
         step: Some(step.to_owned()),
@@ -131,8 +146,18 @@ fn step_finding(
     }
 }
 
-const STARTED: &str = "started";
-const COMPLETED: &str = "completed";
+/// How often a step was started or completed, in a sentence.
+fn times(record: &RunRecord, step: &str, kind: FindingKind, times: usize, attempts: &[Attempt]) -> String {
+    let name = record.run.key.as_ref().map_or_else(|| record.run.run_id.clone(), ToString::to_string);
+    if kind == FindingKind::Duplicated {
+        return format!("{name}: step {step} was completed {times} times");
+    }
+    let ended = if attempts.iter().any(|attempt| attempt.what == COMPLETED) { "once" } else { "never" };
+    format!("{name}: step {step} was started {times} times and completed {ended}")
+}
+
+pub const STARTED: &str = "started";
+pub const COMPLETED: &str = "completed";
 
 /// Starts and completions, each with the task whose claim came last before it.
 fn attempts(events: &[&StepEvent]) -> Vec<Attempt> {
@@ -153,7 +178,7 @@ fn attempts(events: &[&StepEvent]) -> Vec<Attempt> {
         };
         let task =
             event.task.clone().or_else(|| (event.kind == StepEventKind::Started).then(|| claimed.clone()).flatten());
-        attempts.push(Attempt { what, at: event.at, task });
+        attempts.push(Attempt { what: what.into(), at: event.at, task, worker: None });
     }
     attempts
 }

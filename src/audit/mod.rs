@@ -1,5 +1,6 @@
 //! L5: the proof. The plan, the records and the census go in, a verdict comes out; it shares nothing with `decide`.
 
+mod completions;
 mod effects;
 mod executions;
 mod faults;
@@ -16,7 +17,7 @@ use serde::Serialize;
 
 use crate::{
     journal::{Generation, IllegalRecord, Record, State, ThresholdResult},
-    model::{Census, Counts, Key, RunRecord, TaskArn, Timestamp, Verdict},
+    model::{Census, CompletionRecord, Counts, Key, RunRecord, TaskArn, Timestamp, Verdict, completion},
     plan::Plan,
     spec::Contract,
 };
@@ -69,6 +70,8 @@ pub enum Level {
     Scenario,
     Run,
     Step,
+    /// What the workers themselves wrote down.
+    Effect,
 }
 
 /// One thing that the records show, with everything that a person needs to look it up.
@@ -111,10 +114,13 @@ impl Finding {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     pub at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskArn>,
+    /// As it calls itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
 }
 
 /// Something that would have to be known for a pass, and is not.
@@ -155,6 +161,7 @@ pub fn audit_generation(plan: &Plan, generation: &Generation, census: &Census) -
     }
     submissions::judge(plan, generation, census, &mut audit);
     executions::judge(generation, census, &mut audit);
+    completions::judge(generation, census, &mut audit);
     faults::judge(plan, generation, census, &mut audit);
     thresholds::judge(plan, generation, census, &mut audit);
     audit.effects = effects::measure(plan, generation, census);
@@ -170,14 +177,19 @@ pub fn audit_generation(plan: &Plan, generation: &Generation, census: &Census) -
     audit
 }
 
-/// By key, and by their starts where one has several.
+/// By key, and by their starts where one has several; the workers' records by their steps.
 fn in_order(census: &Census) -> Cow<'_, Census> {
     let order = |record: &RunRecord| (record.run.key.clone(), record.run.started_at, record.run.run_id.clone());
-    if census.runs.is_sorted_by_key(order) {
+    let by_step = |a: &CompletionRecord, b: &CompletionRecord| completion::order(a).cmp(&completion::order(b));
+    let records = census.completions.as_ref().map_or(&[][..], |all| &all.records);
+    if census.runs.is_sorted_by_key(order) && records.is_sorted_by(|a, b| by_step(a, b).is_le()) {
         return Cow::Borrowed(census);
     }
     let mut census = census.clone();
     census.runs.sort_by_cached_key(order);
+    if let Some(all) = &mut census.completions {
+        all.records.sort_by(by_step);
+    }
     Cow::Owned(census)
 }
 
@@ -271,9 +283,19 @@ fn assumptions(generation: &Generation, census: &Census) -> Vec<String> {
             "Dagster's event log is complete {} after the last change of a run.",
             generation.scenario.spec.expect.quiet
         ),
-        format!(
-            "Executions are counted from raw step events of Dagster {}; completion records of the workers were not read.",
-            census.dagster_version
-        ),
+        format!("Executions are counted from raw step events of Dagster {}.", census.dagster_version),
+        match (&census.completions, completions::skew(census)) {
+            (None, _) => {
+                "Not checked: what the workers did and did not report. The target does not say where their own records lie \
+                 (spec.completions)."
+                    .to_owned()
+            }
+            (Some(all), None) => format!("The workers' own records were read from {}.", all.source),
+            (Some(all), Some((widest, steps))) => format!(
+                "The workers' own records were read from {}; their clocks and Dagster's were within {widest} of each other, \
+                 by {steps} steps.",
+                all.source
+            ),
+        },
     ]
 }

@@ -1,8 +1,8 @@
 //! The run level: what was acknowledged against what is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Audit, Finding, FindingKind, Level};
+use super::{Audit, Finding, FindingKind, Level, completions::completed_steps};
 use crate::{
     journal::{Found, Generation, SubmissionStage},
     model::{Census, Key, RunRecord, RunStatus, StepEventKind},
@@ -10,6 +10,7 @@ use crate::{
 };
 
 pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut Audit) {
+    let recorded = completed_steps(census);
     let mut runs: BTreeMap<Option<Key>, Vec<&RunRecord>> = BTreeMap::new();
     for record in &census.runs {
         runs.entry(record.run.key.clone()).or_default().push(record);
@@ -30,7 +31,7 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
                     }
                     Found::Adopted => audit.counts.adopted += 1,
                 }
-                judge_acknowledged(&key, run_id, &found, audit);
+                judge_acknowledged(&key, run_id, &found, &recorded, audit);
             }
             SubmissionStage::Rejected(_) => audit.counts.rejected += 1,
             SubmissionStage::Absent(_) => {
@@ -58,7 +59,14 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
     gaps(plan, unsettled, audit);
 }
 
-fn judge_acknowledged(key: &Key, run_id: &str, found: &[&RunRecord], audit: &mut Audit) {
+/// `recorded`: the steps that a worker has recorded as completed.
+fn judge_acknowledged(
+    key: &Key,
+    run_id: &str,
+    found: &[&RunRecord],
+    recorded: &BTreeSet<(&str, &str)>,
+    audit: &mut Audit,
+) {
     if found.len() > 1 {
         let message = format!("{key} was launched {} times: {}", found.len(), ids(found).join(", "));
         audit.counts.duplicated += 1;
@@ -83,7 +91,7 @@ fn judge_acknowledged(key: &Key, run_id: &str, found: &[&RunRecord], audit: &mut
     } else if let Some(open) = found.iter().find(|record| !record.run.status.is_terminal()) {
         audit.counts.unfinished += 1;
         audit.gap("Unfinished", format!("run {} of {key} is still {}", open.run.run_id, open.run.status));
-    } else if found.iter().any(|record| work_was_done(record)) {
+    } else if found.iter().any(|record| work_was_done(record, recorded)) {
         let message = format!("{key}: Dagster says {}, yet every step that was started completed", found[0].run.status);
         audit.counts.falsely_failed += 1;
         audit.findings.push(finding(FindingKind::FalselyFailed, Some(key.clone()), found, message));
@@ -94,13 +102,14 @@ fn judge_acknowledged(key: &Key, run_id: &str, found: &[&RunRecord], audit: &mut
     }
 }
 
-/// Every step that was started has a success, and none a failure.
-fn work_was_done(record: &RunRecord) -> bool {
+/// Every step that was started or failed was completed, by Dagster's log or by its worker's own record.
+fn work_was_done(record: &RunRecord, recorded: &BTreeSet<(&str, &str)>) -> bool {
     let of = |kind: StepEventKind| record.events.iter().filter(move |event| event.kind == kind);
-    let completed = |step: &str| of(StepEventKind::Succeeded).any(|event| event.step == step);
+    let is_recorded = |step: &str| recorded.contains(&(record.run.run_id.as_str(), step));
+    let succeeded = |step: &str| of(StepEventKind::Succeeded).any(|event| event.step == step);
     of(StepEventKind::Started).count() > 0
-        && of(StepEventKind::Failed).count() == 0
-        && of(StepEventKind::Started).all(|event| completed(&event.step))
+        && of(StepEventKind::Failed).all(|event| is_recorded(&event.step))
+        && of(StepEventKind::Started).all(|event| succeeded(&event.step) || is_recorded(&event.step))
 }
 
 fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {

@@ -122,7 +122,12 @@ impl History {
             .enumerate()
             .map(|(seq, (second, event))| Record { seq: seq as u64, at: at(*second), epoch: 1, event: event.clone() })
             .collect();
-        let census = Census { taken_at: at(self.taken_at), dagster_version: "1".to_owned(), runs: self.runs.clone() };
+        let census = Census {
+            taken_at: at(self.taken_at),
+            dagster_version: "1".to_owned(),
+            runs: self.runs.clone(),
+            completions: None,
+        };
         audit(&self.plan, &records, &census).unwrap()
     }
 

@@ -1,5 +1,6 @@
 //! L0: the words that every other module speaks. No I/O, no clock, no randomness.
 
+pub mod completion;
 pub mod condition;
 pub mod cron;
 pub mod effect;
@@ -15,6 +16,7 @@ pub mod threshold;
 pub mod time;
 pub mod verdict;
 
+pub use completion::{CompletionOutcome, CompletionRecord, Completions, CompletionsTarget, Gathering};
 pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
 pub use cron::Cron;
 pub use effect::{AclName, Effect, Outcome, Receipt, Undo};

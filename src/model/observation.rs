@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    GenerationId, Key, NetworkAcl, NetworkView, Object, ScenarioName, SecurityGroup, SecurityGroupRule, Subnet,
-    TaskArn, Timestamp,
+    Completions, GenerationId, Key, NetworkAcl, NetworkView, Object, ScenarioName, SecurityGroup, SecurityGroupRule,
+    Subnet, TaskArn, Timestamp,
 };
 
 /// The answer of a look, or why there is none.
@@ -332,6 +332,9 @@ pub struct Census {
     pub taken_at: Timestamp,
     pub dagster_version: String,
     pub runs: Vec<RunRecord>,
+    /// What the workers themselves wrote down; `None`: the target does not say where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completions: Option<Completions>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Cron, ScenarioName, Span, Timestamp};
+use super::{CompletionsTarget, Cron, ScenarioName, Span, Timestamp};
 
 /// A validated `Target` manifest. `Accepted` records it whole: healing never needs the file again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Target {
     pub network: Option<NetworkTarget>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<MetricsTarget>,
+    /// Where the workers write down what they did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completions: Option<CompletionsTarget>,
     #[serde(default)]
     pub guard: Guard,
 }
@@ -40,11 +43,13 @@ impl Target {
                 settle: Span::from_secs(1),
                 max_concurrent_launches: 1,
                 headers_from_env: IndexMap::new(),
+                event_log: None,
             },
             ecs: None,
             queue: None,
             network: None,
             metrics: None,
+            completions: None,
             guard: Guard { region, ..Guard::default() },
         }
     }
@@ -79,6 +84,9 @@ pub struct DagsterTarget {
     /// HTTP header → name of the environment variable that holds its value. Values are never recorded.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub headers_from_env: IndexMap<String, String>,
+    /// The name of the environment variable that holds the address of Dagster's own database, for large audits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_log: Option<String>,
 }
 
 /// What a stock Dagster takes at once, with room for the way there and back.

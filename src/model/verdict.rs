@@ -39,4 +39,16 @@ pub struct Counts {
     pub steps_completed: u32,
     pub steps_duplicated: u32,
     pub steps_reexecuted: u32,
+    /// Steps that a worker has recorded as completed.
+    #[serde(default)]
+    pub effects_completed: u32,
+    /// … more than once.
+    #[serde(default)]
+    pub effects_duplicated: u32,
+    /// Dagster says that they completed, and no worker has recorded it.
+    #[serde(default)]
+    pub effects_lost: u32,
+    /// Recorded work of runs or steps that Dagster does not know.
+    #[serde(default)]
+    pub effects_unexpected: u32,
 }

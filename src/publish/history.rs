@@ -6,14 +6,14 @@ use super::report::Report;
 use crate::{
     audit::Audit,
     journal::{Event, Generation, Record, State},
-    model::{Census, GenerationId, RunRecord, ScenarioName, Timestamp},
+    model::{Census, CompletionRecord, Completions, GenerationId, RunRecord, ScenarioName, Timestamp},
     plan::{self, Plan},
 };
 
 /// The version of the format. A reader refuses a newer one.
 pub const VERSION: u32 = 1;
 
-/// One line. The head comes first, then the records of the generation in their order, then the runs; last of all what was
+/// One line. The head comes first, then the records of the generation in their order, then the runs and the workers' records; last of all what was
 /// found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -25,11 +25,16 @@ enum Line {
         generation: GenerationId,
         census_at: Timestamp,
         dagster_version: String,
+        /// Where the workers' records lay; `None`: they were not read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        completions: Option<Completions>,
     },
     /// What dagstorm wrote down of itself.
     Record(Box<Record>),
     /// What Dagster told of a run.
     Run(Box<RunRecord>),
+    /// What a worker wrote down of an attempt.
+    Completion(Box<CompletionRecord>),
     /// What was found when it was written.
     Audit(serde_json::Value),
 }
@@ -65,6 +70,7 @@ pub fn history(report: &Report, records: &[Record], census: &Census) -> String {
         generation: report.generation.clone(),
         census_at: census.taken_at,
         dagster_version: census.dagster_version.clone(),
+        completions: census.completions.clone().map(|all| Completions { records: vec![], ..all }),
     });
     let is_begin = |record: &&Record| matches!(&record.event, Event::Accepted { generation, .. } if *generation == report.generation);
     let begin = records.iter().rposition(|record| is_begin(&record)).unwrap_or(records.len());
@@ -73,6 +79,9 @@ pub fn history(report: &Report, records: &[Record], census: &Census) -> String {
     }
     for run in &census.runs {
         push(&Line::Run(Box::new(run.clone())));
+    }
+    for record in census.completions.iter().flat_map(|all| &all.records) {
+        push(&Line::Completion(Box::new(record.clone())));
     }
     push(&Line::Audit(found(&report.audit)));
     text
@@ -95,7 +104,9 @@ pub fn read(text: &str) -> Result<History, BadHistory> {
     };
     let bad = |line: usize, reason: &str| BadHistory { line, reason: reason.to_owned() };
     let (number, first) = lines.next().ok_or_else(|| bad(1, "the file is empty"))?;
-    let Line::Head { version, scenario: _, generation, census_at, dagster_version } = parse(number, first)? else {
+    let Line::Head { version, scenario: _, generation, census_at, dagster_version, completions } =
+        parse(number, first)?
+    else {
         return Err(bad(number, "a history begins with its head"));
     };
     if version > VERSION {
@@ -103,7 +114,7 @@ pub fn read(text: &str) -> Result<History, BadHistory> {
         return Err(bad(number, &reason));
     }
     let mut state = State::default();
-    let mut census = Census { taken_at: census_at, dagster_version, runs: vec![] };
+    let mut census = Census { taken_at: census_at, dagster_version, runs: vec![], completions };
     let (mut recorded, mut last) = (None, number);
     for (number, text) in lines {
         last = number;
@@ -115,6 +126,10 @@ pub fn read(text: &str) -> Result<History, BadHistory> {
                 state.apply(&record).map_err(|error| bad(number, &error.to_string()))?;
             }
             Line::Run(run) => census.runs.push(*run),
+            Line::Completion(record) => match &mut census.completions {
+                Some(all) => all.records.push(*record),
+                None => return Err(bad(number, "its head says that the workers' records were not read")),
+            },
             Line::Audit(value) => recorded = Some(value),
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Their doc comments are what users read: in the JSON Schema, in their editors, and in `dagstorm explain`.
 
+mod target;
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,8 +15,10 @@ use super::{
 use crate::{
     fault::{DenyQueue, DrainInstances, DrainService, Follow, Partition, Pick, Redeliver},
     load::{Burst, Constant, Diurnal, Poisson, Ramp, RawTrace, Spike, Stairs},
-    model::{Cron, Span, Timestamp, When, target::most_launches},
+    model::{Cron, Span, Timestamp, When},
 };
+
+pub use target::*;
 
 /// The API version that this program reads.
 pub const API_VERSION: &str = "dagstorm.dev/v1alpha1";
@@ -245,200 +249,4 @@ pub struct RawLimits {
     pub max_duration: Option<Span>,
     /// What ends the scenario early: arrivals stop, everything heals.
     pub abort_on: Option<AbortOn>,
-}
-
-/// Where scenarios act: one Dagster, one ECS cluster, its queues and its network.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Target")]
-pub struct RawTarget {
-    /// The Dagster that launches the runs.
-    pub dagster: RawDagster,
-    /// The ECS cluster, for faults and worker counts.
-    pub ecs: Option<RawEcs>,
-    /// The SQS queues, for their depth.
-    pub queues: Option<RawQueues>,
-    /// What a partition can lie between.
-    pub network: Option<RawNetwork>,
-    /// Where metrics are published; without it they are logged.
-    pub metrics: Option<RawMetrics>,
-    /// What a fault may never exceed.
-    #[serde(default)]
-    pub guard: RawGuard,
-}
-
-/// A Dagster.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Dagster")]
-pub struct RawDagster {
-    /// Its GraphQL endpoint, as in `http://127.0.0.1:3000/graphql`.
-    pub url: String,
-    /// The code location that holds the jobs.
-    pub location: String,
-    /// The repository in it; `__repository__` unless the location names its own.
-    #[serde(default = "default_repository")]
-    pub repository: String,
-    /// How long one call may take; `30s` by default, at least `100ms`.
-    #[serde(default = "default_request_timeout")]
-    pub request_timeout: Span,
-    /// How long after its last attempt a launch can still appear; `requestTimeout` and 35s by default, which fits a stock
-    /// Dagster. Too short a settle can launch twice.
-    pub settle: Option<Span>,
-    /// So many launches of a scenario wait for their answers at once at most; `16` by default. What is due beyond it is late.
-    #[serde(default = "most_launches")]
-    #[schemars(range(min = 1))]
-    pub max_concurrent_launches: u32,
-    /// HTTP header to the name of the environment variable that holds its value. Values are never recorded.
-    #[serde(default)]
-    #[schemars(schema_with = "text_map_schema")]
-    pub headers_from_env: IndexMap<String, String>,
-}
-
-/// The name that Dagster gives to the repository of a `Definitions` object.
-fn default_repository() -> String {
-    "__repository__".to_owned()
-}
-
-fn default_request_timeout() -> Span {
-    Span::from_secs(30)
-}
-
-/// An ECS cluster.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Ecs")]
-pub struct RawEcs {
-    /// Its name or ARN.
-    pub cluster: String,
-    /// Role (`workers`, `autoscaler` …) to the name of the ECS service. Faults name roles.
-    #[serde(default)]
-    #[schemars(schema_with = "text_map_schema")]
-    pub services: IndexMap<String, String>,
-}
-
-/// The queues.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Queues")]
-pub struct RawQueues {
-    /// The queue that feeds the workers.
-    pub tasks: RawQueue,
-}
-
-/// An SQS queue.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Queue")]
-pub struct RawQueue {
-    /// Its name.
-    pub name: String,
-    /// The name of its dead-letter queue.
-    pub dead_letters: Option<String>,
-}
-
-/// The parts of the network that a partition can lie between.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Network")]
-pub struct RawNetwork {
-    /// Whose rules are changed.
-    pub workers: RawWorkers,
-    /// What the workers can be cut off from, by name.
-    #[serde(default)]
-    #[schemars(schema_with = "super::schema::peers")]
-    pub peers: IndexMap<String, RawPeer>,
-    /// Where dagstorm itself stands: a partition that would cut it off is refused.
-    #[serde(rename = "self")]
-    pub own: Option<RawPlace>,
-}
-
-/// The workers' place.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Workers")]
-pub struct RawWorkers {
-    /// The id of their security group.
-    pub security_group: String,
-}
-
-/// A peer of the workers: a port, and exactly one of `securityGroup`, `cidr`, `prefixList`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Peer")]
-pub struct RawPeer {
-    /// The id of its security group.
-    pub security_group: Option<String>,
-    /// Its addresses, as in `10.0.3.0/24`.
-    pub cidr: Option<String>,
-    /// The id of a managed prefix list, as in `pl-63a5400a`.
-    pub prefix_list: Option<String>,
-    /// The TCP port that it listens on.
-    #[schemars(range(min = 1))]
-    pub port: u16,
-}
-
-/// A place in the network: exactly one of `securityGroup`, `cidr`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Place")]
-pub struct RawPlace {
-    /// The id of a security group.
-    pub security_group: Option<String>,
-    /// Addresses, as in `10.0.4.12/32`.
-    pub cidr: Option<String>,
-}
-
-/// CloudWatch metrics.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Metrics")]
-pub struct RawMetrics {
-    /// Their namespace; `dagstorm` by default.
-    #[serde(default = "default_namespace")]
-    pub namespace: String,
-    /// Dimensions that every datum carries.
-    #[serde(default)]
-    #[schemars(schema_with = "text_map_schema")]
-    pub dimensions: IndexMap<String, String>,
-}
-
-fn default_namespace() -> String {
-    "dagstorm".to_owned()
-}
-
-/// What a fault may never exceed. Checked when targets are chosen, at each act.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "Guard")]
-pub struct RawGuard {
-    /// Only tasks of this account (12 digits, in quotes) …
-    #[schemars(regex(pattern = "^[0-9]{12}$"))]
-    pub account: Option<String>,
-    /// … and of this region are ever a target.
-    pub region: Option<String>,
-    /// A task must carry all of these tags.
-    #[serde(default)]
-    #[schemars(schema_with = "text_map_schema")]
-    pub require_tag: IndexMap<String, String>,
-    /// At most this share or number of a service's tasks at once.
-    pub max_affected: Option<Pick>,
-    /// At least so many running tasks stay; 0 by default.
-    #[serde(default)]
-    pub min_healthy: u32,
-    /// Times in which no fault begins.
-    #[serde(default)]
-    pub deny_windows: Vec<RawDenyWindow>,
-}
-
-/// A time in which no fault begins.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(rename = "DenyWindow")]
-pub struct RawDenyWindow {
-    /// When it begins, in UTC.
-    pub cron: Cron,
-    /// How long it lasts.
-    #[serde(rename = "for")]
-    pub length: Span,
 }

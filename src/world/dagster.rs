@@ -219,7 +219,7 @@ impl Dagster {
             }
         }
         runs.sort_by(|a, b| (a.run.key.as_ref(), &a.run.run_id).cmp(&(b.run.key.as_ref(), &b.run.run_id)));
-        Ok(Census { taken_at: now, dagster_version: version, runs })
+        Ok(Census { taken_at: now, dagster_version: version, runs, completions: None })
     }
 
     /// The step events of a run: the first page came with it, the others are fetched.

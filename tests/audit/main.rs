@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
 
 mod defects;
+mod effects;
 mod story;
 
 use std::collections::BTreeMap;
@@ -49,7 +50,7 @@ fn all_well_passes() {
 fn every_planted_defect_is_found_and_nothing_is_invented() {
     assert!(ALL.len() >= 30, "{} defects", ALL.len());
     let (mut planted, mut found, mut invented) = (0, 0, 0);
-    for defect in ALL {
+    for defect in ALL.iter().chain(effects::ALL) {
         let mut story = Story::new(12);
         (defect.plant)(&mut story);
         let (verdict, words) = said(&story);
@@ -80,13 +81,14 @@ fn join(words: &BTreeMap<String, usize>) -> String {
 /// A shuffled census is the same evidence.
 #[test]
 fn the_order_of_the_evidence_is_no_matter() {
-    for (seed, defect) in (0u64..).zip(ALL) {
+    for (seed, defect) in (0u64..).zip(ALL.iter().chain(effects::ALL)) {
         let mut story = Story::new(12);
         (defect.plant)(&mut story);
         let before = serde_json::to_value(story.audit()).unwrap();
         let mut dice = ChaCha8Rng::seed_from_u64(seed);
         story.runs.shuffle(&mut dice);
         story.runs.iter_mut().for_each(|run| run.events.shuffle(&mut dice));
+        story.completions.iter_mut().for_each(|all| all.records.shuffle(&mut dice));
         // Events of one instant have no order but that of the log: those of a step are put back into theirs.
         story.runs.iter_mut().for_each(|run| run.events.sort_by_key(|event| (event.at, event.kind)));
         assert_eq!(serde_json::to_value(story.audit()).unwrap(), before, "{}", defect.name);
@@ -103,22 +105,46 @@ proptest! {
         planted in prop::collection::btree_map(0u32..60, 0usize..defects::OF_A_KEY.len(), 0..12),
         seed in any::<u64>(),
     ) {
-        let mut story = Story::new(count);
-        let mut expected: BTreeMap<u32, &str> = BTreeMap::new();
-        for (index, which) in planted.into_iter().filter(|(index, _)| *index < count) {
-            let (word, plant) = defects::OF_A_KEY[which];
-            plant(&mut story, index);
-            expected.insert(index, word);
-        }
-        story.runs.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        let audit = story.audit();
-        let found: Vec<(u32, String)> = audit
-            .findings
-            .iter()
-            .map(|finding| (finding.key.as_ref().map_or(u32::MAX, |key| key.index), format!("{:?}/{:?}", finding.kind, finding.level)))
-            .collect();
-        let expected: Vec<(u32, String)> = expected.into_iter().map(|(index, word)| (index, word.to_owned())).collect();
-        prop_assert_eq!(&found, &expected);
-        prop_assert_eq!(audit.verdict, if expected.is_empty() { Verdict::Passed } else { Verdict::Failed });
+        exactly(Story::new(count), defects::OF_A_KEY, planted, seed)?;
     }
+
+    /// The same where the workers' records are read.
+    #[test]
+    fn so_many_defects_at_effect_level_so_many_findings(
+        count in 8u32..60,
+        planted in prop::collection::btree_map(0u32..60, 0usize..effects::OF_A_KEY.len(), 0..12),
+        seed in any::<u64>(),
+    ) {
+        let mut story = Story::new(count);
+        story.records();
+        exactly(story, effects::OF_A_KEY, planted, seed)?;
+    }
+}
+
+fn exactly(
+    mut story: Story,
+    defects: &[(&'static str, fn(&mut Story, u32))],
+    planted: BTreeMap<u32, usize>,
+    seed: u64,
+) -> Result<(), TestCaseError> {
+    let count = story.plan.arrivals.len();
+    let mut expected: BTreeMap<u32, &str> = BTreeMap::new();
+    for (index, which) in planted.into_iter().filter(|(index, _)| *index < count) {
+        let (word, plant) = defects[which];
+        plant(&mut story, index);
+        expected.insert(index, word);
+    }
+    story.runs.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    let audit = story.audit();
+    let found: Vec<(u32, String)> = audit
+        .findings
+        .iter()
+        .map(|finding| {
+            (finding.key.as_ref().map_or(u32::MAX, |key| key.index), format!("{:?}/{:?}", finding.kind, finding.level))
+        })
+        .collect();
+    let expected: Vec<(u32, String)> = expected.into_iter().map(|(index, word)| (index, word.to_owned())).collect();
+    prop_assert_eq!(&found, &expected);
+    prop_assert_eq!(audit.verdict, if expected.is_empty() { Verdict::Passed } else { Verdict::Failed });
+    Ok(())
 }

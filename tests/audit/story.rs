@@ -6,8 +6,8 @@ use dagstorm::{
     audit::{self, Audit},
     journal::{Event, Found, Record},
     model::{
-        Census, Effect, FaultId, GenerationId, Outcome, Receipt, RunRecord, RunStatus, RunView, StepEvent,
-        StepEventKind, TaskArn, TaskView, Timestamp, Undo,
+        Census, CompletionOutcome, CompletionRecord, Completions, Effect, FaultId, GenerationId, Outcome, Receipt,
+        RunRecord, RunStatus, RunView, StepEvent, StepEventKind, TaskArn, TaskView, Timestamp, Undo,
     },
     plan::{self, Plan},
     spec::{Manifest, Scenario, load, no_attachments},
@@ -25,6 +25,8 @@ pub struct Story {
     /// In their order, by second.
     pub events: Vec<(i64, Event)>,
     pub runs: Vec<RunRecord>,
+    /// What the workers wrote down; `None`: nobody says where.
+    pub completions: Option<Completions>,
     pub taken_at: i64,
 }
 
@@ -67,7 +69,7 @@ spec:
         let id = GenerationId { digest: scenario.digest(), repeat: 1 };
         let plan = plan::compile(&scenario, &id);
         assert_eq!(plan.arrivals.len(), arrivals);
-        let mut story = Self { plan, scenario, events: vec![], runs: vec![], taken_at: 100_000 };
+        let mut story = Self { plan, scenario, events: vec![], runs: vec![], completions: None, taken_at: 100_000 };
         story.begin(id);
         for index in 0..arrivals {
             let second = i64::from(index * PACE);
@@ -140,6 +142,27 @@ spec:
         self.runs.iter_mut().find(|record| record.run.key.as_ref() == Some(&key)).unwrap()
     }
 
+    /// What the workers wrote down; from the first call on, of each run that is there a record.
+    pub fn records(&mut self) -> &mut Vec<CompletionRecord> {
+        let of = |record: &RunRecord| CompletionRecord {
+            run_id: record.run.run_id.clone(),
+            step: "work".to_owned(),
+            key: record.run.key.clone(),
+            worker: Some("worker".to_owned()),
+            task: record.events[0].task.clone(),
+            started: Some(record.events[1].at),
+            finished: Some(record.events[2].at),
+            outcome: CompletionOutcome::Completed,
+        };
+        let runs = &self.runs;
+        let all = self.completions.get_or_insert_with(|| Completions {
+            source: "table exec_attempts".to_owned(),
+            records: runs.iter().map(of).collect(),
+            ..Completions::default()
+        });
+        &mut all.records
+    }
+
     pub fn drop_run(&mut self, index: u32) {
         let key = self.plan.key(index);
         self.runs.retain(|record| record.run.key.as_ref() != Some(&key));
@@ -169,6 +192,7 @@ spec:
             taken_at: at(self.taken_at as f64),
             dagster_version: "1.13.27".to_owned(),
             runs: self.runs.clone(),
+            completions: self.completions.clone(),
         };
         audit::audit(&self.plan, &records, &census).unwrap()
     }

@@ -156,7 +156,7 @@ impl World for SimWorld {
                     .retain(|event| event.kind != StepEventKind::Succeeded || !std::mem::replace(&mut seen, true));
             }
         }
-        Seen::Fresh(Census { taken_at, dagster_version: "simulated".to_owned(), runs })
+        Seen::Fresh(Census { taken_at, dagster_version: "simulated".to_owned(), runs, completions: None })
     }
 
     async fn leftovers(&self, _: &Target) -> Leftovers {

@@ -85,6 +85,7 @@ async fn code(arguments: &Arguments, url: &str, headers: &IndexMap<String, Strin
             settle: DAGSTER_TIMEOUT,
             max_concurrent_launches: 1,
             headers_from_env: headers.clone(),
+            event_log: None,
         })
     };
     let words = |why: Why| why.message;

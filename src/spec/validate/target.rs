@@ -9,12 +9,13 @@ use super::{Path, Problem, Problems};
 use crate::{
     fault::Pick,
     model::{
-        Guard, Span, Target,
+        CompletionsTarget, Guard, Span, Target,
+        completion::{CompletionFields, CompletionSource},
         target::{
             Amount, DagsterTarget, DenyWindow, EcsTarget, MetricsTarget, NetworkTarget, Peer, Place, QueueTarget,
         },
     },
-    spec::raw::{Raw, RawDagster, RawGuard, RawNetwork, RawTarget},
+    spec::raw::{Raw, RawCompletionFields, RawCompletions, RawDagster, RawGuard, RawNetwork, RawTarget},
 };
 
 /// What may pass on a stock Dagster after a request's time-out until its run appears: the database's statement
@@ -44,6 +45,7 @@ pub fn target(raw: Raw<RawTarget>) -> Result<Target, Vec<Problem>> {
     if let Some(metrics) = &spec.metrics {
         problems.not_empty(&at.keys("metrics.namespace"), &metrics.namespace);
     }
+    let completions = spec.completions.and_then(|raw| completions(&mut problems, &at.key("completions"), raw));
     let network = spec.network.map(|raw| network(&mut problems, &at.key("network"), raw));
     let guard = guard(&mut problems, &at.key("guard"), spec.guard);
     let (Some(name), true) = (name, problems.0.is_empty()) else { return Err(problems.0) };
@@ -59,6 +61,7 @@ pub fn target(raw: Raw<RawTarget>) -> Result<Target, Vec<Problem>> {
         metrics: spec
             .metrics
             .map(|metrics| MetricsTarget { namespace: metrics.namespace, dimensions: metrics.dimensions }),
+        completions,
         guard,
     })
 }
@@ -96,9 +99,10 @@ fn dagster(problems: &mut Problems, at: &Path, raw: RawDagster) -> DagsterTarget
         if header.is_empty() || !header.chars().all(is_token) {
             problems.0.push(Problem::new(here.clone(), format!("`{header}` cannot be the name of a header")).on_key());
         }
-        if variable.is_empty() || variable.contains(['=', '\0', ' ']) {
-            problems.add(&here, format!("`{variable}` cannot be the name of an environment variable"));
-        }
+        variable_name(problems, &here, variable);
+    }
+    if let Some(log) = &raw.event_log {
+        variable_name(problems, &at.keys("eventLog.urlFromEnv"), &log.url_from_env);
     }
     DagsterTarget {
         url: raw.url,
@@ -108,6 +112,79 @@ fn dagster(problems: &mut Problems, at: &Path, raw: RawDagster) -> DagsterTarget
         settle,
         max_concurrent_launches: raw.max_concurrent_launches,
         headers_from_env: raw.headers_from_env,
+        event_log: raw.event_log.map(|log| log.url_from_env),
+    }
+}
+
+fn variable_name(problems: &mut Problems, at: &Path, variable: &str) {
+    if variable.contains("://") {
+        let message = "an address holds a password, so it does not stand in a manifest";
+        problems.add_with_help(at, message, "name the environment variable that holds it");
+    } else if variable.is_empty() || variable.contains(['=', '\0', ' ']) {
+        problems.add(at, format!("`{variable}` cannot be the name of an environment variable"));
+    }
+}
+
+fn completions(problems: &mut Problems, at: &Path, raw: RawCompletions) -> Option<CompletionsTarget> {
+    let given = [("postgres", raw.postgres.is_some()), ("jsonl", raw.jsonl.is_some()), ("queue", raw.queue.is_some())];
+    if !problems.exactly_one(at, &given) {
+        return None;
+    }
+    if raw.completed.is_empty() {
+        problems.add(&at.key("completed"), "is empty: then nothing was ever completed");
+    }
+    let source = if let Some(table) = raw.postgres {
+        variable_name(problems, &at.keys("postgres.urlFromEnv"), &table.url_from_env);
+        if !is_table(&table.table) {
+            let message = format!("`{}` is no name of a table", table.table);
+            problems.add_with_help(
+                &at.keys("postgres.table"),
+                message,
+                "write it as in `exec_attempts` or `audit.attempts`",
+            );
+        }
+        CompletionSource::Postgres { url_from_env: table.url_from_env, table: table.table }
+    } else if let Some(files) = raw.jsonl {
+        problems.not_empty(&at.keys("jsonl.path"), &files.path);
+        CompletionSource::Jsonl { path: files.path }
+    } else {
+        let queue = raw.queue?;
+        problems.not_empty(&at.keys("queue.name"), &queue.name);
+        CompletionSource::Queue { name: queue.name }
+    };
+    Some(CompletionsTarget {
+        source,
+        fields: fields(problems, &at.key("fields"), raw.fields),
+        completed: raw.completed,
+    })
+}
+
+fn is_table(name: &str) -> bool {
+    let is_word = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    name.split('.').count() <= 2 && name.split('.').all(is_word)
+}
+
+fn fields(problems: &mut Problems, at: &Path, raw: RawCompletionFields) -> CompletionFields {
+    let stock = CompletionFields::default();
+    let mut name = |part: &str, given: Option<String>, stock: String| {
+        if let Some(given) = &given {
+            problems.not_empty(&at.key(part), given);
+        }
+        given.unwrap_or(stock)
+    };
+    CompletionFields {
+        id: name("id", raw.id, stock.id),
+        run: name("run", raw.run, stock.run),
+        step: name("step", raw.step, stock.step),
+        key: name("key", raw.key, stock.key),
+        worker: name("worker", raw.worker, stock.worker),
+        task: name("task", raw.task, stock.task),
+        started: name("started", raw.started, stock.started),
+        finished: name("finished", raw.finished, stock.finished),
+        outcome: name("outcome", raw.outcome, stock.outcome),
     }
 }
 
