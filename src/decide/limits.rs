@@ -27,6 +27,10 @@ pub fn looks(plan: &Plan, state: &Generation) -> Vec<(Query, Duration)> {
     if has_account && state.started_at.is_none() {
         looks.push((Query::Account, LOOK_EVERY));
     }
+    // A proof that cannot be had is no reason to load anything.
+    if state.target.completions.is_some() && state.started_at.is_none() {
+        looks.push((Query::Completions, LOOK_EVERY));
+    }
     looks
 }
 

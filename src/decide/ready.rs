@@ -134,6 +134,7 @@ pub(super) fn dependency(query: &Query) -> Dependency {
         Query::Tasks { .. } => Dependency::Tasks,
         Query::Alarm { name } => Dependency::Alarm(name.clone()),
         Query::Account => Dependency::Account,
+        Query::Completions => Dependency::Completions,
     }
 }
 
@@ -203,6 +204,9 @@ fn note_the_rest(state: &Generation, observation: &Observation, decision: &mut D
     }
     if let Some(seen) = observation.account.as_ref().filter(|_| !forbidden.contains_key(&Dependency::Account)) {
         note(state, Dependency::Account, seen, decision);
+    }
+    if let Some(seen) = &observation.completions {
+        note(state, Dependency::Completions, seen, decision);
     }
     // The depth is asked for where it is needed: a queue is judged once.
     if observation.queue.is_none() {
@@ -291,7 +295,8 @@ fn is_fresh(query: &Query, observation: &Observation) -> bool {
         | Query::Objects { .. }
         | Query::Tasks { .. }
         | Query::Alarm { .. }
-        | Query::Account => observation.state_of(query).is_some_and(|(_, why)| why.is_none()),
+        | Query::Account
+        | Query::Completions => observation.state_of(query).is_some_and(|(_, why)| why.is_none()),
     }
 }
 

@@ -145,6 +145,8 @@ pub enum Dependency {
     Alarm(String),
     /// The account of the credentials.
     Account,
+    /// The workers' own records.
+    Completions,
 }
 
 impl fmt::Display for Dependency {
@@ -160,6 +162,7 @@ impl fmt::Display for Dependency {
             Self::Tasks => f.write_str("Tasks"),
             Self::Alarm(_) => f.write_str("Alarm"),
             Self::Account => f.write_str("Account"),
+            Self::Completions => f.write_str("Completions"),
         }
     }
 }

@@ -166,9 +166,10 @@ impl<'a> Gathering<'a> {
 
     /// Takes a record in that is of one of `runs`, or whose key is of the generation; others are nobody's matter. `at` says
     /// where it lies, for people.
-    pub fn take(&mut self, text: &str, at: &dyn Fn() -> String, is_ours: &dyn Fn(&str) -> bool) {
+    /// `id` stands for one that the record does not have itself.
+    pub fn take(&mut self, text: &str, id: Option<&str>, at: &dyn Fn() -> String, is_ours: &dyn Fn(&str) -> bool) {
         match self.read(text, is_ours) {
-            Ok(Some((id, record))) => self.add(id, record, at),
+            Ok(Some((own, record))) => self.add(own.or_else(|| id.map(str::to_owned)), record, at),
             Ok(None) => {}
             Err(reason) => self.lose(&at(), &reason),
         }
@@ -301,7 +302,7 @@ mod tests {
         };
         let mut gathering = Gathering::new(&target, "a/0123456789ab-1/".to_owned());
         for (number, line) in lines.iter().enumerate() {
-            gathering.take(line, &|| format!("line {}", number + 1), &|run| run.starts_with("ours"));
+            gathering.take(line, None, &|| format!("line {}", number + 1), &|run| run.starts_with("ours"));
         }
         gathering.end()
     }

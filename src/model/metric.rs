@@ -189,7 +189,8 @@ impl Metric {
             | Query::Objects { .. }
             | Query::Tasks { .. }
             | Query::Alarm { .. }
-            | Query::Account => None,
+            | Query::Account
+            | Query::Completions => None,
         }
     }
 }

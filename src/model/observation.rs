@@ -98,6 +98,8 @@ pub enum Query {
     Alarm { name: String },
     /// Whose credentials ours are.
     Account,
+    /// Whether the workers' own records can be read.
+    Completions,
 }
 
 /// Tasks of a cluster, whoever started them.
@@ -133,6 +135,7 @@ pub struct Observation {
     pub alarms: BTreeMap<String, Timed<AlarmView>>,
     /// The account's number.
     pub account: Option<Timed<String>>,
+    pub completions: Option<Timed<()>>,
 }
 
 impl Observation {
@@ -156,6 +159,9 @@ impl Observation {
         if newer.account.is_some() {
             self.account = newer.account;
         }
+        if newer.completions.is_some() {
+            self.completions = newer.completions;
+        }
     }
 
     /// When this was last asked.
@@ -176,6 +182,7 @@ impl Observation {
             Query::Tasks { of } => self.tasks.get(of).map(Timed::state),
             Query::Alarm { name } => self.alarms.get(name).map(Timed::state),
             Query::Account => self.account.as_ref().map(Timed::state),
+            Query::Completions => self.completions.as_ref().map(Timed::state),
         }
     }
 }

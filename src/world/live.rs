@@ -9,7 +9,7 @@ use aws_config::SdkConfig;
 use tokio::sync::OnceCell;
 
 use super::{
-    Clock, SystemClock, World, aws, change, cloudwatch,
+    Clock, SystemClock, World, aws, change, cloudwatch, completions,
     dagster::Dagster,
     ec2::Ec2,
     ecs::{self, Ecs},
@@ -155,6 +155,13 @@ impl World for LiveWorld {
                 let answer = cloudwatch::alarm(&clients.aws().await.cloudwatch, name).await;
                 observation.alarms.insert(name.clone(), Timed { asked_at, answer: seen(answer) });
             }
+            Query::Completions => {
+                let answer = match &target.completions {
+                    Some(source) => completions::check(&clients.aws().await.sqs, source).await,
+                    None => Err(undeclared(target, "completions")),
+                };
+                observation.completions = Some(Timed { asked_at, answer: seen(answer) });
+            }
             Query::Account => {
                 let answer = self.identity(target).await.map(|identity| identity.account);
                 observation.account = Some(Timed { asked_at, answer: seen(answer) });
@@ -202,11 +209,22 @@ impl World for LiveWorld {
     }
 
     async fn census(&self, target: &Target, query: &CensusQuery) -> Seen<Census> {
-        let now = SystemClock.now();
-        match &self.clients(target).dagster {
-            Ok(dagster) => dagster.census(query, now).await,
-            Err(why) => Seen::Unavailable(why.clone()),
+        let (now, clients) = (SystemClock.now(), self.clients(target));
+        let dagster = match &clients.dagster {
+            Ok(dagster) => dagster,
+            Err(why) => return Seen::Unavailable(why.clone()),
+        };
+        let mut census = match dagster.census(query, now).await {
+            Seen::Fresh(census) => census,
+            Seen::Unavailable(why) => return Seen::Unavailable(why),
+        };
+        if let Some(source) = &target.completions {
+            match completions::read(&clients.aws().await.sqs, source, query, &census).await {
+                Ok(read) => census.completions = Some(read),
+                Err(why) => return Seen::Unavailable(why),
+            }
         }
+        Seen::Fresh(census)
     }
 
     async fn leftovers(&self, target: &Target) -> Leftovers {

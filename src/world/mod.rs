@@ -6,6 +6,7 @@ mod certificates;
 mod change;
 mod clock;
 mod cloudwatch;
+mod completions;
 mod dagster;
 mod discover;
 pub mod ec2;
@@ -14,6 +15,7 @@ mod graphql;
 mod leftovers;
 mod live;
 mod own;
+mod postgres;
 mod queue;
 mod survey;
 

@@ -39,7 +39,7 @@ pub async fn look(client: &Client, name: &str) -> Seen<QueueView> {
     }
 }
 
-async fn url_of(client: &Client, name: &str) -> Result<String, Why> {
+pub(super) async fn url_of(client: &Client, name: &str) -> Result<String, Why> {
     let what = format!("SQS queue {name}");
     let found = client.get_queue_url().queue_name(name).send().await.map_err(|error| aws::why(&what, &error))?;
     found.queue_url.ok_or_else(|| Why { kind: WhyKind::Protocol, message: format!("{what}: the answer has no URL") })

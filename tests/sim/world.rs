@@ -280,7 +280,7 @@ impl SimWorld {
                 let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(view) };
                 observation.alarms.insert(name.clone(), Timed { asked_at, answer });
             }
-            Query::Instances | Query::Tasks { .. } | Query::Account => panic!("not simulated"),
+            Query::Instances | Query::Tasks { .. } | Query::Account | Query::Completions => panic!("not simulated"),
         }
         observation
     }

@@ -176,6 +176,7 @@ impl Case {
                 Query::Tasks { .. } => "look tasks, ",
                 Query::Alarm { .. } => "look alarm, ",
                 Query::Account => "look account, ",
+                Query::Completions => "look completions, ",
             };
             line.push_str(what);
         }
