@@ -52,7 +52,7 @@ def measure(program: Path, stack: Paths, folder: Path, size: int) -> int:
     scenario.write_text(SCENARIO % size)
     facts = files.read_stack(stack)
     assert facts is not None
-    environment = {**os.environ, **files.CREDENTIALS, "AWS_ENDPOINT_URL": facts["aws"]["endpoint"]}
+    environment = {**os.environ, **files.environment(stack, facts["aws"]["endpoint"])}
     command = [str(program), "run", str(scenario), str(stack.target_file), "--data", str(data)]
     code = subprocess.run(command, env=environment, check=False).returncode
     [path] = data.glob("reports/*/*/report.json")

@@ -101,6 +101,7 @@ class Stack:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": "us-east-1",
+            "STACK_POSTGRES_URL": self.facts["postgres"]["url"],
         }
 
     def runs(self, name: str) -> list[Document]:

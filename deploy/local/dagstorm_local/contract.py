@@ -47,6 +47,7 @@ class Settings:
     seed: int = 7  # op durations are drawn from it, the run's key and the step's key
     idempotency: bool = True  # off: the workers ignore claims, so that duplicates can really happen
     heartbeat: bool = True  # off: a step longer than the visibility time-out is delivered again
+    forget_every: int = 0  # a worker drops the record of every n-th step that it completes: the audit must see it
     visibility_timeout: int = 8
     workers: int = 2
     min_workers: int = 2

@@ -157,7 +157,7 @@ def show(demo: Demo) -> int:
         "  soon as the first has its verdict. Two and a half minutes; Ctrl-C ends it.\n"
         + ("" if demo.seed is None else "  They get a new seed: Dagster has the runs of an earlier demonstration.\n")
     )
-    environment = {**os.environ, **files.CREDENTIALS, "AWS_ENDPOINT_URL": endpoint(demo)}
+    environment = {**os.environ, **files.environment(demo.stack, endpoint(demo))}
     command = [
         str(demo.program),
         "operator",

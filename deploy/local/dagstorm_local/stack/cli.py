@@ -23,6 +23,7 @@ PORT_AWS = 4566
 HELP = {
     "scale": "every op's duration is multiplied by it",
     "seed": "op durations are drawn from it",
+    "forget_every": "a worker drops the record of every n-th step that it completes; 0: none",
     "idempotency": "off: the workers ignore claims, duplicates can really happen",
     "heartbeat": "off: a step longer than the visibility time-out is delivered again",
     "visibility_timeout": "of the steps' queue, seconds",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ REQUEST_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 4
 GRPC_TIMEOUT_S = 4
 SETTLE_MARGIN_S = 2
+POSTGRES_VARIABLE = "STACK_POSTGRES_URL"  # the Target names it
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -97,9 +99,14 @@ def _class(module: str, name: str, base: Path) -> dict[str, Any]:
     return {"module": module, "class": name, "config": {"base_dir": str(base)}}
 
 
+def environment(paths: Paths, aws_url: str) -> dict[str, str]:
+    """What dagstorm needs to act on the stack, and the AWS CLI to look at it."""
+    return {"AWS_ENDPOINT_URL": aws_url, **CREDENTIALS, POSTGRES_VARIABLE: postgres_url(paths)}
+
+
 def write_environment(paths: Paths, aws_url: str) -> None:
-    variables = {"AWS_ENDPOINT_URL": aws_url, **CREDENTIALS}
-    write_atomically(paths.environment_file, "".join(f"export {k}={v}\n" for k, v in variables.items()))
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in environment(paths, aws_url).items()]
+    write_atomically(paths.environment_file, "".join(lines))
 
 
 def target(stack: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,6 +136,7 @@ def target(stack: Mapping[str, Any]) -> dict[str, Any]:
             },
             "queues": {"tasks": {"name": contract.TASKS_QUEUE, "deadLetters": contract.DEAD_LETTERS_QUEUE}},
             "network": {"workers": {"securityGroup": groups[contract.WORKERS_GROUP]}, "peers": peers},
+            "completions": {"postgres": {"urlFromEnv": POSTGRES_VARIABLE, "table": "exec_attempts"}},
             "metrics": {"namespace": "dagstorm", "dimensions": {"stack": contract.CLUSTER}},
             "guard": {
                 "account": contract.ACCOUNT,

@@ -260,7 +260,12 @@ class Supervisor:
                 "location": contract.LOCATION,
                 "settle": files.settle_s(),
             },
-            "postgres": {"socket": str(self._paths.run), "user": "postgres", "database": "postgres"},
+            "postgres": {
+                "socket": str(self._paths.run),
+                "user": "postgres",
+                "database": "postgres",
+                "url": files.postgres_url(self._paths),
+            },
             "logs": str(self._paths.logs),
         }
         files.write_stack(self._paths, self._stack)

@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS exec_attempts (
     outcome text
 );
 CREATE INDEX IF NOT EXISTS exec_attempts_run ON exec_attempts (run_id);
+CREATE INDEX IF NOT EXISTS exec_attempts_scenario_key ON exec_attempts (scenario_key text_pattern_ops);
 CREATE TABLE IF NOT EXISTS exec_claims (
     key text PRIMARY KEY,
     attempt integer NOT NULL,

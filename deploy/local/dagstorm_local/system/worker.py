@@ -56,6 +56,7 @@ class Worker:
         self._steps = steps
         self._thread = ThreadPoolExecutor(1, "step")
         self._lease_s = settings.visibility_timeout * LEASE_SHARE
+        self._completed = 0
 
     async def settle(self, arguments: str, delivery: Delivery) -> None:
         """Execute, or not, and settle the message accordingly. Never raises but for its own cancellation."""
@@ -132,9 +133,16 @@ class Worker:
         try:
             outcome = self._steps.execute(job.arguments, run)
         finally:
-            with suppress(psycopg2.Error):
-                self._records.finish(row, outcome.value)
+            if not self._forgets(outcome):
+                with suppress(psycopg2.Error):
+                    self._records.finish(row, outcome.value)
         return outcome
+
+    def _forgets(self, outcome: Outcome) -> bool:
+        """Whether the record of this completion is dropped, as the setting asks."""
+        self._completed += outcome is Outcome.COMPLETED
+        every = self._settings.forget_every
+        return outcome is Outcome.COMPLETED and every > 0 and self._completed % every == 0
 
     def _described(self, job: Job) -> dict[str, str]:
         """This worker and this delivery, as the metadata of STEP_WORKER_STARTED; the audit reads `task_arn`."""
