@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::{Exit, Output, print_as, say};
 use crate::{
     audit::{Audit, audit_generation},
-    model::{GenerationId, ScenarioName, Verdict},
-    publish::history,
+    model::{Census, CensusQuery, GenerationId, ScenarioName, Seen, Verdict, Why},
+    publish::history::{self, History},
+    world::{LiveWorld, World},
 };
 
 /// Compute a verdict again from the history of a run, on any machine, years later.
@@ -21,11 +22,15 @@ use crate::{
 #[command(after_help = "Exit codes: 0 passed, 1 failed or not what was found then, 2 no history, 3 unknown.
 
 Example:
-  dagstorm audit data/reports/nightly/3f2a9c41d0b7-1/history.jsonl")]
+  dagstorm audit data/reports/nightly/3f2a9c41d0b7-1/history.jsonl
+  dagstorm audit data/reports/nightly/3f2a9c41d0b7-1 --ask-again")]
 pub struct Arguments {
     /// The history, or the folder of a report.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Ask Dagster and the workers' records again, as they are now: what came after the verdict shows.
+    #[arg(long)]
+    ask_again: bool,
     /// How the result is written.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
@@ -43,16 +48,25 @@ struct Again {
     audit: Audit,
 }
 
-pub fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub async fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
     let file = if arguments.file.is_dir() { arguments.file.join("history.jsonl") } else { arguments.file.clone() };
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) => return Ok(no_history(&file, &error)),
     };
-    let history = match history::read(&text) {
+    let mut history = match history::read(&text) {
         Ok(history) => history,
         Err(error) => return Ok(no_history(&file, &error)),
     };
+    if arguments.ask_again {
+        history.census = match ask(&history).await {
+            Ok(census) => census,
+            Err(why) => {
+                say(&format!("the records cannot be read again: {why}"));
+                return Ok(Exit::Environment);
+            }
+        };
+    }
     let audit = audit_generation(&history.plan, &history.generation, &history.census);
     let same = history.recorded.as_ref().map(|recorded| *recorded == history::found(&audit));
     let again = Again {
@@ -74,6 +88,15 @@ pub fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
         Verdict::Failed => Exit::Failed,
         Verdict::Unknown | Verdict::Stopped => Exit::Unknown,
     })
+}
+
+/// Takes a census of the same generation, where it was taken then.
+async fn ask(history: &History) -> Result<Census, Why> {
+    let query = CensusQuery { scenario: history.plan.scenario.clone(), generation: history.plan.generation.clone() };
+    match LiveWorld::default().census(&history.generation.target, &query).await {
+        Seen::Fresh(census) => Ok(census),
+        Seen::Unavailable(why) => Err(why),
+    }
 }
 
 fn no_history(file: &Path, error: &dyn std::error::Error) -> Exit {

@@ -106,7 +106,7 @@ pub fn main() -> ExitCode {
             Command::Run(arguments) => run::execute(*arguments).await,
             Command::Plan(arguments) => plan::execute(arguments).await,
             Command::Heal(arguments) => heal::execute(arguments).await,
-            Command::Audit(arguments) => audit::execute(&arguments),
+            Command::Audit(arguments) => audit::execute(&arguments).await,
             Command::Halt(arguments) => control::halt(&arguments),
             Command::Suspend(arguments) => control::suspend(&arguments),
             Command::Resume(arguments) => control::resume(&arguments),

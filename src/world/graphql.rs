@@ -209,19 +209,22 @@ fn status(word: &str) -> RunStatus {
     }
 }
 
+/// Dagster's words for the events that an audit counts.
+pub const STEP_EVENTS: [(&str, StepEventKind); 7] = [
+    ("STEP_WORKER_STARTED", StepEventKind::Claimed),
+    ("STEP_START", StepEventKind::Started),
+    ("STEP_SUCCESS", StepEventKind::Succeeded),
+    ("STEP_FAILURE", StepEventKind::Failed),
+    ("STEP_UP_FOR_RETRY", StepEventKind::UpForRetry),
+    ("STEP_RESTARTED", StepEventKind::Restarted),
+    ("STEP_SKIPPED", StepEventKind::Skipped),
+];
+
 impl Event {
     /// The event as the audit reads it; `None` for what it does not count.
     pub fn step_event(&self) -> Option<StepEvent> {
-        let kind = match self.event_type.as_deref()? {
-            "STEP_WORKER_STARTED" => StepEventKind::Claimed,
-            "STEP_START" => StepEventKind::Started,
-            "STEP_SUCCESS" => StepEventKind::Succeeded,
-            "STEP_FAILURE" => StepEventKind::Failed,
-            "STEP_UP_FOR_RETRY" => StepEventKind::UpForRetry,
-            "STEP_RESTARTED" => StepEventKind::Restarted,
-            "STEP_SKIPPED" => StepEventKind::Skipped,
-            _ => return None,
-        };
+        let word = self.event_type.as_deref()?;
+        let (_, kind) = STEP_EVENTS.into_iter().find(|(known, _)| *known == word)?;
         let millis: f64 = self.timestamp.as_deref()?.parse().ok()?;
         let task = self.metadata_entries.iter().find(|entry| entry.label == TASK_LABEL);
         Some(StepEvent {

@@ -11,6 +11,7 @@ mod dagster;
 mod discover;
 pub mod ec2;
 mod ecs;
+mod event_log;
 mod graphql;
 mod leftovers;
 mod live;
