@@ -181,6 +181,7 @@ fn judge_unknown_run(run_id: &str, step: &str, records: &[&CompletionRecord], au
         message: format!("{name}: a worker took up step {step} of run {run_id}, which Dagster does not have"),
         attempts: attempts(records),
         overlapping_faults: vec![],
+        task_deaths: vec![],
     });
 }
 

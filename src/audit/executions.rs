@@ -143,6 +143,7 @@ pub fn step_finding(
         message,
         attempts,
         overlapping_faults: named,
+        task_deaths: vec![],
     }
 }
 

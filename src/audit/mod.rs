@@ -1,5 +1,6 @@
 //! L5: the proof. The plan, the records and the census go in, a verdict comes out; it shares nothing with `decide`.
 
+mod circumstances;
 mod completions;
 mod effects;
 mod executions;
@@ -9,6 +10,7 @@ mod submissions;
 mod tests;
 mod thresholds;
 
+pub use circumstances::TaskDeath;
 pub use effects::{FaultEffect, recovered_at};
 pub use executions::settles_at;
 use std::borrow::Cow;
@@ -92,6 +94,9 @@ pub struct Finding {
     /// The faults that were in place meanwhile; the one that certainly caused it stands alone and first in `message`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub overlapping_faults: Vec<String>,
+    /// The tasks that ended meanwhile: of its own workers, where those are known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub task_deaths: Vec<TaskDeath>,
 }
 
 impl Finding {
@@ -106,6 +111,7 @@ impl Finding {
             message,
             attempts: vec![],
             overlapping_faults: vec![],
+            task_deaths: vec![],
         }
     }
 }
@@ -166,6 +172,8 @@ pub fn audit_generation(plan: &Plan, generation: &Generation, census: &Census) -
     thresholds::judge(plan, generation, census, &mut audit);
     audit.effects = effects::measure(plan, generation, census);
     audit.assumptions = assumptions(generation, census);
+    let all = audit.findings.iter_mut().chain(&mut audit.tolerated).chain(&mut audit.recoveries);
+    circumstances::explain(generation, census, all);
     audit.findings.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));
     audit.tolerated.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));
     audit.recoveries.sort_by(|a, b| (&a.key, &a.step).cmp(&(&b.key, &b.step)));

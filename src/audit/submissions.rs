@@ -155,5 +155,6 @@ fn finding(kind: FindingKind, key: Option<Key>, found: &[&RunRecord], message: S
         message,
         attempts: vec![],
         overlapping_faults: vec![],
+        task_deaths: vec![],
     }
 }

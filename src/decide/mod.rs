@@ -8,6 +8,7 @@ mod inject;
 mod limits;
 mod ready;
 mod submit;
+mod tasks;
 mod terminate;
 #[cfg(test)]
 mod tests;
@@ -104,6 +105,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     ready::decide(plan, state, observation, now, &mut decision);
     inject::heal(plan, state, observation, now, &mut decision);
     if state.started_at.is_some() {
+        tasks::decide(state, observation, &mut decision);
         gauges::decide(plan, state, observation, now, &mut decision);
         limits::decide(plan, state, observation, now, &mut decision);
         submit::decide(plan, state, observation, now, &mut decision);

@@ -7,7 +7,7 @@ use super::{
     record::{Conclusion, Dependency, Event, Found, RunCounts},
 };
 use crate::{
-    model::{FaultId, GenerationId, Metric, Target, Timestamp, Why},
+    model::{FaultId, GenerationId, Metric, Target, TaskArn, Timestamp, Why},
     spec::Scenario,
 };
 
@@ -41,6 +41,8 @@ pub struct Generation {
     pub runs: Option<Fact<RunCounts>>,
     /// What the gauges showed, the oldest first.
     pub samples: Vec<Sample>,
+    /// The tasks that were seen to run.
+    pub tasks: BTreeMap<TaskArn, TaskLife>,
     /// What `limits.abortOn` names came true: it is ended and judged.
     pub aborted: Option<Fact<String>>,
     pub stop: Option<Fact<String>>,
@@ -57,6 +59,16 @@ pub struct Generation {
 pub struct Fact<T> {
     pub at: Timestamp,
     pub value: T,
+}
+
+/// When a task was seen to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskLife {
+    pub service: String,
+    /// The first look that showed it running …
+    pub seen_at: Timestamp,
+    /// … and the first after it that did not.
+    pub left_at: Option<Timestamp>,
 }
 
 /// What a gauge showed in one look.
@@ -154,6 +166,7 @@ impl Generation {
             triggered: BTreeMap::new(),
             runs: None,
             samples: vec![],
+            tasks: BTreeMap::new(),
             aborted: None,
             stop: None,
             terminate: false,
@@ -221,6 +234,9 @@ impl Generation {
             Event::Sampled { metric, asked_at, value } => {
                 self.samples.push(Sample { metric: *metric, asked_at: *asked_at, value: *value });
             }
+            Event::TasksChanged { service, asked_at, came, left } => {
+                self.tasks_changed(service, *asked_at, came, left)?
+            }
             Event::FaultTriggered { fault, asked_at, value: _ } => {
                 if self.triggered.insert(fault.clone(), *asked_at).is_some() {
                     return Err(format!("fault {fault} is triggered twice"));
@@ -266,6 +282,24 @@ impl Generation {
                 }
                 self.concluded = Some(Fact { at, value: conclusion.clone() });
             }
+        }
+        Ok(())
+    }
+
+    fn tasks_changed(
+        &mut self,
+        service: &str,
+        asked_at: Timestamp,
+        came: &[TaskArn],
+        left: &[TaskArn],
+    ) -> Result<(), String> {
+        for task in came {
+            let life = TaskLife { service: service.to_owned(), seen_at: asked_at, left_at: None };
+            self.tasks.insert(task.clone(), life);
+        }
+        for task in left {
+            let life = self.tasks.get_mut(task).ok_or_else(|| format!("task {} left and never came", task.id()))?;
+            life.left_at = Some(asked_at);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ mod store;
 
 pub use fault::{FaultStage, FaultState, Heal, HealStep};
 pub use files::{FileStore, newest_epoch};
-pub use generation::{Fact, Generation, Launches, Sample, Submission, SubmissionStage};
+pub use generation::{Fact, Generation, Launches, Sample, Submission, SubmissionStage, TaskLife};
 pub use holding::{Fenced, Holding, TRUSTED_FOR, read_epoch};
 pub use log::{LogError, decode, encode};
 pub use record::{Conclusion, Dependency, Event, Found, Record, RunCounts, Summary, ThresholdResult};

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        Counts, Effect, FaultId, GenerationId, Metric, Object, Outcome, Target, TaskView, Timestamp, Undo, Verdict, Why,
+        Counts, Effect, FaultId, GenerationId, Metric, Object, Outcome, Target, TaskArn, TaskView, Timestamp, Undo,
+        Verdict, Why,
     },
     spec::Scenario,
 };
@@ -58,6 +59,15 @@ pub enum Event {
     SubmitDropped { index: u32, in_flight: u32 },
     /// What a gauge that the scenario asks about showed in a look asked at `asked_at`.
     Sampled { metric: Metric, asked_at: Timestamp, value: f64 },
+    /// A look asked at `asked_at` showed tasks of a service that run now, and some that no longer do.
+    TasksChanged {
+        service: String,
+        asked_at: Timestamp,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        came: Vec<TaskArn>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<TaskArn>,
+    },
     /// A look asked at `asked_at` was the first to show what the fault waits for.
     FaultTriggered { fault: String, asked_at: Timestamp, value: f64 },
     /// About to inject. The way back is recorded first.

@@ -73,6 +73,7 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         | Event::InjectIntended { .. }
         | Event::HealIntended { .. }
         | Event::Counted { .. }
+        | Event::TasksChanged { .. }
         | Event::Sampled { .. } => return None,
         Event::Submitted { index, run_id, found } => {
             let (reason, how) = submitted(*found);

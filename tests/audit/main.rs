@@ -10,7 +10,11 @@ mod story;
 
 use std::collections::BTreeMap;
 
-use dagstorm::model::Verdict;
+use dagstorm::{
+    audit::{Finding, Level, TaskDeath},
+    journal::Event,
+    model::{RunStatus, Verdict},
+};
 use proptest::prelude::*;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -68,6 +72,40 @@ fn every_planted_defect_is_found_and_nothing_is_invented() {
     }
     println!("{planted} planted, {found} found, {invented} invented");
     assert_eq!((found, invented), (planted, 0));
+}
+
+/// A finding of a run names the faults that overlapped it and every task that ended meanwhile; one whose worker is known
+/// names that worker's end alone.
+#[test]
+fn a_finding_names_what_happened_meanwhile() {
+    let mut story = Story::new(12);
+    let changed = |second: f64, came: &[&str], left: &[&str]| {
+        let arns = |ids: &[&str]| ids.iter().map(|id| story::arn(id)).collect();
+        let service = "taskiq-worker".to_owned();
+        (
+            second as i64,
+            Event::TasksChanged { service, asked_at: story::at(second), came: arns(came), left: arns(left) },
+        )
+    };
+    story.events.push(changed(1.0, &["victim", "w0", "w1"], &[]));
+    story.events.push(changed(3.0, &[], &["victim"]));
+    story.events.push(changed(90.0, &[], &["w1"]));
+    story.records().retain(|record| record.run_id != "run-0" && record.run_id != "run-1");
+    story.run(0).run.status = RunStatus::Failure;
+    story.run(0).events.pop();
+    let audit = story.audit();
+    let of = |level: Level| audit.findings.iter().find(|finding| finding.level == level).unwrap();
+    let deaths = |finding: &Finding| {
+        let death = |death: &TaskDeath| format!("{} {}", death.task.id(), death.stopped_by.join(","));
+        finding.task_deaths.iter().map(death).collect::<Vec<_>>()
+    };
+    let run = of(Level::Run);
+    assert_eq!(run.overlapping_faults, ["kill#1"]);
+    assert_eq!(run.attempts.iter().map(|one| one.what.as_ref()).collect::<Vec<_>>(), ["run started", "run failed"]);
+    assert_eq!(deaths(run), ["victim kill#1"]);
+    let effect = of(Level::Effect);
+    assert_eq!(effect.key.as_ref().map(|key| key.index), Some(1));
+    assert_eq!(effect.overlapping_faults, ["kill#1"]);
 }
 
 fn join(words: &BTreeMap<String, usize>) -> String {
