@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     fault::permissions::{Arns, Conditions, Permission, permissions, read_tasks},
-    model::Target,
+    model::{Target, completion::CompletionSource},
     spec::Scenario,
 };
 
@@ -62,6 +62,11 @@ fn base(target: &Target, arns: &Arns) -> Vec<Permission> {
         let actions = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes"];
         found.push(Permission::new("ReadQueues", &actions, vec![arns.arn("sqs", &queue.name)]));
     }
+    if let Some(CompletionSource::Queue { name }) = target.completions.as_ref().map(|records| &records.source) {
+        let actions =
+            ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility"];
+        found.push(Permission::new("ReadCompletions", &actions, vec![arns.arn("sqs", name)]));
+    }
     if let Some(metrics) = &target.metrics {
         found.push(Permission::anywhere("PublishMetrics", &["cloudwatch:PutMetricData"]).when(
             "StringEquals",
@@ -101,7 +106,7 @@ fn join(statements: &mut Vec<Statement>, permission: Permission) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::plan::tests::scenario;
+    use crate::{cli::plan::tests::scenario, model::completion::CompletionFields};
 
     fn target(more: &str) -> Target {
         serde_json::from_str(&format!(
@@ -147,6 +152,16 @@ mod tests {
             json["Statement"][4]["Condition"],
             serde_json::json!({ "StringEquals": { "cloudwatch:namespace": ["n"] } })
         );
+    }
+
+    #[test]
+    fn records_in_a_queue_are_read_and_left_there() {
+        let source = r#","completions":{"source":{"queue":{"name":"done"}},"fields":FIELDS,"completed":["completed"]}"#;
+        let fields = serde_json::to_string(&CompletionFields::default()).expect("JSON");
+        let found = joined(&[(&scenario(LOAD), &target(&source.replace("FIELDS", &fields)))]).expect("a policy");
+        assert_eq!(sids(&found), ["ReadCompletions"]);
+        assert_eq!(found.statement[0].resource, ["arn:aws:sqs:us-east-1:000000000000:done"]);
+        assert!(!found.statement[0].action.contains(&"sqs:DeleteMessage"));
     }
 
     #[test]
