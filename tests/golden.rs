@@ -120,7 +120,7 @@ fn story() -> (Plan, Vec<Record>, State) {
     let (_, scenario) = shipped().into_iter().find(|(file, _)| file == "demo/worker-failure.yaml").unwrap();
     let plan = compiled(&scenario);
     let kill = FaultId { name: "kill".to_owned(), occurrence: 1 };
-    let task = TaskArn("arn:aws:ecs:us-east-1:000000000000:task/demo/0123".to_owned());
+    let task = TaskArn("arn:aws:ecs:us-east-1:000000000000:task/demo/0123".into());
     let view = TaskView {
         arn: task.clone(),
         running: true,
@@ -183,15 +183,15 @@ fn a_report_that_is_not_proved() {
     let begin: Timestamp = "2026-11-24T12:00:01Z".parse().unwrap();
     let at = |seconds: u64| begin.plus(std::time::Duration::from_secs(seconds));
     let step = |kind, second, task: Option<&str>| StepEvent {
-        step: "slow".to_owned(),
+        step: "slow".into(),
         kind,
         at: at(second),
-        task: task.map(|id| TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id}"))),
+        task: task.map(|id| TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id}").into())),
     };
     let run = RunView {
         run_id: "run-0".to_owned(),
         key: Some(plan.key(0)),
-        job: plan.job(0).to_owned(),
+        job: plan.job(0).into(),
         status: RunStatus::Success,
         started_at: Some(at(1)),
         ended_at: Some(at(22)),
@@ -222,7 +222,7 @@ fn a_report_that_is_not_proved() {
     let before: Vec<Record> = records.iter().map(|record| Record { seq: record.seq + 40, ..record.clone() }).collect();
     for records in [&records, &before] {
         let text = publish::history::history(&report, records, &census);
-        let read = publish::history::read(&text).unwrap();
+        let read = publish::history::read(text.as_bytes()).unwrap();
         let again = audit::audit_generation(&read.plan, &read.generation, &read.census);
         assert_eq!(again, audit);
         assert_eq!(read.recorded, Some(publish::history::found(&audit)));
@@ -241,7 +241,7 @@ fn a_history_that_is_none_is_refused_with_its_line() {
         (format!("{head}\n{{\"record\":{{}}}}"), 2, "missing field `seq`"),
         (head.to_owned(), 1, "no record of the generation"),
     ] {
-        let error = publish::history::read(&text).unwrap_err();
+        let error = publish::history::read(text.as_bytes()).unwrap_err();
         assert!(error.line == line && error.reason.contains(gist), "{error} instead of {gist}");
     }
 }

@@ -29,10 +29,7 @@ fn of_steps(census: &Census) -> OfSteps<'_> {
 /// The steps that a worker has recorded as completed, by run.
 pub fn completed_steps(census: &Census) -> BTreeSet<(&str, &str)> {
     let records = census.completions.iter().flat_map(|all| &all.records);
-    records
-        .filter(|record| record.is_completed())
-        .map(|record| (record.run_id.as_str(), record.step.as_str()))
-        .collect()
+    records.filter(|record| record.is_completed()).map(|record| (record.run_id.as_str(), &*record.step)).collect()
 }
 
 pub fn judge(generation: &Generation, census: &Census, audit: &mut Audit) {

@@ -13,7 +13,7 @@ mod thresholds;
 pub use circumstances::TaskDeath;
 pub use effects::{FaultEffect, recovered_at};
 pub use executions::settles_at;
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use serde::Serialize;
 
@@ -126,7 +126,7 @@ pub struct Attempt {
     pub task: Option<TaskArn>,
     /// As it calls itself.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub worker: Option<String>,
+    pub worker: Option<Arc<str>>,
 }
 
 /// Something that would have to be known for a pass, and is not.
@@ -187,14 +187,17 @@ pub fn audit_generation(plan: &Plan, generation: &Generation, census: &Census) -
 
 /// By key, and by their starts where one has several; the workers' records by their steps.
 fn in_order(census: &Census) -> Cow<'_, Census> {
-    let order = |record: &RunRecord| (record.run.key.clone(), record.run.started_at, record.run.run_id.clone());
+    let order = |a: &RunRecord, b: &RunRecord| {
+        let (a, b) = (&a.run, &b.run);
+        (a.key.as_ref(), a.started_at, &a.run_id).cmp(&(b.key.as_ref(), b.started_at, &b.run_id))
+    };
     let by_step = |a: &CompletionRecord, b: &CompletionRecord| completion::order(a).cmp(&completion::order(b));
     let records = census.completions.as_ref().map_or(&[][..], |all| &all.records);
-    if census.runs.is_sorted_by_key(order) && records.is_sorted_by(|a, b| by_step(a, b).is_le()) {
+    if census.runs.is_sorted_by(|a, b| order(a, b).is_le()) && records.is_sorted_by(|a, b| by_step(a, b).is_le()) {
         return Cow::Borrowed(census);
     }
     let mut census = census.clone();
-    census.runs.sort_by_cached_key(order);
+    census.runs.sort_by(order);
     if let Some(all) = &mut census.completions {
         all.records.sort_by(by_step);
     }

@@ -11,15 +11,22 @@ use crate::{
 
 pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut Audit) {
     let recorded = completed_steps(census);
-    let mut runs: BTreeMap<Option<Key>, Vec<&RunRecord>> = BTreeMap::new();
-    for record in &census.runs {
-        runs.entry(record.run.key.clone()).or_default().push(record);
+    // The census is in the order of the keys.
+    let of_a_key = census.runs.chunk_by(|a, b| a.run.key == b.run.key);
+    let (mut runs, mut strangers) = (BTreeMap::new(), vec![]);
+    for some in of_a_key {
+        match &some[0].run.key {
+            Some(key) if key.scenario == plan.scenario && key.generation == plan.generation => {
+                runs.insert(key.index, some);
+            }
+            Some(_) | None => strangers.push(some),
+        }
     }
     let mut unsettled = 0;
     for (index, submission) in &generation.submissions {
         audit.counts.attempted += u32::from(!matches!(submission.stage, SubmissionStage::Dropped { .. }));
         let key = plan.key(*index);
-        let found = runs.remove(&Some(key.clone())).unwrap_or_default();
+        let found = runs.remove(index).unwrap_or_default();
         match &submission.stage {
             SubmissionStage::Acknowledged { found: how, run_id, .. } => {
                 audit.counts.acknowledged += 1;
@@ -31,7 +38,7 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
                     }
                     Found::Adopted => audit.counts.adopted += 1,
                 }
-                judge_acknowledged(&key, run_id, &found, &recorded, audit);
+                judge_acknowledged(&key, run_id, found, &recorded, audit);
             }
             SubmissionStage::Rejected(_) => audit.counts.rejected += 1,
             SubmissionStage::Absent(_) => {
@@ -45,16 +52,17 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
             }
         }
         if !matches!(submission.stage, SubmissionStage::Acknowledged { .. }) && !found.is_empty() {
-            let message = format!("{key} was counted as never launched, yet Dagster has {}", ids(&found).join(", "));
+            let message = format!("{key} was counted as never launched, yet Dagster has {}", ids(found).join(", "));
             audit.counts.unexpected += 1;
-            audit.findings.push(finding(FindingKind::Unexpected, Some(key), &found, message));
+            audit.findings.push(finding(FindingKind::Unexpected, Some(key), found, message));
         }
     }
-    for (key, found) in runs {
-        let name = key.as_ref().map_or("a run without a key".to_owned(), ToString::to_string);
-        let message = format!("{name} was never attempted, yet Dagster has {}", ids(&found).join(", "));
+    for found in strangers.into_iter().chain(runs.into_values()) {
+        let key = found[0].run.key.as_ref();
+        let name = key.map_or("a run without a key".to_owned(), ToString::to_string);
+        let message = format!("{name} was never attempted, yet Dagster has {}", ids(found).join(", "));
         audit.counts.unexpected += found.len() as u32;
-        audit.findings.push(finding(FindingKind::Unexpected, key, &found, message));
+        audit.findings.push(finding(FindingKind::Unexpected, key.cloned(), found, message));
     }
     gaps(plan, unsettled, audit);
 }
@@ -63,7 +71,7 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
 fn judge_acknowledged(
     key: &Key,
     run_id: &str,
-    found: &[&RunRecord],
+    found: &[RunRecord],
     recorded: &BTreeSet<(&str, &str)>,
     audit: &mut Audit,
 ) {
@@ -106,7 +114,7 @@ fn judge_acknowledged(
 fn work_was_done(record: &RunRecord, recorded: &BTreeSet<(&str, &str)>) -> bool {
     let of = |kind: StepEventKind| record.events.iter().filter(move |event| event.kind == kind);
     let is_recorded = |step: &str| recorded.contains(&(record.run.run_id.as_str(), step));
-    let succeeded = |step: &str| of(StepEventKind::Succeeded).any(|event| event.step == step);
+    let succeeded = |step: &str| of(StepEventKind::Succeeded).any(|event| &*event.step == step);
     of(StepEventKind::Started).count() > 0
         && of(StepEventKind::Failed).all(|event| is_recorded(&event.step))
         && of(StepEventKind::Started).all(|event| succeeded(&event.step) || is_recorded(&event.step))
@@ -141,11 +149,11 @@ fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {
     }
 }
 
-fn ids(found: &[&RunRecord]) -> Vec<String> {
+fn ids(found: &[RunRecord]) -> Vec<String> {
     found.iter().map(|record| record.run.run_id.clone()).collect()
 }
 
-fn finding(kind: FindingKind, key: Option<Key>, found: &[&RunRecord], message: String) -> Finding {
+fn finding(kind: FindingKind, key: Option<Key>, found: &[RunRecord], message: String) -> Finding {
     Finding {
         kind,
         level: Level::Run,

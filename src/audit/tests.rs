@@ -28,7 +28,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn arn(id: &str) -> TaskArn {
-    TaskArn(format!("arn:aws:ecs:us-east-1:0:task/demo/{id}"))
+    TaskArn(format!("arn:aws:ecs:us-east-1:0:task/demo/{id}").into())
 }
 
 /// Two runs, one kill that was seen and healed, all well.
@@ -101,12 +101,12 @@ impl History {
                 Step::Failure => (StepEventKind::Failed, None),
                 Step::Retry => (StepEventKind::UpForRetry, None),
             };
-            StepEvent { step: "work".to_owned(), kind, at: at(*second), task }
+            StepEvent { step: "work".into(), kind, at: at(*second), task }
         });
         let view = RunView {
             run_id: id.to_owned(),
             key: Some(self.plan.key(index)),
-            job: "fast_job".to_owned(),
+            job: "fast_job".into(),
             started_at: steps.first().map(|(second, _)| at(*second)),
             ended_at: steps.last().filter(|_| status.is_terminal()).map(|(second, _)| at(*second)),
             status,

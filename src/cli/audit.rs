@@ -1,6 +1,10 @@
 //! `dagstorm audit`: computes a verdict again, from its history alone.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use clap::Args;
@@ -13,6 +17,9 @@ use crate::{
     publish::history::{self, History},
     world::{LiveWorld, World},
 };
+
+/// A history is read in pieces of so many bytes.
+const BUFFER: usize = 1 << 20;
 
 /// Compute a verdict again from the history of a run, on any machine, years later.
 ///
@@ -50,11 +57,11 @@ struct Again {
 
 pub async fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
     let file = if arguments.file.is_dir() { arguments.file.join("history.jsonl") } else { arguments.file.clone() };
-    let text = match std::fs::read_to_string(&file) {
-        Ok(text) => text,
+    let source = match File::open(&file) {
+        Ok(source) => BufReader::with_capacity(BUFFER, source),
         Err(error) => return Ok(no_history(&file, &error)),
     };
-    let mut history = match history::read(&text) {
+    let mut history = match history::read(source) {
         Ok(history) => history,
         Err(error) => return Ok(no_history(&file, &error)),
     };

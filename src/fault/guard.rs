@@ -10,7 +10,7 @@ use crate::model::{
 
 /// Whether the guard lets an object with this ARN and these tags be changed.
 pub fn permits_arn(guard: &Guard, arn: &str, tags: &IndexMap<String, String>, what: &str) -> Result<(), Aim> {
-    let arn = TaskArn(arn.to_owned());
+    let arn = TaskArn(arn.into());
     let place = arn.region_and_account();
     let (region, account) = (place.map(|(region, _)| region), place.map(|(_, account)| account));
     let differs = |wanted: &Option<String>, found: Option<&str>| wanted.is_some() && wanted.as_deref() != found;

@@ -144,7 +144,7 @@ mod tests {
     use crate::model::TaskArn;
 
     fn task(id: &str, ready: bool) -> TaskView {
-        let arn = TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id}"));
+        let arn = TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id}").into());
         let tags = [("ready".to_owned(), ready.to_string())].into_iter().collect();
         TaskView { arn, running: true, stopping: false, protected: false, own: false, created_at: None, tags }
     }

@@ -1,12 +1,12 @@
 //! What workers write down of their own work: the effect level of the audit. Pure: how a record is read, and how records add
 //! up. Where they lie is `world`'s matter.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Key, TaskArn, Timestamp};
+use super::{Key, Names, TaskArn, Timestamp};
 
 /// Records that could not be read are counted; so many are quoted.
 const MOST_QUOTED: usize = 3;
@@ -88,11 +88,11 @@ impl Default for CompletionFields {
 #[serde(rename_all = "camelCase")]
 pub struct CompletionRecord {
     pub run_id: String,
-    pub step: String,
+    pub step: Arc<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub worker: Option<String>,
+    pub worker: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskArn>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,6 +114,14 @@ pub enum CompletionOutcome {
 }
 
 impl CompletionRecord {
+    /// Has it share its texts with others.
+    pub fn share(&mut self, names: &mut Names) {
+        names.share(&mut self.step);
+        self.key.iter_mut().for_each(|key| names.share_key(key));
+        self.worker.iter_mut().for_each(|worker| names.share(worker));
+        self.task.iter_mut().for_each(|task| names.share(&mut task.0));
+    }
+
     pub fn is_completed(&self) -> bool {
         self.outcome == CompletionOutcome::Completed
     }
@@ -152,6 +160,7 @@ pub struct Gathering<'a> {
     target: &'a CompletionsTarget,
     /// What its keys begin with: `scenario/generation/`.
     prefix: String,
+    names: Names,
     by_id: BTreeMap<String, CompletionRecord>,
     without: Vec<CompletionRecord>,
     unreadable: u32,
@@ -161,7 +170,15 @@ pub struct Gathering<'a> {
 impl<'a> Gathering<'a> {
     /// `prefix` is what the keys of the generation begin with.
     pub fn new(target: &'a CompletionsTarget, prefix: String) -> Self {
-        Self { target, prefix, by_id: BTreeMap::new(), without: vec![], unreadable: 0, reasons: vec![] }
+        Self {
+            target,
+            prefix,
+            names: Names::default(),
+            by_id: BTreeMap::new(),
+            without: vec![],
+            unreadable: 0,
+            reasons: vec![],
+        }
     }
 
     /// Takes a record in that is of one of `runs`, or whose key is of the generation; others are nobody's matter. `at` says
@@ -197,11 +214,11 @@ impl<'a> Gathering<'a> {
             None => CompletionOutcome::Open,
         };
         let record = CompletionRecord {
-            step: required(&object, &fields.step)?,
+            step: required(&object, &fields.step)?.into(),
             run_id,
             key: key.and_then(|key| key.parse().ok()),
-            worker: word(&object, &fields.worker)?,
-            task: word(&object, &fields.task)?.map(TaskArn),
+            worker: word(&object, &fields.worker)?.map(Arc::from),
+            task: word(&object, &fields.task)?.map(|arn| TaskArn(arn.into())),
             started: instant(&object, &fields.started)?,
             finished,
             outcome,
@@ -209,7 +226,8 @@ impl<'a> Gathering<'a> {
         Ok(Some((word(&object, &fields.id)?, record)))
     }
 
-    fn add(&mut self, id: Option<String>, record: CompletionRecord, at: &dyn Fn() -> String) {
+    fn add(&mut self, id: Option<String>, mut record: CompletionRecord, at: &dyn Fn() -> String) {
+        record.share(&mut self.names);
         let Some(id) = id else { return self.without.push(record) };
         match self.by_id.get_mut(&id) {
             None => drop(self.by_id.insert(id, record)),
@@ -312,10 +330,7 @@ mod tests {
         let whole = r#"{"id":7,"run_id":"ours","step_key":"work","scenario_key":"a/0123456789ab-1/3","worker":"w1",
             "task_arn":"arn:x","started":"2026-11-26T10:00:00+00:00","finished":"2026-11-26T11:00:00.5","outcome":"completed"}"#;
         let record = &gathered(&[whole]).records[0];
-        assert_eq!(
-            (record.run_id.as_str(), record.step.as_str(), record.worker.as_deref()),
-            ("ours", "work", Some("w1"))
-        );
+        assert_eq!((record.run_id.as_str(), &*record.step, record.worker.as_deref()), ("ours", "work", Some("w1")));
         assert_eq!(record.key.as_ref().map(|key| key.index), Some(3));
         assert_eq!(record.finished, Some("2026-11-26T11:00:00.500Z".parse().expect("an instant")));
         assert!(record.is_completed());

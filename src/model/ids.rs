@@ -1,6 +1,6 @@
 //! Names and identities. Each is valid by construction: what parses may go into a path, a tag or a log line.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize, de};
 
@@ -11,7 +11,7 @@ const LONGEST_NAME: usize = 63;
 
 /// The name of a scenario or a target: lower-case letters, digits and `-`, 63 at most (a DNS label).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ScenarioName(String);
+pub struct ScenarioName(Arc<str>);
 
 impl ScenarioName {
     pub fn as_str(&self) -> &str {
@@ -35,7 +35,7 @@ impl FromStr for ScenarioName {
                 "`{text}` is not a name: use lower-case letters, digits and `-`, {LONGEST_NAME} at most, a letter or digit at both ends"
             ));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -129,7 +129,7 @@ impl fmt::Display for FaultId {
 /// The ARN of an ECS task, as AWS gave it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct TaskArn(pub String);
+pub struct TaskArn(pub Arc<str>);
 
 impl TaskArn {
     /// The task's id: what stands behind the last `/`.
@@ -147,6 +147,24 @@ impl TaskArn {
 impl fmt::Display for TaskArn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Texts that occur again and again, each kept once: a large census has few names and many events.
+#[derive(Debug, Default)]
+pub struct Names(BTreeSet<Arc<str>>);
+
+impl Names {
+    /// Has `text` share what is kept.
+    pub fn share(&mut self, text: &mut Arc<str>) {
+        match self.0.get(text) {
+            Some(known) => text.clone_from(known),
+            None => drop(self.0.insert(Arc::clone(text))),
+        }
+    }
+
+    pub fn share_key(&mut self, key: &mut Key) {
+        self.share(&mut key.scenario.0);
     }
 }
 
@@ -183,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_arn_names_its_account() {
-        let arn = TaskArn("arn:aws:ecs:us-east-1:000000000000:task/demo/abc".to_owned());
+        let arn = TaskArn("arn:aws:ecs:us-east-1:000000000000:task/demo/abc".into());
         assert_eq!(arn.region_and_account(), Some(("us-east-1", "000000000000")));
         assert_eq!(arn.id(), "abc");
     }

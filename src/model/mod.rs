@@ -20,7 +20,7 @@ pub use completion::{CompletionOutcome, CompletionRecord, Completions, Completio
 pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
 pub use cron::Cron;
 pub use effect::{AclName, Effect, Outcome, Receipt, Undo};
-pub use ids::{FaultId, GenerationId, Key, ScenarioName, TaskArn};
+pub use ids::{FaultId, GenerationId, Key, Names, ScenarioName, TaskArn};
 pub use mark::{Mark, Object};
 pub use metric::Metric;
 pub use network::{

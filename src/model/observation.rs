@@ -1,13 +1,13 @@
 //! What a look at the world can show. A failed look is never an empty answer.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Completions, GenerationId, Key, NetworkAcl, NetworkView, Object, ScenarioName, SecurityGroup, SecurityGroupRule,
-    Subnet, TaskArn, Timestamp,
+    Completions, GenerationId, Key, Names, NetworkAcl, NetworkView, Object, ScenarioName, SecurityGroup,
+    SecurityGroupRule, Subnet, TaskArn, Timestamp,
 };
 
 /// The answer of a look, or why there is none.
@@ -202,7 +202,7 @@ pub struct RunView {
     pub run_id: String,
     /// `None`: the tag is there, but it is no key of ours.
     pub key: Option<Key>,
-    pub job: String,
+    pub job: Arc<str>,
     pub status: RunStatus,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
@@ -352,11 +352,24 @@ pub struct RunRecord {
     pub events: Vec<StepEvent>,
 }
 
+impl RunRecord {
+    /// Has it share its texts with others, and take no more room than it needs.
+    pub fn share(&mut self, names: &mut Names) {
+        self.run.key.iter_mut().for_each(|key| names.share_key(key));
+        names.share(&mut self.run.job);
+        for event in &mut self.events {
+            names.share(&mut event.step);
+            event.task.iter_mut().for_each(|task| names.share(&mut task.0));
+        }
+        self.events.shrink_to_fit();
+    }
+}
+
 /// One raw event of Dagster's log. `stepStats` would hide a second start; raw events do not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepEvent {
-    pub step: String,
+    pub step: Arc<str>,
     pub kind: StepEventKind,
     pub at: Timestamp,
     /// The ECS task that wrote it, where the executor says so.

@@ -1,12 +1,14 @@
 //! `history.jsonl`: everything that a verdict rests on. From it alone, `dagstorm audit` computes the verdict again.
 
+use std::io::BufRead;
+
 use serde::{Deserialize, Serialize};
 
 use super::report::Report;
 use crate::{
     audit::Audit,
     journal::{Event, Generation, Record, State},
-    model::{Census, CompletionRecord, Completions, GenerationId, RunRecord, ScenarioName, Timestamp},
+    model::{Census, CompletionRecord, Completions, GenerationId, Names, RunRecord, ScenarioName, Timestamp},
     plan::{self, Plan},
 };
 
@@ -92,49 +94,82 @@ pub fn found(audit: &Audit) -> serde_json::Value {
     serde_json::to_value(audit).expect("an audit has string keys only")
 }
 
-/// Reads a history.
+/// Reads a history, line by line: it may be larger than the memory.
 ///
 /// # Errors
 /// At the first line that is not what it should be.
-pub fn read(text: &str) -> Result<History, BadHistory> {
-    let mut lines =
-        text.lines().enumerate().map(|(number, line)| (number + 1, line)).filter(|(_, line)| !line.is_empty());
-    let parse = |line: usize, text: &str| {
-        serde_json::from_str::<Line>(text).map_err(|error| BadHistory { line, reason: error.to_string() })
-    };
-    let bad = |line: usize, reason: &str| BadHistory { line, reason: reason.to_owned() };
-    let (number, first) = lines.next().ok_or_else(|| bad(1, "the file is empty"))?;
-    let Line::Head { version, scenario: _, generation, census_at, dagster_version, completions } =
-        parse(number, first)?
-    else {
-        return Err(bad(number, "a history begins with its head"));
-    };
-    if version > VERSION {
-        let reason = format!("it is of version {version}, and this dagstorm reads up to {VERSION}: use a newer one");
-        return Err(bad(number, &reason));
-    }
-    let mut state = State::default();
-    let mut census = Census { taken_at: census_at, dagster_version, runs: vec![], completions };
-    let (mut recorded, mut last) = (None, number);
-    for (number, text) in lines {
-        last = number;
-        match parse(number, text)? {
-            Line::Head { .. } => return Err(bad(number, "there is a second head")),
-            Line::Record(mut record) => {
-                // The journal may have had other generations before this one.
-                record.seq = state.next_seq;
-                state.apply(&record).map_err(|error| bad(number, &error.to_string()))?;
-            }
-            Line::Run(run) => census.runs.push(*run),
-            Line::Completion(record) => match &mut census.completions {
-                Some(all) => all.records.push(*record),
-                None => return Err(bad(number, "its head says that the workers' records were not read")),
-            },
-            Line::Audit(value) => recorded = Some(value),
+pub fn read(mut source: impl BufRead) -> Result<History, BadHistory> {
+    let (mut number, mut text) = (0, String::new());
+    let mut reading: Option<Reading> = None;
+    loop {
+        text.clear();
+        number += 1;
+        let bad = |reason: String| BadHistory { line: number, reason };
+        if source.read_line(&mut text).map_err(|error| bad(error.to_string()))? == 0 {
+            break;
+        }
+        if text.trim().is_empty() {
+            continue;
+        }
+        let line: Line = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+        match &mut reading {
+            None => reading = Some(Reading::begin(line).map_err(bad)?),
+            Some(reading) => reading.take(line).map_err(bad)?,
         }
     }
-    let generation = state.current.filter(|current| current.id == generation);
-    let generation = generation.ok_or_else(|| bad(last, "it has no record of the generation that its head names"))?;
-    let plan = plan::compile(&generation.scenario, &generation.id);
-    Ok(History { plan, generation, census, recorded })
+    let bad = |line: usize, reason: &str| BadHistory { line, reason: reason.to_owned() };
+    let reading = reading.ok_or_else(|| bad(1, "the file is empty"))?;
+    reading.end().ok_or_else(|| bad(number - 1, "it has no record of the generation that its head names"))
+}
+
+/// What was read so far.
+struct Reading {
+    generation: GenerationId,
+    state: State,
+    census: Census,
+    recorded: Option<serde_json::Value>,
+    names: Names,
+}
+
+impl Reading {
+    fn begin(head: Line) -> Result<Self, String> {
+        let Line::Head { version, scenario: _, generation, census_at, dagster_version, completions } = head else {
+            return Err("a history begins with its head".to_owned());
+        };
+        if version > VERSION {
+            return Err(format!(
+                "it is of version {version}, and this dagstorm reads up to {VERSION}: use a newer one"
+            ));
+        }
+        let census = Census { taken_at: census_at, dagster_version, runs: vec![], completions };
+        Ok(Self { generation, state: State::default(), census, recorded: None, names: Names::default() })
+    }
+
+    fn take(&mut self, line: Line) -> Result<(), String> {
+        match line {
+            Line::Head { .. } => return Err("there is a second head".to_owned()),
+            Line::Record(mut record) => {
+                // The journal may have had other generations before this one.
+                record.seq = self.state.next_seq;
+                self.state.apply(&record).map_err(|error| error.to_string())?;
+            }
+            Line::Run(mut run) => {
+                run.share(&mut self.names);
+                self.census.runs.push(*run);
+            }
+            Line::Completion(mut record) => {
+                record.share(&mut self.names);
+                let all = self.census.completions.as_mut();
+                all.ok_or("its head says that the workers' records were not read")?.records.push(*record);
+            }
+            Line::Audit(value) => self.recorded = Some(value),
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Option<History> {
+        let generation = self.state.current.filter(|current| current.id == self.generation)?;
+        let plan = plan::compile(&generation.scenario, &generation.id);
+        Some(History { plan, generation, census: self.census, recorded: self.recorded })
+    }
 }

@@ -97,7 +97,7 @@ fn jobs(plan: &Plan, census: &Census) -> Vec<JobCount> {
         jobs.entry(&choice.job).or_insert_with(count).planned += planned;
     }
     for record in census.runs.iter().filter(|record| record.run.status == RunStatus::Success) {
-        if let Some(count) = jobs.get_mut(record.run.job.as_str()) {
+        if let Some(count) = jobs.get_mut(&*record.run.job) {
             count.succeeded += 1;
         }
     }

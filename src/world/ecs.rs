@@ -91,7 +91,7 @@ async fn described(client: &Client, cluster: &str, list: ListTasksFluentBuilder,
 async fn views(ecs: Ecs<'_>, tasks: &[Task], what: &str) -> Result<Vec<TaskView>, Why> {
     let protected = protected(ecs, tasks, what).await?;
     let view = |task: &Task| {
-        let arn = TaskArn(task.task_arn()?.to_owned());
+        let arn = TaskArn(task.task_arn()?.into());
         Some(TaskView {
             running: task.last_status() == Some("RUNNING"),
             stopping: task.desired_status() == Some("STOPPED"),
@@ -117,14 +117,14 @@ async fn protected(ecs: Ecs<'_>, tasks: &[Task], what: &str) -> Result<BTreeSet<
         let answer = call.send().await.map_err(|error| aws::why(&format!("{what}, their protection"), &error))?;
         // One that ended meanwhile is among the failures, and protects nothing.
         let protected = answer.protected_tasks().iter().filter(|task| task.protection_enabled());
-        found.extend(protected.filter_map(|task| task.task_arn().map(|arn| TaskArn(arn.to_owned()))));
+        found.extend(protected.filter_map(|task| task.task_arn().map(|arn| TaskArn(arn.into()))));
     }
     Ok(found)
 }
 
 /// Stops one task. A task that is gone already is stopped.
 pub async fn stop_task(client: &Client, cluster: &str, task: &TaskArn, reason: &str) -> Outcome {
-    match client.stop_task().cluster(cluster).task(&task.0).reason(reason).send().await {
+    match client.stop_task().cluster(cluster).task(task.0.as_ref()).reason(reason).send().await {
         Ok(_) => Outcome::Done(Receipt::Stopping),
         Err(error) => aws::outcome(&format!("StopTask {}", task.id()), &error),
     }
@@ -171,7 +171,7 @@ pub async fn instances(ecs: Ecs<'_>) -> Result<Vec<InstanceView>, Why> {
 
 /// The container instance that a task runs on, if it is of this cluster and not on Fargate.
 async fn host_of(client: &Client, cluster: &str, task: &TaskArn) -> Result<Option<String>, Why> {
-    let answer = client.describe_tasks().cluster(cluster).tasks(&task.0).send().await;
+    let answer = client.describe_tasks().cluster(cluster).tasks(task.0.as_ref()).send().await;
     let answer = answer.map_err(|error| aws::why("our own task", &error))?;
     Ok(answer.tasks().first().and_then(|task| task.container_instance_arn()).map(str::to_owned))
 }
@@ -185,7 +185,7 @@ fn is_of(task: &TaskArn, cluster: &str) -> bool {
 /// The network interfaces of all tasks of these services, but of our own.
 pub async fn interfaces(ecs: Ecs<'_>, services: impl Iterator<Item = &str>) -> Result<BTreeSet<String>, Why> {
     let mut found = BTreeSet::new();
-    let is_own = |task: &&Task| task.task_arn().is_some_and(|arn| ecs.own.may_be(&TaskArn(arn.to_owned())));
+    let is_own = |task: &&Task| task.task_arn().is_some_and(|arn| ecs.own.may_be(&TaskArn(arn.into())));
     for service in services {
         let tasks = tasks_of(ecs.client, ecs.cluster, service).await?;
         for task in tasks.iter().filter(|task| !is_own(task)) {

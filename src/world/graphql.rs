@@ -179,7 +179,7 @@ impl Run {
         RunView {
             run_id: self.run_id.clone(),
             key: tags.get(KEY_TAG).and_then(|key| key.parse().ok()),
-            job: self.job_name.clone(),
+            job: self.job_name.as_str().into(),
             status: status(&self.status),
             started_at: self.start_time.map(Timestamp::from_seconds),
             ended_at: self.end_time.map(Timestamp::from_seconds),
@@ -228,10 +228,10 @@ impl Event {
         let millis: f64 = self.timestamp.as_deref()?.parse().ok()?;
         let task = self.metadata_entries.iter().find(|entry| entry.label == TASK_LABEL);
         Some(StepEvent {
-            step: self.step_key.clone()?,
+            step: self.step_key.as_deref()?.into(),
             kind,
             at: Timestamp::from_seconds(millis / 1_000.0),
-            task: task.and_then(|entry| entry.text.clone()).map(TaskArn),
+            task: task.and_then(|entry| entry.text.clone()).map(|arn| TaskArn(arn.into())),
         })
     }
 }

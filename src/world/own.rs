@@ -62,7 +62,7 @@ async fn ask(base: &str) -> Result<TaskArn, Why> {
     let answer = client.get(&url).send().await.and_then(reqwest::Response::error_for_status).map_err(unreachable)?;
     let metadata: Metadata =
         answer.json().await.map_err(|error| why(WhyKind::Protocol, error.without_url().to_string()))?;
-    Ok(TaskArn(metadata.task))
+    Ok(TaskArn(metadata.task.into()))
 }
 
 #[cfg(test)]
@@ -93,7 +93,7 @@ mod tests {
     async fn the_endpoint_names_the_task() {
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 34\r\nConnection: close\r\n\r\n{\"Cluster\":\"demo\",\"TaskARN\":\"arn\"}";
         let (found, asked) = served(answer).await;
-        assert_eq!((found, asked.as_str()), (Ok(TaskArn("arn".to_owned())), "GET /v4/abc/task HTTP/1.1"));
+        assert_eq!((found, asked.as_str()), (Ok(TaskArn("arn".into())), "GET /v4/abc/task HTTP/1.1"));
     }
 
     #[tokio::test]

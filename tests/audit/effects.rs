@@ -26,7 +26,7 @@ fn drop_record(story: &mut Story, index: u32) {
 /// Another worker did the same work, and Dagster took one of the two completions only.
 fn done_again(story: &mut Story, index: u32) -> &mut CompletionRecord {
     let mut again = record(story, index).clone();
-    again.worker = Some("other".to_owned());
+    again.worker = Some("other".into());
     again.task = Some(arn("other"));
     again.started = again.started.map(|at| later(at, 0.5));
     again.finished = again.finished.map(|at| later(at, 0.5));
@@ -43,7 +43,7 @@ fn falsely_failed(story: &mut Story, index: u32) {
 
 fn unknown_step(story: &mut Story, index: u32) {
     let mut other = record(story, index).clone();
-    other.step = "elsewhere".to_owned();
+    other.step = "elsewhere".into();
     story.records().push(other);
 }
 
@@ -162,7 +162,7 @@ pub const ALL: &[Defect] = &[
             run.run.status = RunStatus::Failure;
             run.events.pop();
             let mut failed = step(StepEventKind::Failed, 32.0, None);
-            "second".clone_into(&mut failed.step);
+            failed.step = "second".into();
             run.events.push(failed);
         },
         says: "Failed Lost/Run FalselyFailed/Effect",

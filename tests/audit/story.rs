@@ -39,7 +39,7 @@ pub fn kill() -> FaultId {
 }
 
 pub fn arn(id: &str) -> TaskArn {
-    TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id}"))
+    TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id}").into())
 }
 
 impl Story {
@@ -122,7 +122,7 @@ spec:
             run: RunView {
                 run_id: run_id.to_owned(),
                 key: Some(self.plan.key(index)),
-                job: "fast_job".to_owned(),
+                job: "fast_job".into(),
                 status: RunStatus::Success,
                 started_at: Some(at(second + 1.0)),
                 ended_at: Some(at(second + 3.0)),
@@ -146,9 +146,9 @@ spec:
     pub fn records(&mut self) -> &mut Vec<CompletionRecord> {
         let of = |record: &RunRecord| CompletionRecord {
             run_id: record.run.run_id.clone(),
-            step: "work".to_owned(),
+            step: "work".into(),
             key: record.run.key.clone(),
-            worker: Some("worker".to_owned()),
+            worker: Some("worker".into()),
             task: record.events[0].task.clone(),
             started: Some(record.events[1].at),
             finished: Some(record.events[2].at),
@@ -199,7 +199,7 @@ spec:
 }
 
 pub fn step(kind: StepEventKind, second: f64, task: Option<&str>) -> StepEvent {
-    StepEvent { step: "work".to_owned(), kind, at: at(second), task: task.map(arn) }
+    StepEvent { step: "work".into(), kind, at: at(second), task: task.map(arn) }
 }
 
 /// Later, in the time of an event.

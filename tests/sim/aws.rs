@@ -192,7 +192,7 @@ pub fn support(core: &mut Core) -> ServiceView {
     let (at, tasks_at) = (shown_at(core), shown_at(core));
     let things = core.objects.at(at);
     let task = |number: u32| TaskView {
-        arn: TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{SERVICE}-{number}")),
+        arn: TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{SERVICE}-{number}").into()),
         running: true,
         stopping: false,
         protected: false,

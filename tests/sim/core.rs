@@ -315,7 +315,7 @@ impl Core {
 
     fn start_task(&mut self) {
         let id = self.id();
-        self.tasks.insert(TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id:08}")), ());
+        self.tasks.insert(TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id:08}").into()), ());
         self.strength.push((self.now, self.tasks.len() as u32));
     }
 
@@ -349,7 +349,7 @@ impl Core {
         let at = self.now;
         let shows_at = at.plus(lag);
         let run = self.runs.get_mut(run).expect("a run that was launched");
-        run.events.push((shows_at, StepEvent { step: "work".to_owned(), kind, at, task }));
+        run.events.push((shows_at, StepEvent { step: "work".into(), kind, at, task }));
     }
 
     fn begin(&mut self, id: &str) {

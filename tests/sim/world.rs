@@ -314,7 +314,7 @@ fn view(id: &str, run: &SimRun) -> RunView {
     RunView {
         run_id: id.to_owned(),
         key: Some(run.key.clone()),
-        job: run.job.clone(),
+        job: run.job.as_str().into(),
         status: run.status.clone(),
         started_at: run.started_at,
         ended_at: run.ended_at,

@@ -123,10 +123,10 @@ async fn a_census_reads_every_run_with_every_event() {
         let keys: BTreeSet<&Key> = census.runs.iter().filter_map(|record| record.run.key.as_ref()).collect();
         assert_eq!((census.runs.len(), keys.len()), (121, 121));
         for record in &census.runs {
-            let steps = if record.run.job == "wide_job" { 840 } else { 1 };
+            let steps = if &*record.run.job == "wide_job" { 840 } else { 1 };
             for kind in [StepEventKind::Claimed, StepEventKind::Started, StepEventKind::Succeeded] {
                 let of_it: Vec<_> = record.events.iter().filter(|event| event.kind == kind).collect();
-                let distinct: BTreeSet<&str> = of_it.iter().map(|event| event.step.as_str()).collect();
+                let distinct: BTreeSet<&str> = of_it.iter().map(|event| &*event.step).collect();
                 assert_eq!((of_it.len(), distinct.len()), (steps, steps), "{kind:?} of {}", record.run.job);
                 assert!(of_it.iter().all(|event| event.task.is_some() == (kind == StepEventKind::Claimed)));
             }

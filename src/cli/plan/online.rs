@@ -287,7 +287,7 @@ mod tests {
     }
 
     fn tasks(count: u32) -> Vec<TaskView> {
-        let arn = |number| TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{number}"));
+        let arn = |number| TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{number}").into());
         let tags = || [("ready".to_owned(), "true".to_owned())].into_iter().collect();
         (0..count)
             .map(|number| TaskView {

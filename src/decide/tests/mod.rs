@@ -100,7 +100,7 @@ impl Case {
         let runs = runs.iter().map(|(index, status)| RunView {
             run_id: format!("r{index}"),
             key: Some(self.plan.key(*index)),
-            job: "fast_job".to_owned(),
+            job: "fast_job".into(),
             status: status.clone(),
             started_at: None,
             ended_at: None,
@@ -119,7 +119,7 @@ impl Case {
 
     fn tasks(&mut self, second: f64, desired: u32, ids: &[&str]) -> &mut Self {
         let task = |id: &&str| TaskView {
-            arn: TaskArn(format!("arn:aws:ecs:us-east-1:0:task/demo/{id}")),
+            arn: TaskArn(format!("arn:aws:ecs:us-east-1:0:task/demo/{id}").into()),
             running: true,
             stopping: false,
             protected: false,

@@ -4,7 +4,7 @@ use super::*;
 use crate::journal::TaskLife;
 
 fn arn(id: &str) -> TaskArn {
-    TaskArn(format!("arn:aws:ecs:us-east-1:0:task/demo/{id}"))
+    TaskArn(format!("arn:aws:ecs:us-east-1:0:task/demo/{id}").into())
 }
 
 /// What is noted of the tasks, and becomes true.
