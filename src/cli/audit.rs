@@ -99,7 +99,11 @@ pub async fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
 
 /// Takes a census of the same generation, where it was taken then.
 async fn ask(history: &History) -> Result<Census, Why> {
-    let query = CensusQuery { scenario: history.plan.scenario.clone(), generation: history.plan.generation.clone() };
+    let query = CensusQuery {
+        scenario: history.plan.scenario.clone(),
+        generation: history.plan.generation.clone(),
+        spool: None,
+    };
     match LiveWorld::default().census(&history.generation.target, &query).await {
         Seen::Fresh(census) => Ok(census),
         Seen::Unavailable(why) => Err(why),

@@ -1,6 +1,6 @@
 //! What a look at the world can show. A failed look is never an empty answer.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -330,6 +330,8 @@ pub struct QueueView {
 pub struct CensusQuery {
     pub scenario: ScenarioName,
     pub generation: GenerationId,
+    /// Where what was read so far is kept, so that an interrupted census goes on; `None`: nowhere.
+    pub spool: Option<PathBuf>,
 }
 
 /// The records that the audit rests on, complete or not at all.

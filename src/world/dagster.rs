@@ -7,8 +7,8 @@ use reqwest::{StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::event_log;
 use super::graphql::{self, Answer, EventsData, LaunchData, RunsData, TerminateData};
+use super::{event_log, spool::Spool};
 use crate::model::{
     Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, ScenarioName, Seen, StepEvent,
     Timestamp, Why, WhyKind, target::DagsterTarget,
@@ -209,22 +209,24 @@ impl Dagster {
             return Ok(counted(now, version, runs));
         }
         let with = With { runs: EVENTS_PAGE, jobs: false, events: Some(graphql::has_event_pages(&version)) };
-        let mut runs = vec![];
-        let mut cursor: Option<String> = None;
+        let mut spool = Spool::open(query.spool.as_deref(), now);
         loop {
+            let cursor = spool.cursor.clone();
             let read = || self.runs_page(&query.scenario, &query.generation, cursor.as_deref(), with);
             let data = read.retry(census_retry()).sleep(tokio::time::sleep).when(again).await?;
             let page = data.runs_or_error.fields.results;
             let full = page.len() == EVENTS_PAGE;
-            cursor = page.last().map(|run| run.run_id.clone());
+            let last = page.last().map(|run| run.run_id.clone());
+            let mut records = vec![];
             for run in page {
-                runs.push(RunRecord { run: run.view(), events: self.events(run).await? });
+                records.push(RunRecord { run: run.view(), events: self.events(run).await? });
             }
+            last.into_iter().for_each(|last| spool.add(std::mem::take(&mut records), last));
             if !full {
-                break;
+                let began_at = spool.began_at;
+                return Ok(counted(began_at, version, spool.end()));
             }
         }
-        Ok(counted(now, version, runs))
     }
 
     /// The step events of a run: the first page came with it, the others are fetched.

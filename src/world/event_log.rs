@@ -11,7 +11,7 @@ use super::{
     graphql::{self, MetadataEntry},
     postgres,
 };
-use crate::model::{CensusQuery, RunRecord, Why, WhyKind};
+use crate::model::{CensusQuery, Names, RunRecord, Why, WhyKind};
 
 /// So many runs' events are asked for at once.
 const RUNS: usize = 1_000;
@@ -59,7 +59,14 @@ pub async fn read(variable: &str, query: &CensusQuery) -> Result<Vec<RunRecord>,
     for some in ids.chunks(RUNS) {
         events(&client, some, &mut runs).await?;
     }
-    Ok(runs.into_values().collect())
+    let mut names = Names::default();
+    Ok(runs
+        .into_values()
+        .map(|mut record| {
+            record.share(&mut names);
+            record
+        })
+        .collect())
 }
 
 fn run(row: &Row) -> Result<graphql::Run, tokio_postgres::Error> {

@@ -18,6 +18,7 @@ mod live;
 mod own;
 mod postgres;
 mod queue;
+mod spool;
 mod survey;
 
 use std::future::Future;

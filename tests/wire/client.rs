@@ -14,7 +14,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use crate::{
-    dagster::{Dagster, KEY_TAG, Quirks},
+    dagster::{AS_EVER, Dagster, KEY_TAG, Quirks},
     rig,
     schema::Sdl,
 };
@@ -78,7 +78,7 @@ impl Rig {
     }
 
     async fn census(&self) -> dagstorm::model::Census {
-        let query = CensusQuery { scenario: Self::scenario(), generation: GENERATION.parse().unwrap() };
+        let query = CensusQuery { scenario: Self::scenario(), generation: GENERATION.parse().unwrap(), spool: None };
         match self.world.census(&self.target, &query).await {
             Seen::Fresh(census) => census,
             Seen::Unavailable(why) => panic!("{why}"),
@@ -149,12 +149,33 @@ async fn a_census_survives_what_passes_and_is_nothing_when_a_page_stays_away() {
     for (looks, is_read) in [(vec![error.clone()], true), (vec![error; 4], false), (vec![partial], false)] {
         let rig = Rig::new(Sdl::installed(), Quirks { looks, ..instant() }).await;
         rig.make(3, "fast_job");
-        let query = CensusQuery { scenario: Rig::scenario(), generation: GENERATION.parse().unwrap() };
+        let query = CensusQuery { scenario: Rig::scenario(), generation: GENERATION.parse().unwrap(), spool: None };
         match rig.world.census(&rig.target, &query).await {
             Seen::Fresh(census) => assert!(is_read && census.runs.len() == 3),
             Seen::Unavailable(why) => assert!(!is_read, "{why}"),
         }
     }
+}
+
+#[tokio::test]
+async fn an_interrupted_census_goes_on_where_it_stood() {
+    let (fine, error) = ((AS_EVER, json!({})), (500, json!({ "errors": [{ "message": "database is locked" }] })));
+    // The version and two pages, then nothing for as long as it tries.
+    let looks = [vec![fine; 3], vec![error; 4]].concat();
+    let rig = Rig::new(Sdl::installed(), Quirks { looks, ..instant() }).await;
+    rig.make(120, "fast_job");
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Some(folder.path().join(".census.jsonl"));
+    let query = CensusQuery { scenario: Rig::scenario(), generation: GENERATION.parse().unwrap(), spool };
+    let Seen::Unavailable(_) = rig.world.census(&rig.target, &query).await else { panic!("it cannot be complete") };
+    let asked = rig.asked("query Runs(");
+    // Another process, as after a crash.
+    let world = LiveWorld::default();
+    let Seen::Fresh(census) = world.census(&rig.target, &query).await else { panic!("it is complete now") };
+    let keys: BTreeSet<&Key> = census.runs.iter().filter_map(|record| record.run.key.as_ref()).collect();
+    assert_eq!((census.runs.len(), keys.len()), (120, 120));
+    assert_eq!(rig.asked("query Runs(") - asked, 2, "the version and the page that was missing");
+    assert!(!query.spool.unwrap().exists());
 }
 
 #[tokio::test]

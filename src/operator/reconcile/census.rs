@@ -18,7 +18,9 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         }
         let Some(plan) = &self.plan else { return };
         self.counting = true;
-        let query = CensusQuery { scenario: plan.scenario.clone(), generation: plan.generation.clone() };
+        let (scenario, generation) = (plan.scenario.clone(), plan.generation.clone());
+        let spool = self.shared.folder.report_folder(&scenario, &generation).map(|folder| folder.join(".census.jsonl"));
+        let query = CensusQuery { scenario, generation, spool };
         let (shared, target) = (Arc::clone(&self.shared), self.target());
         self.call(async move { Answer::Counted(shared.world.census(&target, &query).await) });
     }
