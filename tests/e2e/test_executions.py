@@ -53,8 +53,9 @@ def test_duplicates_without_idempotency_and_none_with_it(short_visibility: Stack
     assert "delivered-twice: Failed" in done.stdout
     found = findings(tmp_path / "off")
     assert found
-    assert {(one["kind"], one["level"]) for one in found} == {("duplicated", "step")}
-    assert all(one["step"] == "slow" and "completed" in one["message"] for one in found)
+    assert {(one["kind"], one["level"]) for one in found} == {("duplicated", "step"), ("duplicated", "effect")}
+    assert all(one["step"] == "slow" for one in found)
+    assert all(one["attempts"][0]["worker"] for one in found if one["level"] == "effect")
 
     stack.command("configure", "--idempotency", "on")
     done = run(stack, tmp_path / "on", write(twice, burst("delivered-once", 3, SLOW)), target, within_s=120)

@@ -129,7 +129,7 @@ def test_a_message_that_is_delivered_twice_is_executed_twice_without_idempotency
     ended = operator.wait_verdict("twice", within_s=240)
     assert ended["phase"] == "Failed", ended
     found = operator.report("twice")["findings"]
-    assert {(one["kind"], one["level"]) for one in found} == {("duplicated", "step")}
+    assert {(one["kind"], one["level"]) for one in found} == {("duplicated", "step"), ("duplicated", "effect")}
     assert all(one["key"]["index"] < 10 if isinstance(one["key"], dict) else one["key"] for one in found)
     assert "step slow was completed 2 times" in ended["audit"]["findings"][0]
 

@@ -132,3 +132,25 @@ def test_a_lost_connection_is_replaced(dsn: str, records: Records) -> None:
     with pytest.raises(psycopg2.OperationalError):
         records.renew(KEY, "a", 1, 60)
     assert records.renew(KEY, "a", 1, 60)
+
+
+def test_an_end_is_recorded_for_a_worker_that_died_and_for_no_other(dsn: str, records: Records) -> None:
+    def started(step: str) -> int:
+        return records.start(Attempt(f"run:{step}", "run", step, 1, "w1", None, 1, "a/0a-1/0"))
+
+    def outcomes(step: str) -> list[Any]:
+        rows = _all(dsn, f"SELECT outcome FROM exec_attempts WHERE step_key = '{step}' ORDER BY id")  # noqa: S608
+        return [row[0] for row in rows]
+
+    crashed = started("died")
+    records.finish(crashed, "crashed")
+    started("died")
+    records.finish_for("run", "died", 1, "completed")
+    assert outcomes("died") == ["crashed", "completed"]
+    # Done once is done once: a second execution that is open stays so.
+    records.finish(started("done"), "completed")
+    started("done")
+    records.finish_for("run", "done", 1, "completed")
+    assert outcomes("done") == ["completed", None]
+    records.finish_for("run", "never", 1, "completed")
+    assert outcomes("never") == []

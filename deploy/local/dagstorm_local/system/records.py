@@ -198,6 +198,20 @@ class Records:
                 (outcome, row),
             )
 
+    def finish_for(self, run_id: str, step: str, attempt: int, outcome: str) -> None:
+        """Record how the last execution of an attempt ended, on behalf of a worker that died before it could.
+
+        Nothing is written where that attempt has an end already.
+        """
+        with self._cursor() as cursor:
+            cursor.execute(
+                "UPDATE exec_attempts SET finished = clock_timestamp(), outcome = %(outcome)s WHERE id = ("
+                " SELECT max(id) FROM exec_attempts WHERE run_id = %(run)s AND step_key = %(step)s"
+                " AND attempt = %(attempt)s HAVING bool_and(outcome IS NULL OR outcome = 'crashed'))"
+                " AND finished IS NULL",
+                {"run": run_id, "step": step, "attempt": attempt, "outcome": outcome},
+            )
+
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
         """One transaction; a connection in which anything failed is thrown away."""

@@ -118,14 +118,16 @@ class Worker:
             job.delivery.log.error("There is no such run, dropping the step")
             return Outcome.SKIPPED
         log = job.delivery.log
-        if ended(run):
-            log.info("The run has ended, nothing to execute", status=run.status.value)
-            return Outcome.SKIPPED
         if epoch is not None and (epoch > 1 or job.delivery.receive_count > 1):
             reported = self._steps.reported(job.run_id, job.step, job.attempt)
             if reported is not None:
+                # Its worker died between Dagster's log and its own record.
+                self._records.finish_for(job.run_id, job.step, job.attempt, reported.value)
                 log.info("The step had ended already, nothing to execute", outcome=reported.value)
                 return reported
+        if ended(run):
+            log.info("The run has ended, nothing to execute", status=run.status.value)
+            return Outcome.SKIPPED
         self._steps.report_worker(run, job.step, self._described(job))
         row = self._records.start(self._attempt(job, run))
         log.info("Started a step", epoch=epoch)
