@@ -14,8 +14,8 @@ use dagstorm::{
     audit,
     journal::{Event, Found, Record, RunCounts, State},
     model::{
-        Census, Effect, FaultId, GenerationId, Outcome, Receipt, RunRecord, RunStatus, RunView, StepEvent,
-        StepEventKind, Target, TaskArn, TaskView, Timestamp, Undo,
+        Census, CompletionOutcome, CompletionRecord, Completions, Effect, FaultId, GenerationId, Outcome, Receipt,
+        RunRecord, RunStatus, RunView, StepEvent, StepEventKind, Target, TaskArn, TaskView, Timestamp, Undo,
     },
     plan::{self, Plan},
     publish::{self, Beside},
@@ -178,7 +178,7 @@ fn a_status_in_the_middle_of_a_scenario() {
 }
 
 #[test]
-fn a_report_that_is_not_proved() {
+fn a_report_of_work_that_was_done_twice() {
     let (plan, records, state) = story();
     let begin: Timestamp = "2026-11-24T12:00:01Z".parse().unwrap();
     let at = |seconds: u64| begin.plus(std::time::Duration::from_secs(seconds));
@@ -204,11 +204,27 @@ fn a_report_that_is_not_proved() {
         step(StepEventKind::Started, 18, None),
         step(StepEventKind::Succeeded, 22, None),
     ];
+    let attempt = |worker: &str, task: &str, seconds: [u64; 2]| CompletionRecord {
+        run_id: "run-0".to_owned(),
+        step: "slow".into(),
+        key: Some(plan.key(0)),
+        worker: Some(worker.into()),
+        task: Some(TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{task}").into())),
+        started: Some(at(seconds[0])),
+        finished: Some(at(seconds[1])),
+        outcome: CompletionOutcome::Completed,
+    };
+    // The first worker did its work before it died, and Dagster never heard of it.
+    let completions = Completions {
+        source: "table exec_attempts".to_owned(),
+        records: vec![attempt("w1", "0123", [1, 16]), attempt("w2", "4567", [18, 22])],
+        ..Completions::default()
+    };
     let census = Census {
         taken_at: at(60),
         dagster_version: "1.13.27".to_owned(),
         runs: vec![RunRecord { run, events }],
-        completions: None,
+        completions: Some(completions),
     };
     let audit = audit::audit(&plan, &records, &census).unwrap();
     let report = publish::report(&plan, &state, state.current.as_ref().unwrap(), &census, &audit);

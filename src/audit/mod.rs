@@ -271,6 +271,9 @@ impl Audit {
                     let again = counts.steps_reexecuted;
                     text.push_str(&format!(", {again} re-executed after an attempt that never completed"));
                 }
+                if counts.effects_completed > 0 {
+                    text.push_str(&format!(", {} by the workers' own records", counts.effects_completed));
+                }
                 text.push(')');
                 if counts.adopted > 0 {
                     text.push_str(&format!(

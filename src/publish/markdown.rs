@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{latency::Quantiles, report::Report};
-use crate::audit::Finding;
+use crate::{audit::Finding, model::Counts};
 
 /// How many findings of a kind are written out; `report.json` has all.
 const MOST_FINDINGS: usize = 50;
@@ -60,6 +60,9 @@ fn render(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "| completed | {} |", counts.steps_completed)?;
     writeln!(out, "| completed more than once | {} |", counts.steps_duplicated)?;
     writeln!(out, "| re-executed after an attempt that never completed | {} |\n", counts.steps_reexecuted)?;
+    if let Some(effects) = effects(counts) {
+        writeln!(out, "| by the workers' own records | |\n| --- | ---: |\n{effects}")?;
+    }
 
     writeln!(out, "## Latency\n\n| | samples | p50 | p95 | p99 | max |\n| --- | ---: | ---: | ---: | ---: | ---: |")?;
     quantiles(out, "run, from its intended instant to its end", report.run_latency.as_ref())?;
@@ -77,6 +80,18 @@ fn render(report: &Report, out: &mut String) -> std::fmt::Result {
         writeln!(out, "- {assumption}")?;
     }
     Ok(())
+}
+
+/// The effect level; `None` where nothing was recorded.
+fn effects(counts: &Counts) -> Option<String> {
+    let rows = [
+        ("done", counts.effects_completed),
+        ("done more than once", counts.effects_duplicated),
+        ("completed by Dagster's log, and by no record", counts.effects_lost),
+        ("of runs or steps that Dagster does not know", counts.effects_unexpected),
+    ];
+    let is_known = rows.iter().any(|(_, number)| *number > 0);
+    is_known.then(|| rows.map(|(word, number)| format!("| {word} | {number} |\n")).concat())
 }
 
 fn thresholds(out: &mut String, report: &Report) -> std::fmt::Result {
@@ -145,7 +160,16 @@ fn section(out: &mut String, title: &str, findings: &[Finding]) -> std::fmt::Res
         writeln!(out, "- **{:?}** ({:?}): {}", finding.kind, finding.level, finding.message)?;
         for attempt in &finding.attempts {
             let task = attempt.task.as_ref().map(|task| format!(" by task `{}`", task.id())).unwrap_or_default();
-            writeln!(out, "  - {} at {}{task}", attempt.what, attempt.at)?;
+            let worker = attempt.worker.as_ref().map(|worker| format!(" by worker `{worker}`")).unwrap_or_default();
+            writeln!(out, "  - {} at {}{worker}{task}", attempt.what, attempt.at)?;
+        }
+        for death in &finding.task_deaths {
+            let by = if death.stopped_by.is_empty() {
+                String::new()
+            } else {
+                format!(", stopped by {}", death.stopped_by.join(", "))
+            };
+            writeln!(out, "  - task `{}` of {} had ended at {}{by}", death.task.id(), death.service, death.seen_at)?;
         }
         if !finding.overlapping_faults.is_empty() {
             writeln!(out, "  - faults in place meanwhile: {}", finding.overlapping_faults.join(", "))?;
