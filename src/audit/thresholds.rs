@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Audit, Finding, FindingKind, effects::recovered_at};
 use crate::{
-    journal::{FaultStage, Generation, ThresholdResult},
-    model::{Aggregate, Census, Metric, RunRecord, RunStatus, Timestamp},
+    journal::{FaultStage, Generation, Held, ThresholdResult, held},
+    model::{Aggregate, Census, Metric, RunRecord, RunStatus, Timestamp, Weighed},
     plan::Plan,
 };
 
@@ -66,8 +66,9 @@ fn measure(
             of(recovered.collect())
         }
         Metric::QueueAge | Metric::QueueDepth | Metric::Workers => {
-            let samples = generation.samples.iter().filter(|sample| sample.metric == metric);
-            of(samples.map(|sample| sample.value).collect())
+            let weigh = |held: Held| Weighed { value: held.value, weight: held.length.as_secs_f64() };
+            let samples: Vec<Weighed> = held(generation, metric, census.taken_at).into_iter().map(weigh).collect();
+            Measured { samples: samples.len() as u64, value: aggregate.weighed(samples, elapsed) }
         }
         // One number for the whole, whichever aggregate is asked for; a rate is over the time.
         Metric::SubmissionErrors => {

@@ -72,7 +72,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
         (now >= blind_at).then(|| format!("{what} could not be seen for {} s: {}", BLIND.as_secs(), unseen.value))
     };
     let reason = by_alarm(abort_on, observation, started_at)
-        .or_else(|| by_gauge(abort_on, state))
+        .or_else(|| by_gauge(abort_on, state, observation))
         .or_else(|| {
             let name = abort_on.alarm.as_ref()?;
             blind(&Dependency::Alarm(name.clone()), &format!("alarm {name}"))
@@ -93,15 +93,23 @@ fn by_alarm(abort_on: &AbortOn, observation: &Observation, started_at: Timestamp
     Some(format!("alarm {name} is in ALARM: {}", alarm.reason))
 }
 
-/// Every sample of so long a time meets the condition, up to the last one.
-fn by_gauge(abort_on: &AbortOn, state: &Generation) -> Option<String> {
+/// Every sample of so long a time meets the condition, and so does the last look: what has not changed is not written
+/// down anew.
+fn by_gauge(abort_on: &AbortOn, state: &Generation, observation: &Observation) -> Option<String> {
     let when = abort_on.when?;
     let samples = state.samples.iter().rev().filter(|sample| sample.metric == when.metric);
     let mut breach = samples.take_while(|sample| when.holds(sample.value));
     let last = breach.next()?;
     let first = breach.last().unwrap_or(last);
-    let lasted = last.asked_at.since(first.asked_at);
+    let (mut until, mut value) = (last.asked_at, last.value);
+    if let Some((asked_at, now)) = when.metric.gauge(&state.target, observation).filter(|(at, _)| *at > until) {
+        if !when.holds(now) {
+            return None;
+        }
+        (until, value) = (asked_at, now);
+    }
     let grace = abort_on.grace.map(|grace| grace.duration()).unwrap_or_default();
-    let value = when.metric.show(last.value);
+    let value = when.metric.show(value);
+    let lasted = until.since(first.asked_at);
     (lasted >= grace).then(|| format!("`{when}` holds since {}; {} is {value}", first.asked_at, when.metric))
 }

@@ -1,6 +1,9 @@
 //! What has to be looked at, whether everything that the scenario needs can be used, and the start.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{Decision, gauges, inject, limits};
 use crate::{
@@ -22,7 +25,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     look_at_dagster(plan, state, observation, now, decision);
     look_at_the_rest(plan, state, observation, now, decision);
     note_dagster(state, observation, decision);
-    note_the_rest(state, observation, decision);
+    note_the_rest(plan, state, observation, decision);
     if state.started_at.is_none() && state.stop.is_none() && decision.notes.is_empty() {
         start(plan, state, observation, now, decision);
     }
@@ -173,11 +176,15 @@ fn note_dagster(state: &Generation, observation: &Observation, decision: &mut De
     }
 }
 
-fn note_the_rest(state: &Generation, observation: &Observation, decision: &mut Decision) {
+fn note_the_rest(plan: &Plan, state: &Generation, observation: &Observation, decision: &mut Decision) {
+    let spare: BTreeSet<Query> = gauges::spare(plan, state).into_iter().map(|(_, query)| query).collect();
     for (service, seen) in &observation.services {
-        note(state, Dependency::Service(service.clone()), seen, decision);
+        if !spare.contains(&Query::Service { service: service.clone() }) {
+            note(state, Dependency::Service(service.clone()), seen, decision);
+        }
     }
-    if let Some(seen) = &observation.queue {
+    let depth = observation.queue.as_ref().filter(|_| !spare.contains(&Query::Queue));
+    if let Some(seen) = depth {
         note(state, Dependency::Queue, seen, decision);
     }
     for ((peer, _), seen) in &observation.networks {
@@ -209,7 +216,7 @@ fn note_the_rest(state: &Generation, observation: &Observation, decision: &mut D
         note(state, Dependency::Completions, seen, decision);
     }
     // The depth is asked for where it is needed: a queue is judged once.
-    if observation.queue.is_none() {
+    if depth.is_none() {
         for seen in observation.policies.values() {
             note(state, Dependency::Queue, seen, decision);
         }

@@ -24,6 +24,8 @@ pub struct Generation {
     pub adopting: Option<u32>,
     /// What cannot be used now, and since when.
     pub unready: BTreeMap<Dependency, Fact<Why>>,
+    /// The gauges that are drawn, that nothing depends on, and that cannot be seen now.
+    pub unseen: BTreeMap<Metric, Fact<Why>>,
     /// When the set of what is unready last became empty or ceased to be.
     pub readiness_changed_at: Timestamp,
     pub submissions: BTreeMap<u32, Submission>,
@@ -43,6 +45,8 @@ pub struct Generation {
     pub samples: Vec<Sample>,
     /// The tasks that were seen to run.
     pub tasks: BTreeMap<TaskArn, TaskLife>,
+    /// Of each gauge the last of its samples.
+    pub last_samples: BTreeMap<Metric, Sample>,
     /// What `limits.abortOn` names came true: it is ended and judged.
     pub aborted: Option<Fact<String>>,
     pub stop: Option<Fact<String>>,
@@ -156,6 +160,7 @@ impl Generation {
             dagster_version: None,
             adopting: None,
             unready: BTreeMap::new(),
+            unseen: BTreeMap::new(),
             readiness_changed_at: at,
             submissions: BTreeMap::new(),
             open: BTreeSet::new(),
@@ -167,6 +172,7 @@ impl Generation {
             runs: None,
             samples: vec![],
             tasks: BTreeMap::new(),
+            last_samples: BTreeMap::new(),
             aborted: None,
             stop: None,
             terminate: false,
@@ -232,7 +238,9 @@ impl Generation {
                 self.unsent(at, *index, SubmissionStage::Dropped { in_flight: *in_flight })?;
             }
             Event::Sampled { metric, asked_at, value } => {
-                self.samples.push(Sample { metric: *metric, asked_at: *asked_at, value: *value });
+                let sample = Sample { metric: *metric, asked_at: *asked_at, value: *value };
+                self.samples.push(sample);
+                self.last_samples.insert(*metric, sample);
             }
             Event::TasksChanged { service, asked_at, came, left } => {
                 self.tasks_changed(service, *asked_at, came, left)?
@@ -311,6 +319,7 @@ impl Generation {
         self.target = target.clone();
         // What was said of the old one does not hold for the new one.
         self.unready.clear();
+        self.unseen.clear();
         self.adopting = None;
         self.readiness_changed_at = at;
         Ok(())
@@ -326,6 +335,10 @@ impl Generation {
     }
 
     fn unready(&mut self, at: Timestamp, dependency: &Dependency, why: &Why) {
+        if let Dependency::Gauge(metric) = dependency {
+            self.unseen.insert(*metric, Fact { at, value: why.clone() });
+            return;
+        }
         if self.unready.is_empty() {
             self.readiness_changed_at = at;
         }
@@ -333,6 +346,10 @@ impl Generation {
     }
 
     fn readied(&mut self, at: Timestamp, dependency: &Dependency) {
+        if let Dependency::Gauge(metric) = dependency {
+            self.unseen.remove(metric);
+            return;
+        }
         if self.unready.remove(dependency).is_some() && self.unready.is_empty() {
             self.readiness_changed_at = at;
         }

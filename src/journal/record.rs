@@ -57,7 +57,7 @@ pub enum Event {
     SubmitAbsent { index: u32, reason: String },
     /// It was due and was not sent: so many runs were under way, and `limits.maxInFlight` allows no more.
     SubmitDropped { index: u32, in_flight: u32 },
-    /// What a gauge that the scenario asks about showed in a look asked at `asked_at`.
+    /// What a gauge showed in a look asked at `asked_at`: written when it has changed, and now and then when it has not.
     Sampled { metric: Metric, asked_at: Timestamp, value: f64 },
     /// A look asked at `asked_at` showed tasks of a service that run now, and some that no longer do.
     TasksChanged {
@@ -157,6 +157,8 @@ pub enum Dependency {
     Account,
     /// The workers' own records.
     Completions,
+    /// A gauge that is drawn, and that nothing of the scenario depends on.
+    Gauge(Metric),
 }
 
 impl fmt::Display for Dependency {
@@ -173,6 +175,7 @@ impl fmt::Display for Dependency {
             Self::Alarm(_) => f.write_str("Alarm"),
             Self::Account => f.write_str("Account"),
             Self::Completions => f.write_str("Completions"),
+            Self::Gauge(metric) => write!(f, "Gauge {metric}"),
         }
     }
 }

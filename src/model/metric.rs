@@ -89,17 +89,11 @@ impl Metric {
         }
     }
 
-    /// Whether a fault may wait for it: it can be looked at while a scenario runs.
+    /// What can be looked at while a scenario runs: a fault may wait for it, and it is sampled.
+    pub const GAUGES: [Self; 3] = [Self::QueueDepth, Self::QueueAge, Self::Workers];
+
     pub fn is_gauge(self) -> bool {
-        match self {
-            Self::QueueAge | Self::QueueDepth | Self::Workers => true,
-            Self::RunLatency
-            | Self::StartLatency
-            | Self::Lateness
-            | Self::RecoveryTime
-            | Self::SubmissionErrors
-            | Self::Throughput => false,
-        }
+        Self::GAUGES.contains(&self)
     }
 
     /// Renders a number of this metric for people.
@@ -167,6 +161,27 @@ impl Metric {
             | Self::RecoveryTime
             | Self::SubmissionErrors
             | Self::Throughput => None,
+        }
+    }
+
+    /// What the last look at this gauge showed, the oldest first, each with its instant. A failed look shows nothing.
+    pub fn readings(self, target: &Target, observation: &Observation) -> Vec<(Timestamp, f64)> {
+        self.gauge(target, observation).into_iter().collect()
+    }
+
+    /// How long a sample of this gauge stands for what was at most: longer than from one to the next as long as looks
+    /// succeed, and what was not seen is not filled in.
+    pub fn stands(self) -> Duration {
+        match self {
+            Self::QueueAge => Duration::from_secs(60),
+            Self::QueueDepth
+            | Self::Workers
+            | Self::RunLatency
+            | Self::StartLatency
+            | Self::Lateness
+            | Self::RecoveryTime
+            | Self::SubmissionErrors
+            | Self::Throughput => Duration::from_secs(15),
         }
     }
 

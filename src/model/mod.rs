@@ -33,6 +33,6 @@ pub use observation::{
     Timed, Why, WhyKind,
 };
 pub use target::{Guard, Target};
-pub use threshold::{Aggregate, Comparison, Threshold, When};
+pub use threshold::{Aggregate, Comparison, Threshold, Weighed, When};
 pub use time::{Span, Timestamp};
 pub use verdict::{Counts, Verdict};

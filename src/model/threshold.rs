@@ -20,22 +20,44 @@ pub enum Aggregate {
     Last,
 }
 
+/// A sample and what it weighs: of a gauge, the seconds that it stands for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weighed {
+    pub value: f64,
+    pub weight: f64,
+}
+
 impl Aggregate {
     /// The one number of these samples; percentiles are by nearest rank, so each was really measured. `elapsed` is the
     /// scenario's time in seconds. `None` without samples: absence is not zero.
-    pub fn of(self, mut samples: Vec<f64>, elapsed: f64) -> Option<f64> {
-        let last = *samples.last()?;
+    pub fn of(self, samples: Vec<f64>, elapsed: f64) -> Option<f64> {
+        self.weighed(samples.into_iter().map(|value| Weighed { value, weight: 1.0 }).collect(), elapsed)
+    }
+
+    /// Likewise of samples that do not all weigh the same: a percentile is the first value, from the lowest on, that with
+    /// all below it has this share of the weight. Where nothing has a weight, all have the same.
+    pub fn weighed(self, mut samples: Vec<Weighed>, elapsed: f64) -> Option<f64> {
+        let last = samples.last()?.value;
         let count = samples.len() as f64;
-        let sum: f64 = samples.iter().sum();
+        let sum: f64 = samples.iter().map(|sample| sample.value).sum();
+        if samples.iter().all(|sample| sample.weight <= 0.0) {
+            samples.iter_mut().for_each(|sample| sample.weight = 1.0);
+        }
+        let whole: f64 = samples.iter().map(|sample| sample.weight).sum();
         Some(match self {
             Self::Percentile(percent) => {
-                samples.sort_unstable_by(f64::total_cmp);
-                let rank = (count * percent / 100.0).ceil().clamp(1.0, count);
-                samples[rank as usize - 1]
+                samples.sort_unstable_by(|one, other| one.value.total_cmp(&other.value));
+                let (share, mut below) = (whole * percent / 100.0, 0.0);
+                let reached = samples.iter().find(|sample| {
+                    below += sample.weight;
+                    below >= share
+                });
+                // Sums round: what lacks the last of it is the highest.
+                reached.or(samples.last())?.value
             }
-            Self::Max => samples.iter().copied().fold(f64::MIN, f64::max),
-            Self::Min => samples.iter().copied().fold(f64::MAX, f64::min),
-            Self::Mean => sum / count,
+            Self::Max => samples.iter().map(|sample| sample.value).fold(f64::MIN, f64::max),
+            Self::Min => samples.iter().map(|sample| sample.value).fold(f64::MAX, f64::min),
+            Self::Mean => samples.iter().map(|sample| sample.value * sample.weight).sum::<f64>() / whole,
             Self::Count => count,
             Self::Rate => sum / elapsed.max(f64::MIN_POSITIVE),
             Self::Last => last,
@@ -257,6 +279,28 @@ mod tests {
             assert_eq!(aggregate.of(samples(), 10.0), Some(value), "{text}");
             assert_eq!(aggregate.of(vec![], 10.0), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_stood_for_longer_weighs_more() {
+        let samples = || [(1.0, 8.0), (9.0, 1.0), (2.0, 1.0)].map(|(value, weight)| Weighed { value, weight }).to_vec();
+        for (text, value) in [
+            ("p50", 1.0),
+            ("p80", 1.0),
+            ("p81", 2.0),
+            ("p90", 2.0),
+            ("p90.1", 9.0),
+            ("mean", 1.9),
+            ("max", 9.0),
+            ("min", 1.0),
+            ("count", 3.0),
+            ("last", 2.0),
+        ] {
+            let aggregate: Aggregate = text.parse().expect(text);
+            assert_eq!(aggregate.weighed(samples(), 10.0), Some(value), "{text}");
+        }
+        let weightless = vec![Weighed { value: 1.0, weight: 0.0 }, Weighed { value: 3.0, weight: 0.0 }];
+        assert_eq!(Aggregate::Mean.weighed(weightless, 10.0), Some(2.0));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::{
-    journal::{Event, Found, Record},
-    model::{Object, Outcome, ScenarioName, TaskView, Timestamp, Verdict},
+    journal::{Dependency, Event, Found, Record},
+    model::{Object, Outcome, ScenarioName, TaskView, Timestamp, Verdict, Why},
 };
 
 /// One line. `count`: how many of the kind happened at once.
@@ -59,8 +59,8 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
     Some(match event {
         Event::Accepted { generation, .. } => (NORMAL, "Accepted", format!("generation {generation} is accepted")),
         Event::Retargeted { target } => (NORMAL, "Retargeted", format!("target {} was edited", target.name)),
-        Event::Unready { dependency, why } => (WARNING, "NotReady", format!("{dependency}: {why}")),
-        Event::Readied { dependency } => (NORMAL, "Ready", format!("{dependency} answers")),
+        Event::Unready { dependency, why } => unready(dependency, why),
+        Event::Readied { dependency } => readied(dependency),
         Event::Adopting { runs } => {
             (NORMAL, "Adopting", format!("Dagster has {runs} runs of this generation already: they are adopted"))
         }
@@ -127,6 +127,20 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
             (kind, reason, conclusion.message.clone())
         }
     })
+}
+
+fn unready(dependency: &Dependency, why: &Why) -> (&'static str, &'static str, String) {
+    if let Dependency::Gauge(metric) = dependency {
+        return (WARNING, "GaugeUnseen", format!("{metric} is not drawn as long as it cannot be seen: {why}"));
+    }
+    (WARNING, "NotReady", format!("{dependency}: {why}"))
+}
+
+fn readied(dependency: &Dependency) -> (&'static str, &'static str, String) {
+    if let Dependency::Gauge(metric) = dependency {
+        return (NORMAL, "GaugeSeen", format!("{metric} can be seen again"));
+    }
+    (NORMAL, "Ready", format!("{dependency} answers"))
 }
 
 fn submitted(found: Found) -> (&'static str, &'static str) {

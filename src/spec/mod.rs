@@ -207,7 +207,7 @@ pub struct AbortOn {
     /// A CloudWatch alarm, by its name, in the state ALARM. While it is in ALARM, the scenario does not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alarm: Option<String>,
-    /// A gauge, compared: `queueDepth > 500`. It is sampled every 5 s.
+    /// A gauge, compared: `queueDepth > 500`. It is looked at every 2 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
     /// For so long `when` must have held without a break.

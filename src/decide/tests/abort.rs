@@ -123,7 +123,11 @@ fn a_gauge_ends_it_when_it_has_held_for_long_enough() {
         );
         assert_eq!(case.ends(second), None, "{second}: it was broken at 15");
     }
-    case.event(30.0, Event::Sampled { metric: Metric::QueueDepth, asked_at: at(30.0), value: 8.0 });
+    case.depth(29.9, 8);
+    assert_eq!(case.ends(29.9), None, "not long enough");
+    case.depth(30.0, 5);
+    assert_eq!(case.ends(30.0), None, "the last look breaks it");
+    case.depth(30.0, 8);
     let reason = case.ends(30.0).unwrap();
     assert!(reason.starts_with("limits.abortOn: `queueDepth > 5` holds since") && reason.ends_with("is 8"), "{reason}");
 }
@@ -150,9 +154,14 @@ fn free(second: f64) -> Timed<PolicyView> {
     Timed { asked_at: at(second), answer: Seen::Fresh(view) }
 }
 
+/// Without a service there is one gauge less to draw, and the queue's is known.
+fn denied() -> String {
+    GUARDED.replace(r#""workers":"#, r#""victims":"#)
+}
+
 #[test]
 fn a_deny_window_takes_faults_back_and_lets_none_begin() {
-    let mut case = on(GUARDED, DENY);
+    let mut case = on(&denied(), DENY);
     case.starts();
     case.observation.policies.insert("tasks".to_owned(), free(15.0));
     case.dagster(15.0, &[]);
@@ -167,13 +176,15 @@ fn a_deny_window_takes_faults_back_and_lets_none_begin() {
     let reason = "a deny window of the target has begun".to_owned();
     assert_eq!(begun.notes, [Event::HealBegan { fault: "f#1".parse().unwrap(), reason }]);
     // Another one, with nothing in the way but the window.
-    let mut case = on(GUARDED, DENY);
+    let mut case = on(&denied(), DENY);
     case.starts();
     let skipped = Event::FaultSkipped { fault: "f#1".parse().unwrap(), reason: String::new() };
     case.event(15.0, skipped).dagster(22.0, &[]);
     case.observation.policies.insert("tasks".to_owned(), free(22.0));
+    case.depth(22.0, 0);
+    case.event(22.0, Event::Sampled { metric: Metric::QueueDepth, asked_at: at(22.0), value: 0.0 });
     assert_eq!(case.decides(22.5), "wake 23");
-    case.dagster(29.9, &[]);
+    case.dagster(29.9, &[]).depth(29.9, 0);
     case.observation.policies.insert("tasks".to_owned(), free(29.9));
     assert_eq!(case.decides(29.95), "wake 30");
     assert_eq!(case.decides(30.0), "faultIntended, inject g#1, wake 30.9");

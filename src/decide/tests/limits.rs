@@ -1,4 +1,4 @@
-//! What holds launches back, what faults wait for, what is sampled, and what a stop ends.
+//! What holds launches back, and what a stop ends.
 
 use super::*;
 
@@ -52,63 +52,6 @@ fn what_would_be_more_than_max_in_flight_is_dropped_and_said() {
     assert!(line.contains("submitDropped 3") && !line.contains("launch"), "absence is not zero: {line}");
     case.event(9.7, Event::Counted { runs: RunCounts { succeeded: 2, ..RunCounts::default() } });
     assert!(case.decides(10.0).contains("submitIntended 4"), "what was known stays known");
-}
-
-#[test]
-fn a_fault_waits_for_what_it_watches() {
-    let kill = "  faults: [{ name: kill, when: workers < 3, repeat: { every: 4s, times: 2 }, stopTasks: { service: workers } }]\n";
-    let mut case = living(kill);
-    case.event(0.0, Event::Counted { runs: RunCounts::default() });
-    for index in 0..9 {
-        case.event(0.0, Event::SubmitDropped { index, in_flight: 0 });
-    }
-    case.tasks(0.5, 3, &["a", "b", "c"]);
-    assert_eq!(case.decides(0.6), "wake 1", "three are not fewer than three");
-    case.tasks(2.0, 3, &["a", "b"]);
-    assert_eq!(case.decides(2.1), "faultTriggered, look dagster, wake 3");
-    case.event(2.1, Event::FaultTriggered { fault: "kill".to_owned(), asked_at: at(2.0), value: 2.0 });
-    assert_eq!(case.decides(2.1), "faultIntended, inject kill#1, look dagster, wake 3");
-    let skipped = Event::FaultSkipped {
-        fault: FaultId { name: "kill".to_owned(), occurrence: 1 },
-        reason: "no target".to_owned(),
-    };
-    case.event(2.2, skipped).tasks(5.9, 3, &["a", "b", "c"]).dagster(5.9, &[]);
-    assert_eq!(case.decides(5.95), "wake 6", "the second comes 4s after the trigger, whatever became of the first");
-    assert_eq!(case.decides(6.0), "faultIntended, inject kill#2, wake 6.9");
-}
-
-#[test]
-fn what_never_comes_true_is_skipped_when_the_load_ends() {
-    let mut case = living("  faults: [{ name: kill, when: queueDepth > 5, stopTasks: { service: workers } }]\n");
-    case.tasks(29.5, 3, &["a", "b", "c"]);
-    assert!(!case.decides(29.9).contains("fault"));
-    assert!(case.decides(30.0).contains("faultSkipped"));
-}
-
-#[test]
-fn a_gauge_of_a_threshold_is_sampled_every_five_seconds() {
-    let mut case = living("  expect: { thresholds: { workers: ['max >= 1'] } }\n");
-    for index in 0..9 {
-        case.event(0.0, Event::SubmitDropped { index, in_flight: 0 });
-    }
-    case.event(0.0, Event::Counted { runs: RunCounts::default() });
-    assert_eq!(case.decides(0.1), "look service, wake 1");
-    case.tasks(0.1, 3, &["a", "b", "c"]);
-    assert_eq!(case.decides(0.2), "sampled, wake 1");
-    case.event(0.2, Event::Sampled { metric: crate::model::Metric::Workers, asked_at: at(0.1), value: 3.0 });
-    case.dagster(4.9, &[]).tasks(4.9, 3, &["a"]);
-    assert_eq!(case.decides(5.0), "wake 5.9", "not twice in five seconds");
-    case.tasks(5.1, 3, &["a"]);
-    assert_eq!(case.decides(5.2), "sampled, wake 5.9");
-}
-
-#[test]
-fn a_gauge_of_a_threshold_must_answer_before_the_start() {
-    let mut case = Case::of(with("  expect: { thresholds: { workers: ['max >= 1'] } }\n"));
-    case.dagster(0.1, &[]);
-    assert_eq!(case.decides(0.2), "look service, wake 1.1");
-    case.tasks(0.1, 3, &["a"]);
-    assert_eq!(case.decides(0.2), "started, wake 1.1");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::too_many_lines, reason = "a table is long")]
 
 mod abort;
+mod gauges;
 mod hold;
 mod limits;
 mod task_lives;
@@ -18,8 +19,13 @@ use crate::{
     spec::{Manifest, Scenario, load, no_attachments},
 };
 
+/// It has no gauge: its service is nobody's `workers`.
 const TARGET: &str = r#"{"name":"local","dagster":{"url":"http://x/graphql","location":"demo","repository":"r",
-    "requestTimeout":"5s","settle":"15s"},"ecs":{"cluster":"demo","services":{"workers":"taskiq-worker"}}}"#;
+    "requestTimeout":"5s","settle":"15s"},"ecs":{"cluster":"demo","services":{"victims":"taskiq-worker"}}}"#;
+/// It has all of them.
+const GAUGED: &str = r#"{"name":"local","dagster":{"url":"http://x/graphql","location":"demo","repository":"r",
+    "requestTimeout":"5s","settle":"15s"},"ecs":{"cluster":"demo","services":{"workers":"taskiq-worker"}},
+    "queue":{"name":"tasks"}}"#;
 
 fn at(seconds: f64) -> Timestamp {
     Timestamp::from_seconds(1_000_000.0 + seconds)
@@ -44,7 +50,7 @@ spec:
 "
     .to_owned();
     if faults {
-        text.push_str("  faults:\n    - { name: kill, after: 5s, stopTasks: { service: workers } }\n");
+        text.push_str("  faults:\n    - { name: kill, after: 5s, stopTasks: { service: victims } }\n");
     }
     read(&text)
 }
@@ -62,9 +68,13 @@ impl Case {
     }
 
     fn of(scenario: Scenario) -> Self {
+        Self::at(scenario, TARGET)
+    }
+
+    fn at(scenario: Scenario, target: &str) -> Self {
         let generation = GenerationId { digest: scenario.digest(), repeat: 1 };
         let plan = plan::compile(&scenario, &generation);
-        Self::on(scenario, generation, plan, TARGET)
+        Self::on(scenario, generation, plan, target)
     }
 
     fn on(scenario: Scenario, generation: GenerationId, plan: Plan, target: &str) -> Self {

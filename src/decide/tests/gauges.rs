@@ -1,0 +1,153 @@
+//! What is sampled, and what faults wait for.
+
+use super::*;
+use crate::{
+    journal::Dependency,
+    model::{Metric, QueueView},
+};
+
+/// The least scenario, with more in its spec.
+fn with(more: &str) -> Scenario {
+    read(&format!(
+        "apiVersion: dagstorm.dev/v1alpha1
+kind: Scenario
+metadata: {{ name: a }}
+spec:
+  target: local
+  load: [{{ name: base, for: 30s, arrivals: {{ burst: {{ size: 3, every: 10s }} }}, jobs: {{ fast_job: 1 }} }}]
+{more}"
+    ))
+}
+
+/// It has begun, and nothing is left to launch.
+fn living(more: &str) -> Case {
+    let mut case = Case::at(with(more), GAUGED);
+    case.event(0.0, Event::Started { at: at(0.0), dagster_version: "1".to_owned() }).dagster(0.0, &[]);
+    case.event(0.0, Event::Counted { runs: RunCounts::default() });
+    for index in 0..9 {
+        case.event(0.0, Event::SubmitDropped { index, in_flight: 0 });
+    }
+    case
+}
+
+impl Case {
+    fn queued(&mut self, second: f64, visible: u64) -> &mut Self {
+        let answer = Seen::Fresh(QueueView { visible, in_flight: 0 });
+        self.observation.queue = Some(Timed { asked_at: at(second), answer });
+        self
+    }
+
+    fn sampled(&mut self, second: f64, metric: Metric, value: f64) -> &mut Self {
+        self.event(second, Event::Sampled { metric, asked_at: at(second), value })
+    }
+
+    /// The samples that are written down at a second.
+    fn samples(&self, second: f64) -> Vec<(Metric, f64)> {
+        let decision = decide(&self.plan, self.state.current.as_ref().unwrap(), &self.observation, at(second));
+        let sampled = decision.notes.into_iter().filter_map(|event| {
+            if let Event::Sampled { metric, value, .. } = event { Some((metric, value)) } else { None }
+        });
+        sampled.collect()
+    }
+}
+
+#[test]
+fn every_gauge_of_the_target_is_looked_at_and_nothing_waits_for_it() {
+    let mut case = Case::at(with(""), GAUGED);
+    case.dagster(0.1, &[]);
+    assert_eq!(case.decides(0.2), "started, wake 1.1");
+    let mut case = living("");
+    assert_eq!(case.decides(0.1), "look service, look queue, wake 1");
+    case.tasks(0.2, 3, &["a"]).queued(0.2, 7);
+    assert_eq!(case.samples(0.3), [(Metric::QueueDepth, 7.0), (Metric::Workers, 1.0)]);
+    case.sampled(0.2, Metric::QueueDepth, 7.0).sampled(0.2, Metric::Workers, 1.0).dagster(2.1, &[]);
+    assert_eq!(case.decides(2.1), "wake 2.2");
+    assert_eq!(case.decides(2.2), "look service, look queue, wake 3.1");
+    case.event(2.2, Event::AuditBegan);
+    assert_eq!(case.decides(2.2), "wake 3.1", "it is over");
+}
+
+#[test]
+fn what_changed_is_written_down_and_now_and_then_what_did_not() {
+    let mut case = living("");
+    case.sampled(1.0, Metric::QueueDepth, 7.0);
+    for (second, depth, written) in [
+        (0.5, 9, false),
+        (1.0, 9, false),
+        (1.9, 9, false),
+        (2.0, 9, true),
+        (2.0, 7, false),
+        (10.9, 7, false),
+        (11.0, 7, true),
+    ] {
+        case.queued(second, depth);
+        let samples = case.samples(second + 0.1);
+        assert_eq!(!samples.is_empty(), written, "{second} {depth}: {samples:?}");
+    }
+}
+
+#[test]
+fn a_gauge_that_is_only_drawn_may_fail_and_that_is_said_once() {
+    let mut case = living("");
+    let why = Why { kind: WhyKind::Unauthorized, message: "no".to_owned() };
+    case.tasks(0.2, 3, &["a"]).sampled(0.2, Metric::Workers, 1.0);
+    case.observation.queue = Some(Timed { asked_at: at(0.2), answer: Seen::Unavailable(why.clone()) });
+    assert_eq!(case.decides(0.3), "unready, wake 1");
+    let dependency = Dependency::Gauge(Metric::QueueDepth);
+    case.event(0.3, Event::Unready { dependency, why: why.clone() });
+    assert!(case.state.current.as_ref().unwrap().unready.is_empty(), "nothing depends on it");
+    assert_eq!(case.decides(0.4), "wake 1");
+    case.tasks(9.0, 3, &["a"]).dagster(10.1, &[]);
+    assert_eq!(case.decides(10.1), "wake 10.2", "and it is asked seldom");
+    case.queued(10.2, 0);
+    assert_eq!(case.decides(10.2), "sampled, readied, wake 11");
+    // What a threshold or a fault depends on is needed.
+    for more in [
+        "  expect: { thresholds: { queueDepth: ['max >= 1'] } }\n",
+        "  faults: [{ name: f, when: queueDepth > 9, stopTasks: { service: workers } }]\n",
+    ] {
+        let mut case = living(more);
+        case.observation.queue = Some(Timed { asked_at: at(0.2), answer: Seen::Unavailable(why.clone()) });
+        let noted = decide(&case.plan, case.state.current.as_ref().unwrap(), &case.observation, at(0.3)).notes;
+        assert!(noted.contains(&Event::Unready { dependency: Dependency::Queue, why: why.clone() }), "{noted:?}");
+    }
+}
+
+#[test]
+fn a_fault_waits_for_what_it_watches() {
+    let kill = "  faults: [{ name: kill, when: workers < 3, repeat: { every: 4s, times: 2 }, stopTasks: { service: workers } }]\n";
+    let mut case = living(kill);
+    // The queue does not matter here.
+    case.queued(0.0, 0).sampled(0.0, Metric::QueueDepth, 0.0);
+    case.tasks(0.5, 3, &["a", "b", "c"]).sampled(0.5, Metric::Workers, 3.0);
+    assert_eq!(case.decides(0.6), "wake 1", "three are not fewer than three");
+    case.tasks(2.0, 3, &["a", "b"]).queued(2.0, 0).sampled(2.0, Metric::Workers, 2.0);
+    assert_eq!(case.decides(2.1), "faultTriggered, look dagster, wake 3");
+    case.event(2.1, Event::FaultTriggered { fault: "kill".to_owned(), asked_at: at(2.0), value: 2.0 });
+    assert_eq!(case.decides(2.1), "faultIntended, inject kill#1, look dagster, wake 3");
+    let skipped = Event::FaultSkipped {
+        fault: FaultId { name: "kill".to_owned(), occurrence: 1 },
+        reason: "no target".to_owned(),
+    };
+    case.event(2.2, skipped).tasks(5.9, 3, &["a", "b", "c"]).queued(5.9, 0).dagster(5.9, &[]);
+    case.sampled(5.9, Metric::Workers, 3.0);
+    assert_eq!(case.decides(5.95), "wake 6", "the second comes 4s after the trigger, whatever became of the first");
+    assert_eq!(case.decides(6.0), "faultIntended, inject kill#2, wake 6.9");
+}
+
+#[test]
+fn what_never_comes_true_is_skipped_when_the_load_ends() {
+    let mut case = living("  faults: [{ name: kill, when: queueDepth > 5, stopTasks: { service: workers } }]\n");
+    case.tasks(29.5, 3, &["a", "b", "c"]);
+    assert!(!case.decides(29.9).contains("fault"));
+    assert!(case.decides(30.0).contains("faultSkipped"));
+}
+
+#[test]
+fn a_gauge_of_a_threshold_must_answer_before_the_start() {
+    let mut case = Case::at(with("  expect: { thresholds: { workers: ['max >= 1'] } }\n"), GAUGED);
+    case.dagster(0.1, &[]);
+    assert_eq!(case.decides(0.2), "look service, wake 1.1");
+    case.tasks(0.1, 3, &["a"]);
+    assert_eq!(case.decides(0.2), "started, wake 1.1");
+}
