@@ -144,12 +144,7 @@ impl<'a> Known<'a> {
         match self.target(target) {
             Some(target) => {
                 let related = spec::relate(scenario, target);
-                let is_related = related.is_empty();
                 found.extend(related.into_iter().map(|problem| (Severity::Error, problem)));
-                if is_related {
-                    let refused = spec::unsupported(scenario).into_iter();
-                    found.extend(refused.map(|problem| (Severity::Blocker, problem)));
-                }
             }
             // A target that is bad or doubled has findings of its own.
             None if self.places.contains_key(&(TARGET, target.as_str())) => {}

@@ -9,9 +9,7 @@ use crate::{
     plan::Plan,
 };
 
-/// A gauge is looked at this often at least …
-const SAMPLE_EVERY: Duration = Duration::from_secs(2);
-/// … and this seldom, while nobody needs it and it cannot be seen.
+/// A gauge is looked at this seldom, while nobody needs it and it cannot be seen.
 const SELDOM: Duration = Duration::from_secs(10);
 /// A changed value is written down this long after the last one …
 const CHANGE_AFTER: Duration = Duration::from_secs(1);
@@ -24,10 +22,11 @@ pub fn looks(plan: &Plan, state: &Generation, now: Timestamp) -> Vec<(Query, Dur
         return vec![];
     }
     let started = state.started_at.is_some();
-    let calm = |metric: Metric| if state.unseen.contains_key(&metric) { SELDOM } else { SAMPLE_EVERY };
+    let calm =
+        |metric: Metric| if state.unseen.contains_key(&metric) { SELDOM.max(metric.pace()) } else { metric.pace() };
     let sampled = if started { Metric::GAUGES.into_iter().collect() } else { plan.sampled() };
     let sampled = sampled.into_iter().map(|metric| (metric, if started { calm(metric) } else { LOOK_EVERY }));
-    let watched = waiting(plan, state, now).map(|(_, when)| (when.metric, LOOK_EVERY));
+    let watched = waiting(plan, state, now).map(|(_, when)| (when.metric, LOOK_EVERY.max(when.metric.pace() / 2)));
     sampled.chain(watched).filter_map(|(metric, pace)| Some((metric.query(&state.target)?, pace))).collect()
 }
 

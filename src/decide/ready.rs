@@ -131,6 +131,7 @@ pub(super) fn dependency(query: &Query) -> Dependency {
         Query::Dagster { .. } => Dependency::Dagster,
         Query::Service { service } => Dependency::Service(service.clone()),
         Query::Queue | Query::Policy { .. } => Dependency::Queue,
+        Query::QueueAge => Dependency::QueueAge,
         Query::Network { peer, hard: _ } => Dependency::Network(peer.clone()),
         Query::Instances => Dependency::Instances,
         Query::Objects { .. } => Dependency::Objects,
@@ -186,6 +187,9 @@ fn note_the_rest(plan: &Plan, state: &Generation, observation: &Observation, dec
     let depth = observation.queue.as_ref().filter(|_| !spare.contains(&Query::Queue));
     if let Some(seen) = depth {
         note(state, Dependency::Queue, seen, decision);
+    }
+    if let Some(seen) = observation.queue_age.as_ref().filter(|_| !spare.contains(&Query::QueueAge)) {
+        note(state, Dependency::QueueAge, seen, decision);
     }
     for ((peer, _), seen) in &observation.networks {
         note(state, Dependency::Network(peer.clone()), seen, decision);
@@ -296,6 +300,7 @@ fn is_fresh(query: &Query, observation: &Observation) -> bool {
         Query::Dagster { .. } => true,
         Query::Service { .. }
         | Query::Queue
+        | Query::QueueAge
         | Query::Network { .. }
         | Query::Instances
         | Query::Policy { .. }

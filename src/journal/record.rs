@@ -144,6 +144,8 @@ pub enum Dependency {
     Jobs,
     Service(String),
     Queue,
+    /// CloudWatch's metric of the age of the oldest message.
+    QueueAge,
     /// The path to a peer.
     Network(String),
     Instances,
@@ -168,6 +170,7 @@ impl fmt::Display for Dependency {
             Self::Jobs => f.write_str("Jobs"),
             Self::Service(_) => f.write_str("Service"),
             Self::Queue => f.write_str("Queue"),
+            Self::QueueAge => f.write_str("QueueAge"),
             Self::Network(_) => f.write_str("Network"),
             Self::Instances => f.write_str("Instances"),
             Self::Objects => f.write_str("Objects"),

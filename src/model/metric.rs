@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize, de};
 
-use super::{Observation, Query, Span, Target, Timestamp, time::as_string};
+use super::{Observation, Query, Span, Target, Timed, Timestamp, time::as_string};
 
 /// The role whose running tasks `workers` counts.
 const WORKERS: &str = "workers";
@@ -71,7 +71,9 @@ impl Metric {
             Self::RecoveryTime => {
                 "From a fault's injection to the first look that showed the baseline again, with the queue moving."
             }
-            Self::QueueAge => "The age of the oldest message in the queue.",
+            Self::QueueAge => {
+                "The age of the oldest message in the queue, the highest of each minute, as CloudWatch keeps it."
+            }
             Self::QueueDepth => "Messages that wait in the queue or are worked on; approximate, as SQS counts them.",
             Self::Workers => "Running tasks of the service with the role `workers`.",
             Self::SubmissionErrors => "Arrivals that were rejected, never arrived, or were dropped.",
@@ -149,13 +151,12 @@ impl Metric {
     pub fn query(self, target: &Target) -> Option<Query> {
         match self {
             Self::QueueDepth => target.queue.as_ref().map(|_| Query::Queue),
+            Self::QueueAge => target.queue.as_ref().map(|_| Query::QueueAge),
             Self::Workers => {
                 let service = target.ecs.as_ref()?.service(WORKERS)?;
                 Some(Query::Service { service: service.to_owned() })
             }
-            // SQS has no attribute for it, and CloudWatch's metric is minutes old.
-            Self::QueueAge
-            | Self::RunLatency
+            Self::RunLatency
             | Self::StartLatency
             | Self::Lateness
             | Self::RecoveryTime
@@ -164,9 +165,44 @@ impl Metric {
         }
     }
 
-    /// What the last look at this gauge showed, the oldest first, each with its instant. A failed look shows nothing.
+    /// What the last look at this gauge showed, the oldest first, each with its instant: when it was asked, or of which
+    /// minute it is. A failed look shows nothing.
     pub fn readings(self, target: &Target, observation: &Observation) -> Vec<(Timestamp, f64)> {
-        self.gauge(target, observation).into_iter().collect()
+        match self.query(target) {
+            Some(Query::Queue) => one(observation.queue.as_ref(), |view| (view.visible + view.in_flight) as f64),
+            Some(Query::QueueAge) => {
+                let seen = observation.queue_age.as_ref().and_then(|seen| seen.answer.fresh());
+                seen.map(|view| view.minutes.clone()).unwrap_or_default()
+            }
+            Some(Query::Service { service }) => one(observation.services.get(&service), |view| f64::from(view.running)),
+            Some(
+                Query::Dagster { .. }
+                | Query::Network { .. }
+                | Query::Instances
+                | Query::Policy { .. }
+                | Query::Objects { .. }
+                | Query::Tasks { .. }
+                | Query::Alarm { .. }
+                | Query::Account
+                | Query::Completions,
+            )
+            | None => vec![],
+        }
+    }
+
+    /// How often a look at this gauge is worth its price: CloudWatch has a new datum of a queue once a minute.
+    pub fn pace(self) -> Duration {
+        match self {
+            Self::QueueAge => Duration::from_secs(15),
+            Self::QueueDepth
+            | Self::Workers
+            | Self::RunLatency
+            | Self::StartLatency
+            | Self::Lateness
+            | Self::RecoveryTime
+            | Self::SubmissionErrors
+            | Self::Throughput => Duration::from_secs(2),
+        }
     }
 
     /// How long a sample of this gauge stands for what was at most: longer than from one to the next as long as looks
@@ -185,29 +221,16 @@ impl Metric {
         }
     }
 
-    /// The gauge's value in the last look at it, and when that was asked. A failed look has no value.
+    /// The newest reading of the last look at this gauge.
     pub fn gauge(self, target: &Target, observation: &Observation) -> Option<(Timestamp, f64)> {
-        match self.query(target)? {
-            Query::Queue => {
-                let seen = observation.queue.as_ref()?;
-                let view = seen.answer.fresh()?;
-                Some((seen.asked_at, (view.visible + view.in_flight) as f64))
-            }
-            Query::Service { service } => {
-                let seen = observation.services.get(&service)?;
-                Some((seen.asked_at, f64::from(seen.answer.fresh()?.running)))
-            }
-            Query::Dagster { .. }
-            | Query::Network { .. }
-            | Query::Instances
-            | Query::Policy { .. }
-            | Query::Objects { .. }
-            | Query::Tasks { .. }
-            | Query::Alarm { .. }
-            | Query::Account
-            | Query::Completions => None,
-        }
+        self.readings(target, observation).pop()
     }
+}
+
+/// The value of a look that shows one, at the instant at which it was asked.
+fn one<T>(seen: Option<&Timed<T>>, value: impl Fn(&T) -> f64) -> Vec<(Timestamp, f64)> {
+    let fresh = seen.and_then(|seen| Some((seen.asked_at, value(seen.answer.fresh()?))));
+    fresh.into_iter().collect()
 }
 
 pub(super) fn number(text: &str) -> Option<f64> {

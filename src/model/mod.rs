@@ -28,9 +28,9 @@ pub use network::{
     Subnet,
 };
 pub use observation::{
-    AlarmView, Census, CensusQuery, DagsterView, Datum, DatumUnit, InstanceView, ObjectsView, Observation, PolicyView,
-    Query, QueueView, RunRecord, RunStatus, RunView, Seen, ServiceView, StepEvent, StepEventKind, TaskSet, TaskView,
-    Timed, Why, WhyKind,
+    AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, DatumUnit, InstanceView, ObjectsView, Observation,
+    PolicyView, Query, QueueView, RunRecord, RunStatus, RunView, Seen, ServiceView, StepEvent, StepEventKind, TaskSet,
+    TaskView, Timed, Why, WhyKind,
 };
 pub use target::{Guard, Target};
 pub use threshold::{Aggregate, Comparison, Threshold, Weighed, When};

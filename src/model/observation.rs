@@ -83,6 +83,8 @@ pub enum Query {
     Service { service: String },
     /// The depth of the tasks queue.
     Queue,
+    /// How old the oldest message of the tasks queue was, minute by minute: CloudWatch knows it, SQS does not.
+    QueueAge,
     /// What lies between the workers and a peer of the target. `hard`: with the subnets and their ACLs.
     Network { peer: String, hard: bool },
     /// The cluster's container instances.
@@ -124,6 +126,7 @@ pub struct Observation {
     pub dagster: Option<Timed<DagsterView>>,
     pub services: BTreeMap<String, Timed<ServiceView>>,
     pub queue: Option<Timed<QueueView>>,
+    pub queue_age: Option<Timed<AgeView>>,
     /// By the peer's name and whether the subnets are in it.
     pub networks: BTreeMap<(String, bool), Timed<NetworkView>>,
     pub instances: Option<Timed<Vec<InstanceView>>>,
@@ -147,6 +150,9 @@ impl Observation {
         self.services.extend(newer.services);
         if newer.queue.is_some() {
             self.queue = newer.queue;
+        }
+        if newer.queue_age.is_some() {
+            self.queue_age = newer.queue_age;
         }
         self.networks.extend(newer.networks);
         if newer.instances.is_some() {
@@ -175,6 +181,7 @@ impl Observation {
             Query::Dagster { .. } => self.dagster.as_ref().map(Timed::state),
             Query::Service { service } => self.services.get(service).map(Timed::state),
             Query::Queue => self.queue.as_ref().map(Timed::state),
+            Query::QueueAge => self.queue_age.as_ref().map(Timed::state),
             Query::Network { peer, hard } => self.networks.get(&(peer.clone(), *hard)).map(Timed::state),
             Query::Instances => self.instances.as_ref().map(Timed::state),
             Query::Policy { queue } => self.policies.get(queue).map(Timed::state),
@@ -323,6 +330,14 @@ pub struct PolicyView {
 pub struct QueueView {
     pub visible: u64,
     pub in_flight: u64,
+}
+
+/// The age of a queue's oldest message, as CloudWatch keeps it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AgeView {
+    /// The highest of each whole minute, by the minute's begin, in seconds; the oldest first. A minute without a datum is
+    /// absent: that is not zero.
+    pub minutes: Vec<(Timestamp, f64)>,
 }
 
 /// What the audit asks of Dagster: every run of one generation with its step events.

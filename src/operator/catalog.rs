@@ -332,16 +332,12 @@ impl Catalog {
     /// What is wrong with a scenario and its target together, with the places in the scenario's file.
     fn relate(&self, places: &[Place<'_>], scenario: &Scenario, target: &Target) -> Option<(&'static str, String)> {
         let problems = spec::relate(scenario, target);
-        let (reason, problems) = match problems.is_empty() {
-            false => ("Invalid", problems),
-            true => ("Unsupported", spec::unsupported(scenario)),
-        };
         if problems.is_empty() {
             return None;
         }
         let (file, document) = places.first()?;
         let bytes = self.files.get(*file).and_then(|known| known.content.as_deref().ok()).unwrap_or_default();
-        Some((reason, lines(&spec::Locator::new(file, bytes).locate(document.number, problems))))
+        Some(("Invalid", lines(&spec::Locator::new(file, bytes).locate(document.number, problems))))
     }
 }
 

@@ -18,7 +18,7 @@ pub use explain::explain;
 use indexmap::IndexMap;
 pub use load::{Document, LARGEST_FILE, Locator, Manifest, document_text, load, no_attachments};
 pub use problem::{ManifestError, Path, Place, Problem, help_for, meant};
-pub use relate::{circles, relate, unsupported};
+pub use relate::{circles, relate};
 pub use schema::{Kind, schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

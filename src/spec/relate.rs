@@ -106,32 +106,6 @@ fn relate_metric(at: &Path, metric: Metric, target: &Target) -> Option<Problem> 
     }
 }
 
-/// What this version plans but cannot carry out: it is refused before anything happens, and never left out silently.
-pub fn unsupported(scenario: &Scenario) -> Vec<Problem> {
-    let at = Path::root("spec");
-    let mut problems = vec![];
-    let mut refuse = |path: Path, what: String| {
-        problems.push(Problem::new(path, format!("this version plans {what}, and cannot carry it out yet")));
-    };
-    for (index, spec) in scenario.spec.faults.iter().enumerate() {
-        let here = at.key("faults").index(index);
-        if let super::FaultTrigger::When(when) = &spec.trigger
-            && when.metric == Metric::QueueAge
-        {
-            refuse(here.key("when"), "triggers on `queueAge`".to_owned());
-        }
-    }
-    let mut metrics = scenario.spec.expect.thresholds.iter().map(|threshold| threshold.metric);
-    if metrics.any(|metric| metric == Metric::QueueAge) {
-        refuse(at.keys("expect.thresholds.queueAge"), "thresholds of `queueAge`".to_owned());
-    }
-    let aborting = scenario.spec.limits.abort_on.as_ref().and_then(|abort_on| abort_on.when);
-    if aborting.is_some_and(|when| when.metric == Metric::QueueAge) {
-        refuse(at.keys("limits.abortOn.when"), "`abortOn` by `queueAge`".to_owned());
-    }
-    problems
-}
-
 /// The scenarios that wait for themselves by `start.after`, each with the circle.
 pub fn circles<'a>(scenarios: impl Iterator<Item = &'a Scenario>) -> BTreeMap<ScenarioName, String> {
     let after: BTreeMap<&ScenarioName, &[ScenarioName]> = scenarios

@@ -18,7 +18,8 @@ use super::{
     queue,
 };
 use crate::model::{
-    Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timed, Why, WhyKind,
+    AgeView, Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timed, Timestamp, Why,
+    WhyKind,
 };
 
 /// AWS and Dagster as they are.
@@ -129,6 +130,10 @@ impl World for LiveWorld {
                 };
                 observation.queue = Some(Timed { asked_at, answer });
             }
+            Query::QueueAge => {
+                let answer = seen(queue_age(target, &clients, asked_at).await);
+                observation.queue_age = Some(Timed { asked_at, answer });
+            }
             Query::Network { peer, hard } => {
                 let answer = seen(self.network(target, peer, *hard).await);
                 observation.networks.insert((peer.clone(), *hard), Timed { asked_at, answer });
@@ -237,6 +242,11 @@ impl World for LiveWorld {
             None => Outcome::Refused { reason: undeclared(target, "metrics").message, retry: false },
         }
     }
+}
+
+async fn queue_age(target: &Target, clients: &Clients, now: Timestamp) -> Result<AgeView, Why> {
+    let tasks = target.queue.as_ref().ok_or_else(|| undeclared(target, "queues"))?;
+    cloudwatch::age(&clients.aws().await.cloudwatch, &tasks.name, now).await
 }
 
 pub(super) fn undeclared(target: &Target, field: &str) -> Why {

@@ -121,7 +121,8 @@ fn limits(storm: &mut Storm) -> String {
         limits.push("maxInFlight: 3".to_owned());
     }
     if let Some(mut dice) = storm.strikes(Mishap::Abort, 10) {
-        let on = ["alarm: deep", "when: queueDepth > 3", "when: queueDepth > 1, for: 5s"][dice.below(3)];
+        let on = ["alarm: deep", "when: queueDepth > 3", "when: queueDepth > 1, for: 5s", "when: queueAge > 45s"]
+            [dice.below(4)];
         limits.push(format!("abortOn: {{ {on} }}"));
     }
     if limits.is_empty() { String::new() } else { format!("\n  limits: {{ {} }}", limits.join(", ")) }
@@ -134,6 +135,7 @@ fn faults(storm: &mut Storm, length: u64) -> String {
         let begins = match dice.number(0, 9) {
             0 => "when: queueDepth > 2".to_owned(),
             1 => "when: workers < 3".to_owned(),
+            2 => "when: queueAge > 20s".to_owned(),
             _ => format!("after: {}ms", dice.number(0, length * 1_000 / 2)),
         };
         let pick = ["one", "2", "50%", "all"][dice.below(4)];

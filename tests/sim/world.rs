@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use dagstorm::{
     model::{
-        AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, Observation, Outcome, Query,
-        QueueView, Receipt, RunRecord, RunStatus, RunView, ScenarioName, Seen, ServiceView, StepEvent, StepEventKind,
-        Target, TaskView, Timed, Why, WhyKind,
+        AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, Observation, Outcome,
+        Query, QueueView, Receipt, RunRecord, RunStatus, RunView, ScenarioName, Seen, ServiceView, StepEvent,
+        StepEventKind, Target, TaskView, Timed, Timestamp, Why, WhyKind,
     },
     world::{Clock, Leftovers, World},
 };
@@ -224,7 +224,7 @@ impl SimWorld {
         core.runs.iter().find(|(_, run)| run.key == *key).map(|(id, _)| id.clone())
     }
 
-    fn answer(&self, query: &Query, asked_at: dagstorm::model::Timestamp, fails: bool) -> Observation {
+    fn answer(&self, query: &Query, asked_at: Timestamp, fails: bool) -> Observation {
         let mut core = self.core.lock().unwrap();
         let mut observation = Observation::default();
         match query {
@@ -255,6 +255,15 @@ impl SimWorld {
                 }
                 let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(view) };
                 observation.services.insert(service.clone(), Timed { asked_at, answer });
+            }
+            Query::QueueAge => {
+                // Of each whole minute one datum, and of some none.
+                let newest = asked_at.as_micros() / 60_000_000 - 1;
+                let there = (newest - 3..=newest).filter(|minute| minute * 7 % 10 < 7);
+                let minutes = there.map(|minute| (Timestamp::from_micros(minute * 60_000_000), (minute % 90) as f64));
+                let minutes = minutes.collect();
+                let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(AgeView { minutes }) };
+                observation.queue_age = Some(Timed { asked_at, answer });
             }
             Query::Queue => {
                 let count = |status: RunStatus| core.runs.values().filter(|run| run.status == status).count() as u64;

@@ -72,6 +72,9 @@ pub struct QueueLook {
     /// Approximate, as SQS is.
     pub visible: u64,
     pub in_flight: u64,
+    /// How old the oldest message was in the last minute that CloudWatch knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<String>,
 }
 
 /// What one declared fault would do now.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, Room, Selector, StopTasks, permits},
-    model::{Metric, Observation, Query, QueueView, Seen, ServiceView, Span, Target, TaskView, Why, WhyKind},
+    model::{AgeView, Metric, Observation, Query, QueueView, Seen, ServiceView, Span, Target, TaskView, Why, WhyKind},
     plan::Plan,
     spec::{FaultTrigger, Scenario},
     world::{Clock, Identity, LiveWorld, SystemClock, World},
@@ -100,11 +100,13 @@ async fn look_at_aws(world: &LiveWorld, target: &Target, scenarios: &[(&Scenario
         let seen = within(LOOK_TIMEOUT, "ECS", async { Ok(world.look(target, &query).await) }).await;
         (role, service, seen.and_then(|seen| service_of(seen, service)))
     });
-    let queue = async { within(LOOK_TIMEOUT, "SQS", async { Ok(world.look(target, &Query::Queue).await) }).await };
-    let (identity, services, queue) = futures::join!(
+    let queue = within(LOOK_TIMEOUT, "SQS", async { Ok(world.look(target, &Query::Queue).await) });
+    let age = within(LOOK_TIMEOUT, "CloudWatch", async { Ok(world.look(target, &Query::QueueAge).await) });
+    let (identity, services, queue, age) = futures::join!(
         within(LOOK_TIMEOUT, "STS", world.identity(target)),
         futures::future::join_all(services),
         queue,
+        age,
     );
     match identity {
         Ok(identity) => take_identity(looks, target, identity, region),
@@ -120,12 +122,7 @@ async fn look_at_aws(world: &LiveWorld, target: &Target, scenarios: &[(&Scenario
         }
     }
     if let Some(queues) = &target.queue {
-        match queue.and_then(queue_of) {
-            Ok(QueueView { visible, in_flight }) => {
-                looks.queue = Some(QueueLook { name: queues.name.clone(), visible, in_flight });
-            }
-            Err(why) => looks.fail("SQS", why),
-        }
+        take_queue(looks, &queues.name, scenarios, queue, age);
     }
     for (scenario, plan) in scenarios {
         for spec in &scenario.spec.faults {
@@ -165,6 +162,39 @@ fn take_service(
 fn service_of(mut seen: Observation, service: &str) -> Result<ServiceView, Why> {
     let timed = seen.services.remove(service).expect("a look at a service answers for it");
     match timed.answer {
+        Seen::Fresh(view) => Ok(view),
+        Seen::Unavailable(why) => Err(why),
+    }
+}
+
+/// How deep the queue is, and how old its oldest message was in the last minute that CloudWatch knows.
+fn take_queue(
+    looks: &mut TargetLooks,
+    name: &str,
+    scenarios: &[(&Scenario, &Plan)],
+    depth: Result<Observation, Why>,
+    age: Result<Observation, Why>,
+) {
+    match depth.and_then(queue_of) {
+        Ok(QueueView { visible, in_flight }) => {
+            looks.queue = Some(QueueLook { name: name.to_owned(), visible, in_flight, oldest: None });
+        }
+        Err(why) => return looks.fail("SQS", why),
+    }
+    match age.and_then(age_of) {
+        Ok(AgeView { minutes }) => {
+            let oldest = minutes.last().map(|(_, age)| Metric::QueueAge.show(*age));
+            looks.queue.iter_mut().for_each(|queue| queue.oldest.clone_from(&oldest));
+        }
+        Err(why) if scenarios.iter().any(|(scenario, _)| watches(scenario, Metric::QueueAge)) => {
+            looks.fail("CloudWatch", why);
+        }
+        Err(why) => looks.notes.push(format!("{}; no scenario here needs it, and no report will draw it", why.message)),
+    }
+}
+
+fn age_of(seen: Observation) -> Result<AgeView, Why> {
+    match seen.queue_age.expect("a look at the queue's age answers for it").answer {
         Seen::Fresh(view) => Ok(view),
         Seen::Unavailable(why) => Err(why),
     }
@@ -211,11 +241,19 @@ fn stops(scenario: &Scenario, role: &str) -> bool {
 fn uses(scenario: &Scenario, role: &str) -> bool {
     let spec = &scenario.spec;
     let drains = |fault: &Fault| matches!(fault, Fault::DrainService(drain) if drain.service == role);
-    let counts = |metric: Metric| role == WORKERS && metric == Metric::Workers;
-    let waits = |trigger: &FaultTrigger| matches!(trigger, FaultTrigger::When(when) if counts(when.metric));
     stops(scenario, role)
-        || spec.faults.iter().any(|fault| drains(&fault.fault) || waits(&fault.trigger))
-        || spec.expect.thresholds.iter().any(|threshold| counts(threshold.metric))
+        || spec.faults.iter().any(|fault| drains(&fault.fault))
+        || (role == WORKERS && watches(scenario, Metric::Workers))
+}
+
+/// Whether a trigger, a threshold or `abortOn` of a scenario asks for this gauge.
+fn watches(scenario: &Scenario, metric: Metric) -> bool {
+    let spec = &scenario.spec;
+    let waits = |trigger: &FaultTrigger| matches!(trigger, FaultTrigger::When(when) if when.metric == metric);
+    let aborting = spec.limits.abort_on.as_ref().and_then(|abort_on| abort_on.when);
+    spec.faults.iter().any(|fault| waits(&fault.trigger))
+        || spec.expect.thresholds.iter().any(|threshold| threshold.metric == metric)
+        || aborting.is_some_and(|when| when.metric == metric)
 }
 
 /// What the faults of a scenario would do to a service as it is now.

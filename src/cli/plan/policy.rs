@@ -61,6 +61,8 @@ fn base(target: &Target, arns: &Arns) -> Vec<Permission> {
     if let Some(queue) = &target.queue {
         let actions = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes"];
         found.push(Permission::new("ReadQueues", &actions, vec![arns.arn("sqs", &queue.name)]));
+        // GetMetricData knows neither resources nor conditions.
+        found.push(Permission::anywhere("ReadMetrics", &["cloudwatch:GetMetricData"]));
     }
     if let Some(CompletionSource::Queue { name }) = target.completions.as_ref().map(|records| &records.source) {
         let actions =
@@ -133,7 +135,7 @@ mod tests {
         let plain = scenario(LOAD);
         assert_eq!(joined(&[(&plain, &target(""))]), None);
         let full = r#","ecs":{"cluster":"demo","services":{"workers":"w","autoscaler":"a"}},"queue":{"name":"q"},"metrics":{"namespace":"n"}"#;
-        let reads = ["ReadServices", "ListTasks", "ReadTasks", "ReadQueues", "PublishMetrics"];
+        let reads = ["ReadServices", "ListTasks", "ReadTasks", "ReadQueues", "ReadMetrics", "PublishMetrics"];
         let found = joined(&[(&plain, &target(full))]).expect("a policy");
         assert_eq!(sids(&found), reads);
         let kill = scenario(&format!(
@@ -144,12 +146,12 @@ mod tests {
         let json = serde_json::to_value(&found).expect("JSON");
         assert_eq!(json["Version"], "2012-10-17");
         assert_eq!(
-            json["Statement"][5],
+            json["Statement"][6],
             serde_json::json!({ "Sid": "ReadAlarms", "Effect": "Allow", "Action": ["cloudwatch:DescribeAlarms"],
                 "Resource": ["arn:aws:cloudwatch:us-east-1:000000000000:alarm:deep"] })
         );
         assert_eq!(
-            json["Statement"][4]["Condition"],
+            json["Statement"][5]["Condition"],
             serde_json::json!({ "StringEquals": { "cloudwatch:namespace": ["n"] } })
         );
     }

@@ -142,7 +142,9 @@ impl Page {
             self.service(service);
         }
         if let Some(queue) = &target.queue {
-            let about = format!("queue {}: about {} waiting, {} in flight", queue.name, queue.visible, queue.in_flight);
+            let oldest = queue.oldest.as_ref().map(|age| format!(", the oldest {age} old")).unwrap_or_default();
+            let (name, visible, in_flight) = (&queue.name, queue.visible, queue.in_flight);
+            let about = format!("queue {name}: about {visible} waiting, {in_flight} in flight{oldest}");
             self.marked(GOOD, &about);
         }
         for fault in &target.faults {
@@ -373,7 +375,12 @@ mod tests {
                 running: 1,
                 tasks: vec![task("1", true), task("2", false)],
             }],
-            queue: Some(looks::QueueLook { name: "q".to_owned(), visible: 3, in_flight: 1 }),
+            queue: Some(looks::QueueLook {
+                name: "q".to_owned(),
+                visible: 3,
+                in_flight: 1,
+                oldest: Some("1m30s".to_owned()),
+            }),
             faults: vec![fault("stop one of 1 running → 1", None), fault("change sg-1", Some(rules()))],
             notes: vec!["Dagster holds runs already".to_owned()],
             unreached: vec![looks::Unreached { what: "STS", why: "nobody answers".to_owned() }],
@@ -390,7 +397,8 @@ mod tests {
   ✓ workers: service w runs 1 of 2 tasks
       1  may be stopped  ready=true team=data
       2  is not touched  ready=false team=data
-  ✓ queue q: about 3 waiting, 1 in flight
+  ✓ queue q: about 3 waiting, 1 in flight, the oldest 1m30s
+    old
   · night/cut would stop one of 1 running → 1
   · night/cut would change sg-1
       - egress tcp 0-65535 to sg-2 \"all\"

@@ -1,7 +1,7 @@
 //! What ends a scenario early, and what keeps it or its faults from beginning.
 
 use super::*;
-use crate::model::{AlarmView, Metric, PolicyView, QueueView};
+use crate::model::{AgeView, AlarmView, Metric, PolicyView, QueueView};
 
 /// `at(20)` is 13:47:00.
 const GUARDED: &str = r#"{"name":"local","dagster":{"url":"http://x/graphql","location":"demo","repository":"r",
@@ -182,6 +182,7 @@ fn a_deny_window_takes_faults_back_and_lets_none_begin() {
     case.event(15.0, skipped).dagster(22.0, &[]);
     case.observation.policies.insert("tasks".to_owned(), free(22.0));
     case.depth(22.0, 0);
+    case.observation.queue_age = Some(Timed { asked_at: at(22.0), answer: Seen::Fresh(AgeView::default()) });
     case.event(22.0, Event::Sampled { metric: Metric::QueueDepth, asked_at: at(22.0), value: 0.0 });
     assert_eq!(case.decides(22.5), "wake 23");
     case.dagster(29.9, &[]).depth(29.9, 0);

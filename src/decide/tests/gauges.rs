@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     journal::Dependency,
-    model::{Metric, QueueView},
+    model::{AgeView, Metric, QueueView},
 };
 
 /// The least scenario, with more in its spec.
@@ -23,7 +23,7 @@ spec:
 fn living(more: &str) -> Case {
     let mut case = Case::at(with(more), GAUGED);
     case.event(0.0, Event::Started { at: at(0.0), dagster_version: "1".to_owned() }).dagster(0.0, &[]);
-    case.event(0.0, Event::Counted { runs: RunCounts::default() });
+    case.event(0.0, Event::Counted { runs: RunCounts::default() }).aged(100.0, &[]);
     for index in 0..9 {
         case.event(0.0, Event::SubmitDropped { index, in_flight: 0 });
     }
@@ -34,6 +34,13 @@ impl Case {
     fn queued(&mut self, second: f64, visible: u64) -> &mut Self {
         let answer = Seen::Fresh(QueueView { visible, in_flight: 0 });
         self.observation.queue = Some(Timed { asked_at: at(second), answer });
+        self
+    }
+
+    /// CloudWatch's minutes in a look that was asked at a second, by the seconds at which they began.
+    fn aged(&mut self, second: f64, minutes: &[(f64, f64)]) -> &mut Self {
+        let minutes = minutes.iter().map(|(began, age)| (at(*began), *age)).collect();
+        self.observation.queue_age = Some(Timed { asked_at: at(second), answer: Seen::Fresh(AgeView { minutes }) });
         self
     }
 
@@ -84,6 +91,42 @@ fn what_changed_is_written_down_and_now_and_then_what_did_not() {
         let samples = case.samples(second + 0.1);
         assert_eq!(!samples.is_empty(), written, "{second} {depth}: {samples:?}");
     }
+}
+
+#[test]
+fn every_minute_of_the_queues_age_is_a_sample_at_its_own_instant() {
+    let mut case = living("");
+    case.aged(130.0, &[(-20.0, 90.0), (0.0, 7.0), (60.0, 7.0)]);
+    let ages = |case: &Case, second: f64| {
+        let noted = decide(&case.plan, case.state.current.as_ref().unwrap(), &case.observation, at(second)).notes;
+        let sampled = noted.into_iter().filter_map(|event| {
+            let Event::Sampled { metric: Metric::QueueAge, asked_at, value } = event else { return None };
+            Some((asked_at.since(at(0.0)).as_secs(), value))
+        });
+        sampled.collect::<Vec<_>>()
+    };
+    assert_eq!(ages(&case, 131.0), [(0, 7.0), (60, 7.0)], "what was before the start is not of it");
+    case.sampled(0.0, Metric::QueueAge, 7.0).sampled(60.0, Metric::QueueAge, 7.0);
+    assert_eq!(ages(&case, 131.0), [], "once");
+    case.aged(190.0, &[(0.0, 7.0), (60.0, 7.0), (120.0, 99.0)]);
+    assert_eq!(ages(&case, 191.0), [(120, 99.0)]);
+    let why = Why { kind: WhyKind::Throttled, message: "slow down".to_owned() };
+    case.observation.queue_age = Some(Timed { asked_at: at(195.0), answer: Seen::Unavailable(why) });
+    assert_eq!(ages(&case, 196.0), [], "absence is not zero");
+}
+
+#[test]
+fn a_fault_waits_for_the_age_of_the_queue() {
+    let mut case = living("  faults: [{ name: f, when: queueAge > 60s, stopTasks: { service: workers } }]\n");
+    case.observation.queue_age = None;
+    assert!(case.decides(0.1).contains("look age"));
+    let fires = |case: &Case| case.decides(29.0).contains("faultTriggered");
+    case.aged(29.0, &[(-60.0, 999.0)]);
+    assert!(!fires(&case), "that was before the start");
+    case.aged(29.0, &[(-60.0, 999.0), (0.0, 60.0)]);
+    assert!(!fires(&case));
+    case.aged(29.0, &[(0.0, 61.0)]);
+    assert!(fires(&case));
 }
 
 #[test]

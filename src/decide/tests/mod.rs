@@ -182,6 +182,7 @@ impl Case {
                 Query::Dagster { .. } => "look dagster and jobs, ",
                 Query::Service { .. } => "look service, ",
                 Query::Queue => "look queue, ",
+                Query::QueueAge => "look age, ",
                 Query::Network { .. } => "look network, ",
                 Query::Instances => "look instances, ",
                 Query::Policy { .. } => "look policy, ",
