@@ -438,6 +438,12 @@ fn thresholds_hold_fail_or_are_not_known() {
         ("workers: [max >= 4]", "Passed", Some("4")),
         ("workers: [min >= 3]", "Failed Threshold/Scenario", Some("2")),
         ("queueDepth: [max < 5]", "Unknown NoSamples", None),
+        ("runLatency: [{ that: max < 10s, minSamples: 2 }]", "Passed", Some("9s")),
+        ("runLatency: [{ that: max < 10s, minSamples: 3 }]", "Unknown TooFewSamples", Some("9s")),
+        // What would fail is no failure either, with so little.
+        ("runLatency: [{ that: max < 1s, minSamples: 3 }]", "Unknown TooFewSamples", Some("9s")),
+        ("runLatency: [{ that: max < 9s, outside: kill }]", "Failed Threshold/Scenario", Some("9s")),
+        ("runLatency: [{ that: max < 9s, around: kill }]", "Passed", Some("2s")),
     ] {
         let mut history = History::with(&format!("  expect: {{ thresholds: {{ {threshold} }} }}\n"));
         let kill = FaultId { name: "kill".to_owned(), occurrence: 1 };

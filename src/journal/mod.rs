@@ -17,7 +17,7 @@ pub use files::{FileStore, newest_epoch};
 pub use generation::{Fact, Generation, Launches, Sample, Submission, SubmissionStage, TaskLife};
 pub use holding::{Fenced, Holding, TRUSTED_FOR, read_epoch};
 pub use log::{LogError, decode, encode};
-pub use measure::{Held, held};
+pub use measure::{Evidence, Measured};
 pub use record::{Conclusion, Dependency, Event, Found, Record, RunCounts, Summary, ThresholdResult};
 pub use state::{IllegalRecord, State};
 pub use store::{Store, Trouble};

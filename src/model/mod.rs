@@ -2,6 +2,7 @@
 
 pub mod completion;
 pub mod condition;
+pub mod criterion;
 pub mod cron;
 pub mod effect;
 pub mod ids;
@@ -18,6 +19,7 @@ pub mod verdict;
 
 pub use completion::{CompletionOutcome, CompletionRecord, Completions, CompletionsTarget, Gathering};
 pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
+pub use criterion::{Criterion, Faults, Scope};
 pub use cron::Cron;
 pub use effect::{AclName, Effect, Outcome, Receipt, Undo};
 pub use ids::{FaultId, GenerationId, Key, Names, ScenarioName, TaskArn};

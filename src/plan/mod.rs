@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::{
     fault::Fault,
     load::Weighted,
-    model::{FaultId, GenerationId, Key, Metric, ScenarioName, Timestamp, When},
+    model::{Criterion, FaultId, GenerationId, Key, Metric, ScenarioName, Timestamp, When},
     spec::{AbortOn, Expect, FaultTrigger, Scenario, ScenarioSpec},
 };
 
@@ -91,17 +91,30 @@ impl Plan {
 
     /// The gauges that must be sampled for the thresholds and for `limits.abortOn`, each once.
     pub fn sampled(&self) -> BTreeSet<Metric> {
-        let metrics = self.expect.thresholds.iter().map(|threshold| threshold.metric);
+        let metrics = self.expect.thresholds.iter().map(Criterion::metric);
         let aborting = self.abort_on.as_ref().and_then(|abort_on| abort_on.when).map(|when| when.metric);
         metrics.chain(aborting).filter(|metric| metric.is_gauge()).collect()
     }
 
     /// How long after the intended instant of its arrival each of these came; what the plan does not know is left out.
-    pub fn delays(&self, started_at: Timestamp, mut instants: Vec<(u32, Timestamp)>) -> Vec<Duration> {
+    pub fn delays(&self, started_at: Timestamp, instants: Vec<(u32, Timestamp)>) -> Vec<Duration> {
+        self.delays_of(started_at, instants, |_| true)
+    }
+
+    /// Likewise of some arrivals.
+    pub fn delays_of(
+        &self,
+        started_at: Timestamp,
+        mut instants: Vec<(u32, Timestamp)>,
+        is_of: impl Fn(&Arrival) -> bool,
+    ) -> Vec<Duration> {
         // In the plan's order: one walk through it is enough.
         instants.sort_unstable();
         let mut arrivals = self.arrivals.from(0);
-        let delay = |(index, at): (u32, Timestamp)| Some(at.since(started_at.plus(arrivals.at(index)?.offset)));
+        let delay = |(index, at): (u32, Timestamp)| {
+            let arrival = arrivals.at(index).filter(&is_of)?;
+            Some(at.since(started_at.plus(arrival.offset)))
+        };
         instants.into_iter().filter_map(delay).collect()
     }
 

@@ -1,6 +1,7 @@
 //! L2: manifests. `tree` reads YAML with its places, `decode` makes `raw` of it, `validate` makes that valid by type;
 //! `load` goes from a file's bytes through all of them. `relate` judges what several manifests say together.
 
+mod criterion;
 mod decode;
 mod explain;
 mod load;
@@ -28,7 +29,7 @@ pub use validate::Attachments;
 use crate::{
     fault::Fault,
     load::{Arrivals, JobMix},
-    model::{Cron, ScenarioName, Span, Threshold, Timestamp, When},
+    model::{Criterion, Cron, ScenarioName, Span, Timestamp, When},
 };
 
 /// A validated `Scenario`. Every value is valid by its type or was checked by `validate`.
@@ -167,7 +168,7 @@ pub struct Expect {
     /// How long nothing may have changed before the records are audited.
     pub quiet: Span,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub thresholds: Vec<Threshold>,
+    pub thresholds: Vec<Criterion>,
 }
 
 /// What the records must show of every acknowledged run and every step.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     AbortOn, Contract, Deletion, Overlap, Repeat,
+    criterion::RawThreshold,
     mix::{RawMix, text_map_schema},
 };
 use crate::{
@@ -217,11 +218,11 @@ pub struct RawExpect {
     /// time-out and than the longest step.
     #[serde(default = "default_quiet")]
     pub quiet: Span,
-    /// By metric, what must hold: an aggregate, one of `<`, `<=`, `>`, `>=`, and a value. A threshold without samples is
-    /// no pass.
+    /// By metric, what must hold: an aggregate, one of `<`, `<=`, `>`, `>=`, and a value; or a map that says of what it
+    /// must hold. A threshold without samples is no pass.
     #[serde(default)]
-    #[schemars(schema_with = "super::schema::thresholds")]
-    pub thresholds: IndexMap<String, Vec<String>>,
+    #[schemars(schema_with = "super::criterion::thresholds")]
+    pub thresholds: IndexMap<String, Vec<RawThreshold>>,
 }
 
 impl Default for RawExpect {

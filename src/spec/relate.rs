@@ -18,7 +18,7 @@ pub fn relate(scenario: &Scenario, target: &Target) -> Vec<Problem> {
         let at = Path::root("spec").key("faults").index(index);
         problems.extend(relate_fault(&at, fault, target));
     }
-    let needs = scenario.spec.expect.thresholds.iter().map(|threshold| (threshold.metric, "expect.thresholds"));
+    let needs = scenario.spec.expect.thresholds.iter().map(|one| (one.metric(), "expect.thresholds"));
     let aborting = scenario.spec.limits.abort_on.as_ref().and_then(|abort_on| abort_on.when);
     for (metric, field) in needs.chain(aborting.map(|when| (when.metric, "limits.abortOn"))) {
         let last = if field == "limits.abortOn" { "when" } else { metric.word() };

@@ -4,7 +4,6 @@ use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::raw::{API_VERSION, Raw, RawPeer, RawScenario, RawTarget};
-use crate::model::Metric;
 
 /// The kinds of manifests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,26 +84,6 @@ fn either(parts: Vec<(Kind, Value)>, definitions: &mut Map<String, Value>) -> Ma
         Value::Object(root) => root,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
     }
-}
-
-/// Thresholds by metric.
-pub fn thresholds(_: &mut SchemaGenerator) -> Schema {
-    let list = |metric: Metric| {
-        json!({
-            "type": "array",
-            "description": metric.meaning(),
-            "minItems": 1,
-            "items": {
-                "type": "string",
-                "description": "An aggregate (`p95` or any percentile, `max`, `min`, `mean`, `count`, `rate`, `last`), a comparison, a value in the metric's unit.",
-                "pattern": "^\\s*(p[0-9.]+|max|min|mean|count|rate|last)\\s*(<=|>=|<|>)\\s*\\S+\\s*$",
-                "examples": ["p95 < 90s", "max < 500"],
-            },
-        })
-    };
-    let properties: Map<String, Value> =
-        Metric::ALL.map(|metric| (metric.word().to_owned(), list(metric))).into_iter().collect();
-    json_schema!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
 /// Peers by name.

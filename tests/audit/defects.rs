@@ -353,6 +353,20 @@ pub const ALL: &[Defect] = &[
         says: "Failed Threshold/Scenario",
     },
     Defect {
+        name: "a threshold of a phase that does not hold",
+        plant: |s| {
+            *s = Story::with(12, "  expect: { thresholds: { runLatency: [{ that: 'max < 2s', during: base }] } }\n");
+        },
+        says: "Failed Threshold/Scenario",
+    },
+    Defect {
+        name: "a threshold with too few samples",
+        plant: |s| {
+            *s = Story::with(12, "  expect: { thresholds: { runLatency: [{ that: 'max < 1h', minSamples: 13 }] } }\n");
+        },
+        says: "Unknown TooFewSamples",
+    },
+    Defect {
         name: "a threshold without samples",
         plant: |s| *s = Story::with(12, "  expect: { thresholds: { queueDepth: ['max < 5'] } }\n"),
         says: "Unknown NoSamples",

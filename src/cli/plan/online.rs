@@ -252,7 +252,7 @@ fn watches(scenario: &Scenario, metric: Metric) -> bool {
     let waits = |trigger: &FaultTrigger| matches!(trigger, FaultTrigger::When(when) if when.metric == metric);
     let aborting = spec.limits.abort_on.as_ref().and_then(|abort_on| abort_on.when);
     spec.faults.iter().any(|fault| waits(&fault.trigger))
-        || spec.expect.thresholds.iter().any(|threshold| threshold.metric == metric)
+        || spec.expect.thresholds.iter().any(|threshold| threshold.metric() == metric)
         || aborting.is_some_and(|when| when.metric == metric)
 }
 

@@ -200,7 +200,7 @@ fn touched(fault: &Fault) -> Thing<'_> {
 fn expectations(scenario: &Scenario, plan: &Plan) -> Vec<Note> {
     let mut notes = vec![];
     let on_recovery = |metric: Metric| metric == Metric::RecoveryTime;
-    if plan.faults.is_empty() && plan.expect.thresholds.iter().any(|threshold| on_recovery(threshold.metric)) {
+    if plan.faults.is_empty() && plan.expect.thresholds.iter().any(|threshold| on_recovery(threshold.metric())) {
         notes.push(note(
             "spec.expect.thresholds.recoveryTime",
             "there is no fault, so there is no sample: the verdict will be Unknown",

@@ -2,6 +2,7 @@
 
 mod scenario;
 mod target;
+mod thresholds;
 
 pub use scenario::scenario;
 pub use target::target;

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Attachments, Path, Problem, Problems};
+use super::{
+    Attachments, Path, Problem, Problems,
+    thresholds::{Names, expect},
+};
 use crate::{
     fault::{Fault, Selector, StopTasks},
     load::{Arrivals, JobMix, RawTrace, Trace, TraceError, Weighted},
-    model::{Metric, Span, Threshold, lane},
+    model::{Span, lane},
     spec::{
-        Expect, FaultSpec, FaultTrigger, Limits, LoadPhase, Overlap, Scenario, ScenarioSpec, Start, StartTrigger,
+        FaultSpec, FaultTrigger, Limits, LoadPhase, Overlap, Scenario, ScenarioSpec, Start, StartTrigger,
         mix::RawMix,
         problem::help_for,
-        raw::{Raw, RawArrivals, RawExpect, RawFault, RawLimits, RawPhase, RawScenario, RawStart, RawStopTasks},
+        raw::{Raw, RawArrivals, RawFault, RawLimits, RawPhase, RawScenario, RawStart, RawStopTasks},
     },
 };
 
@@ -50,9 +53,13 @@ pub fn scenario(raw: Raw<RawScenario>, is_whole: bool, attachments: Attachments<
         );
         problems.add(&named, message);
     }
+    let names = is_whole.then(|| Names {
+        phases: spec.load.iter().map(|phase| phase.name.clone()).collect(),
+        faults: spec.faults.iter().map(|fault| fault.name.clone()).collect(),
+    });
     let load = load(&mut problems, &at.key("load"), spec.load, is_whole, attachments);
     let faults = faults(&mut problems, &at.key("faults"), spec.faults);
-    let expect = expect(&mut problems, &at.key("expect"), &spec.expect);
+    let expect = expect(&mut problems, &at.key("expect"), &spec.expect, names.as_ref());
     let limits = limits(&mut problems, &at.key("limits"), spec.limits);
     if is_whole && problems.0.is_empty() {
         check_amount(&mut problems, &at, &load, spec.seed, &limits);
@@ -324,28 +331,6 @@ fn stop_tasks(problems: &mut Problems, at: &Path, raw: RawStopTasks) -> Option<S
         Selector::Tag(_) => {}
     }
     Some(StopTasks { tasks, pick: raw.pick, follow: raw.follow, include_protected: raw.include_protected })
-}
-
-fn expect(problems: &mut Problems, at: &Path, raw: &RawExpect) -> Expect {
-    let mut thresholds = vec![];
-    for (word, texts) in &raw.thresholds {
-        let here = at.key("thresholds").key(word);
-        let Ok(metric) = word.parse::<Metric>() else {
-            let help = help_for(word, Metric::ALL.map(Metric::word));
-            problems.0.push(Problem::new(here, format!("unknown metric `{word}`")).with_help(help).on_key());
-            continue;
-        };
-        if texts.is_empty() {
-            problems.add(&here, "is empty: write at least one threshold, as in `[\"max < 500\"]`");
-        }
-        for (index, text) in texts.iter().enumerate() {
-            match Threshold::parse(metric, text) {
-                Ok(threshold) => thresholds.push(threshold),
-                Err(message) => problems.add(&here.index(index), message),
-            }
-        }
-    }
-    Expect { contract: raw.contract, quiet: raw.quiet, thresholds }
 }
 
 fn limits(problems: &mut Problems, at: &Path, raw: RawLimits) -> Limits {
