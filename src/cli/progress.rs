@@ -11,7 +11,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
     model::{Phase, ScenarioName},
-    publish::{Folder, Status},
+    publish::{Folder, Judgement, Status},
 };
 
 const REFRESH: Duration = Duration::from_millis(200);
@@ -128,7 +128,7 @@ fn share(status: &Status) -> (u64, u64) {
 fn line(status: &Status) -> String {
     let body = &status.status;
     let mut parts = vec![format!("{:9}", body.phase.to_string())];
-    if let Some(audit) = &body.audit {
+    if let Some(Judgement::Final(audit)) = &body.audit {
         parts.push(audit.message.clone());
         return parts.join(" ");
     }
@@ -147,9 +147,11 @@ fn line(status: &Status) -> String {
     }
     if let Some(runs) = body.runs {
         parts.push(format!("· running {} · done {}", runs.unfinished(), runs.done()));
-        parts.push(match runs.failed + runs.canceled {
-            0 => "· so far nothing wrong".to_owned(),
-            wrong => format!("· {wrong} not successful"),
+    }
+    if let Some(Judgement::SoFar(so_far)) = &body.audit {
+        parts.push(match so_far.findings.first() {
+            None => "· so far nothing wrong".to_owned(),
+            Some(first) => format!("· failed so far: {first}"),
         });
     }
     for fault in &body.faults {

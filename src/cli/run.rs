@@ -24,7 +24,7 @@ use super::{
 use crate::{
     model::{Phase, Span, Timestamp, Verdict},
     operator::{Options, serve},
-    publish::{Folder, Status},
+    publish::{Folder, Judgement, Status},
     world::{Clock, LiveWorld, SystemClock, check_certificates},
 };
 
@@ -181,7 +181,7 @@ fn summarize(folder: &Folder, statuses: &[Status], began: Timestamp) -> anyhow::
         let (name, body) = (&status.metadata.name, &status.status);
         // A verdict of an earlier run is none of this one.
         let is_own = body.history.first().is_some_and(|last| last.concluded_at >= began) && !status.is_stalled();
-        let audit = body.audit.as_ref().filter(|_| is_own);
+        let audit = body.audit.as_ref().and_then(Judgement::conclusion).filter(|_| is_own);
         let (exit, message) = match audit {
             Some(audit) => (exit(audit.verdict), audit.message.clone()),
             None => unfinished(status),

@@ -73,6 +73,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     };
     let reason = by_alarm(abort_on, observation, started_at)
         .or_else(|| by_gauge(abort_on, state, observation))
+        .or_else(|| by_duplicate(abort_on, state))
         .or_else(|| {
             let name = abort_on.alarm.as_ref()?;
             blind(&Dependency::Alarm(name.clone()), &format!("alarm {name}"))
@@ -91,6 +92,11 @@ fn by_alarm(abort_on: &AbortOn, observation: &Observation, started_at: Timestamp
     let seen = observation.alarms.get(name).filter(|seen| seen.asked_at >= started_at);
     let alarm = seen.and_then(|seen| seen.answer.fresh()).filter(|alarm| alarm.is_ringing)?;
     Some(format!("alarm {name} is in ALARM: {}", alarm.reason))
+}
+
+fn by_duplicate(abort_on: &AbortOn, state: &Generation) -> Option<String> {
+    let (index, runs) = state.duplicates.iter().next().filter(|_| abort_on.duplicate)?;
+    Some(format!("arrival {index} was launched {} times: {}", runs.value.len(), runs.value.join(", ")))
 }
 
 /// Every sample of so long a time meets the condition, and so does the last look: what has not changed is not written

@@ -6,6 +6,7 @@ mod gauges;
 mod hold;
 mod inject;
 mod limits;
+pub mod notice;
 mod ready;
 mod submit;
 mod tasks;

@@ -41,6 +41,10 @@ pub struct Generation {
     /// When each fault with `when`, by its name, first saw what it waits for.
     pub triggered: BTreeMap<String, Timestamp>,
     pub runs: Option<Fact<RunCounts>>,
+    /// Keys of which Dagster showed more than one run, with those runs.
+    pub duplicates: BTreeMap<u32, Fact<Vec<String>>>,
+    /// Runs that nothing explains, by their ids, with what is wrong with them.
+    pub unexpected: BTreeMap<String, Fact<String>>,
     /// What the gauges showed, the oldest first.
     pub samples: Vec<Sample>,
     /// The tasks that were seen to run.
@@ -170,6 +174,8 @@ impl Generation {
             faults: BTreeMap::new(),
             triggered: BTreeMap::new(),
             runs: None,
+            duplicates: BTreeMap::new(),
+            unexpected: BTreeMap::new(),
             samples: vec![],
             tasks: BTreeMap::new(),
             last_samples: BTreeMap::new(),
@@ -265,6 +271,16 @@ impl Generation {
             Event::Healed { fault, asked_at } => self.open_fault(fault)?.stage = FaultStage::Healed(*asked_at),
             Event::FaultGivenUp { fault, reason } => self.open_fault(fault)?.give_up(reason)?,
             Event::FaultSkipped { fault, reason } => self.add_fault(fault, FaultState::skipped(at, reason))?,
+            Event::DuplicateSeen { index, runs } => {
+                if self.duplicates.insert(*index, Fact { at, value: runs.clone() }).is_some() {
+                    return Err(format!("the duplicate of arrival {index} is told twice"));
+                }
+            }
+            Event::UnexpectedSeen { run_id, reason } => {
+                if self.unexpected.insert(run_id.clone(), Fact { at, value: reason.clone() }).is_some() {
+                    return Err(format!("run {run_id} is told twice"));
+                }
+            }
             Event::Counted { runs } => self.runs = Some(Fact { at, value: *runs }),
             Event::Aborted { reason } => {
                 if self.started_at.is_none() || self.aborted.is_some() {

@@ -106,7 +106,12 @@ pub enum Event {
     FaultSkipped { fault: FaultId, reason: String },
     /// The runs of the generation, counted by status; written when it changes.
     Counted { runs: RunCounts },
-    /// What `limits.abortOn` names came true: no more arrivals, heal, and judge what there is. It cannot pass any more.
+    /// A look at Dagster shows more than one run of a key, for the first time.
+    DuplicateSeen { index: u32, runs: Vec<String> },
+    /// A look at Dagster shows a run that nothing of ours explains.
+    UnexpectedSeen { run_id: String, reason: String },
+    /// What `limits.abortOn` or a threshold with `abortOnFail` names came true: no more arrivals, heal, and judge what
+    /// there is. It cannot pass any more.
     Aborted { reason: String },
     /// It is not wanted any more: no more arrivals, heal, drain. `terminate`: end the runs that are under way.
     StopRequested {

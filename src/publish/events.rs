@@ -79,12 +79,7 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
             let (reason, how) = submitted(*found);
             (NORMAL, reason, format!("arrival {index} {how} {run_id}"))
         }
-        Event::SubmitRefused { index, reason, retry: true } => {
-            (WARNING, "LaunchDeferred", format!("arrival {index} will be sent again: {reason}"))
-        }
-        Event::SubmitRefused { index, reason, retry: false } => {
-            (WARNING, "LaunchRejected", format!("arrival {index}: {reason}"))
-        }
+        Event::SubmitRefused { index, reason, retry } => refused(*index, reason, *retry),
         Event::SubmitInDoubt { index, reason } => (WARNING, "LaunchInDoubt", format!("arrival {index}: {reason}")),
         Event::SubmitAbsent { index, reason } => (WARNING, "LaunchAbsent", format!("arrival {index}: {reason}")),
         Event::SubmitDropped { index, in_flight } => {
@@ -115,6 +110,8 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::Healed { fault, asked_at } => (NORMAL, "FaultHealed", format!("{fault}: proved at {asked_at}")),
         Event::FaultGivenUp { fault, reason } => (WARNING, "FaultNotRecovered", format!("{fault}: {reason}")),
         Event::FaultSkipped { fault, reason } => (WARNING, "FaultSkipped", format!("{fault}: {reason}")),
+        Event::DuplicateSeen { index, runs } => (WARNING, "DuplicateSeen", doubled(*index, runs)),
+        Event::UnexpectedSeen { run_id: _, reason } => (WARNING, "UnexpectedSeen", reason.clone()),
         Event::Aborted { reason } => (WARNING, "Aborted", reason.clone()),
         Event::StopRequested { reason, terminate } => {
             let rest = if *terminate { ": its runs are terminated" } else { "" };
@@ -141,6 +138,17 @@ fn readied(dependency: &Dependency) -> (&'static str, &'static str, String) {
         return (NORMAL, "GaugeSeen", format!("{metric} can be seen again"));
     }
     (NORMAL, "Ready", format!("{dependency} answers"))
+}
+
+fn refused(index: u32, reason: &str, retry: bool) -> (&'static str, &'static str, String) {
+    match retry {
+        true => (WARNING, "LaunchDeferred", format!("arrival {index} will be sent again: {reason}")),
+        false => (WARNING, "LaunchRejected", format!("arrival {index}: {reason}")),
+    }
+}
+
+fn doubled(index: u32, runs: &[String]) -> String {
+    format!("arrival {index} was launched {} times: {}", runs.len(), runs.join(", "))
 }
 
 fn submitted(found: Found) -> (&'static str, &'static str) {

@@ -10,6 +10,7 @@ mod latency;
 mod markdown;
 mod metrics;
 mod report;
+mod so_far;
 mod status;
 mod writer;
 
@@ -21,4 +22,5 @@ pub use latency::Quantiles;
 pub use markdown::markdown;
 pub use metrics::{gauges, latencies};
 pub use report::{Report, report};
+pub use so_far::{CountsSoFar, Judgement, SoFar, VerdictSoFar};
 pub use status::{Beside, Rejection, Status, due, not_accepted, phase, status};

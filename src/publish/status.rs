@@ -5,10 +5,14 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::{conditions, latency::Quantiles};
+use super::{
+    conditions,
+    latency::Quantiles,
+    so_far::{self, Judgement},
+};
 use crate::{
     decide::Turn,
-    journal::{Conclusion, FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
+    journal::{FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
     model::{
         Condition, ConditionStatus, ConditionType, GenerationId, Object, Outcome, Phase, Receipt, ScenarioName,
         TaskView, Timestamp, Verdict,
@@ -59,7 +63,7 @@ pub struct Body {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub audit: Option<Conclusion>,
+    pub audit: Option<Judgement>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Past>,
 }
@@ -219,7 +223,7 @@ pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Besid
             load: Some(load(plan, generation, beside.now)),
             runs: generation.runs.as_ref().map(|fact| fact.value),
             faults: plan.faults.iter().map(|planned| fault(planned, generation)).collect(),
-            audit: generation.concluded.as_ref().map(|end| end.value.clone()),
+            audit: so_far::judgement(plan, generation),
             history: history(state),
         },
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dagstorm::{
-    journal::{Event, Found, Record, State, SubmissionStage},
+    journal::{Event, Found, Generation, Record, State, SubmissionStage},
     model::{GenerationId, Key, Phase, ScenarioName, Timestamp, Verdict},
     operator::Desired,
     plan::{self, Plan},
@@ -11,7 +11,7 @@ use dagstorm::{
 };
 
 use crate::{
-    core::{BEGAN, DESIRED},
+    core::{BEGAN, Core, DESIRED},
     harness::Outcome,
     objects,
     process::Surroundings,
@@ -97,6 +97,7 @@ pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
                 }
             }
         }
+        violations.extend(told_wrongly(&core, &name, current));
         for past in &state.past {
             let mine = |key: &Key| key.scenario == name && key.generation == past.generation;
             // What was acknowledged must be there; a pass says that of all that was planned.
@@ -131,6 +132,25 @@ pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
         violations.push(format!("{name} has no status"));
     }
     outcome.violations = violations;
+}
+
+/// What was told of runs while they ran, and is not so.
+fn told_wrongly(core: &Core, name: &ScenarioName, current: &Generation) -> Vec<String> {
+    let mut wrong = vec![];
+    for (index, told) in &current.duplicates {
+        let key = Key { scenario: name.clone(), generation: current.id.clone(), index: *index };
+        let truly = core.runs.values().filter(|run| run.key == key).count();
+        if truly < 2 {
+            wrong.push(format!("{name}: {:?} are told as duplicates, and {truly} runs are there", told.value));
+        }
+    }
+    for (run_id, told) in &current.unexpected {
+        let is_ours = |stage: &SubmissionStage| matches!(stage, SubmissionStage::Acknowledged { run_id: own, .. } if own == run_id);
+        if current.submissions.values().any(|submission| is_ours(&submission.stage)) {
+            wrong.push(format!("{name}: told, yet acknowledged: {}", told.value));
+        }
+    }
+    wrong
 }
 
 /// The scenario of a generation, as it was accepted.

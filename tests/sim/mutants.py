@@ -64,7 +64,7 @@ MUTANTS = [
     ),
     Mutant(
         "takes a failed look for an empty answer",
-        "src/operator/reconcile/mod.rs",
+        "src/operator/reconcile/answers.rs",
         "                    self.observation.merge(*observation);\n",
         "                    let mut observation = *observation;\n"
         "                    let failed = |seen: &&mut crate::model::Timed<_>| seen.answer.fresh().is_none();\n"
@@ -164,9 +164,15 @@ MUTANTS = [
     ),
     Mutant(
         "takes in answers of an earlier generation",
-        "src/operator/reconcile/mod.rs",
+        "src/operator/reconcile/answers.rs",
         "                _ if tenure != self.tenure => {}\n",
         "                _ if tenure > self.tenure => {}\n",
+    ),
+    Mutant(
+        "tells of every run that it is a duplicate",
+        "src/decide/notice.rs",
+        "|(index, runs)| runs.len() > 1 && ",
+        "|(index, runs)| !runs.is_empty() && ",
     ),
     Mutant(
         "never tries whether Dagster answers again",

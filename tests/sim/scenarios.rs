@@ -94,8 +94,14 @@ fn scenario(dice: &mut Dice, storm: &mut Storm, number: u64, start: &str) -> Sce
     let has = |storm: &mut Storm, mishap, percent, text| storm.strikes(mishap, percent).map_or("", |_| text);
     let deletion = has(storm, Mishap::Terminate, 30, "\n  deletion: terminate");
     let limits = limits(storm);
-    let thresholds =
-        if dice.chance(30) { ", thresholds: { workers: ['max >= 1'], lateness: ['max < 3h'] }" } else { "" };
+    let thresholds = match dice.number(0, 99) {
+        0..20 => ", thresholds: { workers: ['max >= 1'], lateness: ['max < 3h', { that: 'max < 3h', during: base }] }",
+        20..30 => {
+            ", thresholds: { lateness: [{ that: 'max < 4s', abortOnFail: true, grace: 3s }], runLatency: [{ that: 'max < 40s', \
+             abortOnFail: true, minSamples: 2 }] }"
+        }
+        _ => "",
+    };
     let text = format!(
         "apiVersion: dagstorm.dev/v1alpha1
 kind: Scenario
@@ -121,8 +127,13 @@ fn limits(storm: &mut Storm) -> String {
         limits.push("maxInFlight: 3".to_owned());
     }
     if let Some(mut dice) = storm.strikes(Mishap::Abort, 10) {
-        let on = ["alarm: deep", "when: queueDepth > 3", "when: queueDepth > 1, for: 5s", "when: queueAge > 45s"]
-            [dice.below(4)];
+        let on = [
+            "alarm: deep",
+            "when: queueDepth > 3",
+            "when: queueDepth > 1, for: 5s",
+            "when: queueAge > 45s",
+            "duplicate: true",
+        ][dice.below(5)];
         limits.push(format!("abortOn: {{ {on} }}"));
     }
     if limits.is_empty() { String::new() } else { format!("\n  limits: {{ {} }}", limits.join(", ")) }

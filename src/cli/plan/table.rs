@@ -281,10 +281,11 @@ fn limits(limits: &Limits) -> Vec<String> {
     parts.extend(max_in_flight.map(|most| format!("maxInFlight {most}")));
     parts.extend(max_runs.map(|most| format!("maxRuns {most}")));
     parts.extend(max_duration.map(|most| format!("maxDuration {most}")));
-    if let Some(AbortOn { alarm, when, grace }) = abort_on {
+    if let Some(AbortOn { alarm, when, duplicate, grace }) = abort_on {
         parts.extend(alarm.as_ref().map(|alarm| format!("abortOn alarm {alarm}")));
         let grace = grace.map(|grace| format!(" for {grace}")).unwrap_or_default();
         parts.extend(when.as_ref().map(|when| format!("abortOn {when}{grace}")));
+        parts.extend(duplicate.then(|| "abortOn duplicate".to_owned()));
     }
     parts
 }

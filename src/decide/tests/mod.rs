@@ -7,6 +7,7 @@ mod gauges;
 mod hold;
 mod limits;
 mod task_lives;
+mod notice;
 
 use std::{fmt::Write, time::Duration};
 

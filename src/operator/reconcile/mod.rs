@@ -1,5 +1,6 @@
 //! One scenario's reconciler: steer, decide, append, act, publish, wait. The same code runs live and in the simulation.
 
+mod answers;
 mod census;
 mod steer;
 mod trouble;
@@ -317,44 +318,6 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             () = sleep => None,
         };
         self.take(first).await
-    }
-
-    async fn take(&mut self, first: Option<(Tenure, Answer)>) -> io::Result<()> {
-        let mut events = vec![];
-        let mut next = first;
-        while let Some((tenure, answer)) = next {
-            match answer {
-                _ if tenure != self.tenure => {}
-                Answer::Acted(purpose, outcome) => {
-                    let is_launch = matches!(purpose, Purpose::Submit { .. });
-                    self.observation.launching -= u32::from(is_launch);
-                    let current = self.state.current.as_ref().expect("an act is of a generation");
-                    events.extend(decide::outcome(current, &purpose, outcome));
-                }
-                Answer::Looked(query, observation) => {
-                    self.looking.remove(&query);
-                    self.observation.merge(*observation);
-                    self.measure();
-                }
-                Answer::Counted(Seen::Fresh(census)) => {
-                    self.counting = false;
-                    if !self.is_too_early(&census) {
-                        events.extend(self.conclude(&census).await?);
-                    }
-                }
-                Answer::Counted(Seen::Unavailable(why)) => {
-                    self.counting = false;
-                    self.census_after = self.shared.clock.now().plus(CENSUS_AGAIN);
-                    tracing::warn!(scenario = %self.name, %why, "the records could not be read; trying again");
-                }
-                Answer::Emitted(Outcome::Done(_)) => {}
-                Answer::Emitted(Outcome::Refused { reason, .. } | Outcome::Unknown { reason }) => {
-                    tracing::warn!(scenario = %self.name, %reason, "metrics were not published");
-                }
-            }
-            next = self.calls.next().now_or_never().flatten();
-        }
-        if events.is_empty() { Ok(()) } else { self.append(events).await }
     }
 
     /// Makes events durable, then true.

@@ -344,8 +344,8 @@ fn limits(problems: &mut Problems, at: &Path, raw: RawLimits) -> Limits {
         if let Some(alarm) = &abort.alarm {
             problems.not_empty(&here.key("alarm"), alarm);
         }
-        if abort.alarm.is_none() && abort.when.is_none() {
-            problems.add(&here, "names nothing: give `alarm`, `when`, or both");
+        if abort.alarm.is_none() && abort.when.is_none() && !abort.duplicate {
+            problems.add(&here, "names nothing: give `alarm`, `when`, or `duplicate: true`");
         }
         if abort.grace.is_some() && abort.when.is_none() {
             problems.add(&here.key("for"), "is how long `when` must hold: give `when` too");

@@ -1,0 +1,79 @@
+//! The answers of calls: taken in, written down, and searched for what has to be said at once.
+
+use std::io;
+
+use futures::{FutureExt, StreamExt};
+
+use super::{Answer, CENSUS_AGAIN, Reconciler, Tenure};
+use crate::{
+    decide::{self, Purpose, notice},
+    journal::{Event, Store},
+    model::{Outcome, Query, Seen},
+    world::{Clock, World},
+};
+
+/// Which looks have come in.
+#[derive(Default)]
+struct Looked {
+    any: bool,
+    dagster: bool,
+}
+
+impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
+    /// Takes in this answer and all others that are there.
+    pub(super) async fn take(&mut self, first: Option<(Tenure, Answer)>) -> io::Result<()> {
+        let mut events = vec![];
+        let mut looked = Looked::default();
+        let mut next = first;
+        while let Some((tenure, answer)) = next {
+            match answer {
+                _ if tenure != self.tenure => {}
+                Answer::Acted(purpose, outcome) => {
+                    let is_launch = matches!(purpose, Purpose::Submit { .. });
+                    self.observation.launching -= u32::from(is_launch);
+                    let current = self.state.current.as_ref().expect("an act is of a generation");
+                    events.extend(decide::outcome(current, &purpose, outcome));
+                }
+                Answer::Looked(query, observation) => {
+                    looked.any = true;
+                    looked.dagster |= matches!(query, Query::Dagster { .. });
+                    self.looking.remove(&query);
+                    self.observation.merge(*observation);
+                    self.measure();
+                }
+                Answer::Counted(Seen::Fresh(census)) => {
+                    self.counting = false;
+                    if !self.is_too_early(&census) {
+                        events.extend(self.conclude(&census).await?);
+                    }
+                }
+                Answer::Counted(Seen::Unavailable(why)) => {
+                    self.counting = false;
+                    self.census_after = self.shared.clock.now().plus(CENSUS_AGAIN);
+                    tracing::warn!(scenario = %self.name, %why, "the records could not be read; trying again");
+                }
+                Answer::Emitted(Outcome::Done(_)) => {}
+                Answer::Emitted(Outcome::Refused { reason, .. } | Outcome::Unknown { reason }) => {
+                    tracing::warn!(scenario = %self.name, %reason, "metrics were not published");
+                }
+            }
+            next = self.calls.next().now_or_never().flatten();
+        }
+        if !events.is_empty() {
+            self.append(events).await?;
+        }
+        let noticed = self.notice(&looked);
+        if noticed.is_empty() { Ok(()) } else { self.append(noticed).await }
+    }
+
+    /// What the looks that came in show, by the state that the answers beside them have left.
+    fn notice(&self, looked: &Looked) -> Vec<Event> {
+        let (Some(plan), Some(current)) = (&self.plan, self.state.living()) else { return vec![] };
+        let view = self.observation.dagster.as_ref().filter(|_| looked.dagster).and_then(|seen| seen.answer.fresh());
+        let mut events = view.map(|view| notice::runs(plan, current, view)).unwrap_or_default();
+        if looked.any && !self.observation.leaving {
+            events.extend(notice::breach(plan, current, &self.observation, self.shared.clock.now()));
+        }
+        events
+    }
+}
