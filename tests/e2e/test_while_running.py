@@ -1,0 +1,93 @@
+"""What is said, and what ends a scenario, while it still runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+from urllib.request import Request, urlopen
+
+from rig import Document, Operator, Stack, scenario, wait_for
+
+FAST = {"fast_job": 1}
+SLOW = {"slow_job": 1}
+
+LAUNCH = """
+mutation ($params: ExecutionParams!) {
+  launchRun(executionParams: $params) { __typename ... on LaunchRunSuccess { run { runId } } }
+}
+"""
+
+
+def launch(stack: Stack, job: str, tags: list[Document]) -> str:
+    """Launch a run with these tags, as nobody but dagstorm should."""
+    dagster = stack.target()["spec"]["dagster"]
+    selector = {
+        "repositoryLocationName": dagster["location"],
+        "repositoryName": dagster.get("repository", "__repository__"),
+        "jobName": job,
+    }
+    params = {"selector": selector, "runConfigData": {}, "executionMetadata": {"tags": tags}}
+    body = json.dumps({"query": LAUNCH, "variables": {"params": params}}).encode()
+    request = Request(stack.facts["dagster"]["graphql"], body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=30) as answer:
+        launched: Document = json.load(answer)["data"]["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    run_id: str = launched["run"]["runId"]
+    return run_id
+
+
+def told(operator: Operator, name: str, reason: str) -> list[Document]:
+    lines = (operator.data / "events.jsonl").read_text().splitlines()
+    events: list[Document] = [json.loads(line) for line in lines]
+    return [event for event in events if (event["scenario"], event["reason"]) == (name, reason)]
+
+
+def so_far(status: Document) -> dict[str, Any]:
+    audit: dict[str, Any] = status.get("audit") or {}
+    return audit if audit.get("soFar") else {}
+
+
+def test_a_second_run_of_a_key_is_told_while_it_runs_and_once(operator: Operator, stack: Stack) -> None:
+    operator.drop(scenario("twice", {"constant": {"rate": "30/min"}}, "40s", FAST))
+    operator.start()
+    calm = operator.wait(
+        "twice", "a first run", lambda status: bool(so_far(status).get("counts", {}).get("succeeded")), 40
+    )
+    assert so_far(calm)["verdict"] == "NothingWrongSoFar"
+    first = stack.runs("twice")[-1]
+    own = [tag for tag in first["tags"] if tag["key"].startswith("dagstorm/")]
+    second = launch(stack, "fast_job", own)
+    status = operator.wait("twice", "the duplicate", lambda status: bool(so_far(status).get("findings")), 15)
+    assert status["phase"] == "Running", "long before the audit"
+    assert (so_far(status)["verdict"], so_far(status)["counts"]["duplicated"]) == ("FailedSoFar", 1)
+    (finding,) = so_far(status)["findings"]
+    assert "was launched 2 times" in finding
+    assert second in finding
+    assert first["runId"] in finding
+    assert [event["type"] for event in told(operator, "twice", "DuplicateSeen")] == ["Warning"]
+
+    # It is in the journal: whoever goes on knows of it, and does not tell it again.
+    operator.end(signal.SIGKILL)
+    operator.start()
+    ended = operator.wait_verdict("twice", within_s=120)
+    assert ended["phase"] == "Failed", ended
+    assert ended["audit"]["counts"]["duplicated"] == 1
+    assert "soFar" not in ended["audit"]
+    assert len(told(operator, "twice", "DuplicateSeen")) == 1
+
+
+def test_a_threshold_ends_it_and_the_rest_is_never_sent(operator: Operator, stack: Stack) -> None:
+    patient = {"that": "max < 1h", "abortOnFail": True}
+    strict = {"that": "max < 1s", "abortOnFail": True, "grace": "5s", "minSamples": 2}
+    expect = {"quiet": "4s", "thresholds": {"runLatency": [patient, strict], "workers": ["min >= 1"]}}
+    operator.drop(scenario("too-slow", {"constant": {"rate": "60/min"}}, "60s", SLOW, expect=expect))
+    operator.start()
+    ended = operator.wait_verdict("too-slow", within_s=150)
+    assert ended["phase"] == "Failed", ended
+    assert "expect.thresholds: runLatency max < 1s does not hold" in ended["audit"]["message"]
+    assert ended["load"]["attempted"] < 50, "it ended long before its load"
+    assert wait_for(lambda: len(stack.runs("too-slow")), "runs", 5) == ended["load"]["attempted"]
+    results = {result["threshold"]: result for result in ended["audit"]["thresholds"]}
+    assert [results[name].get("holds") for name in ("runLatency max < 1h", "runLatency max < 1s")] == [True, False]
+    assert results["workers min >= 1"]["samples"] > 0
