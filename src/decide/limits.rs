@@ -95,8 +95,11 @@ fn by_alarm(abort_on: &AbortOn, observation: &Observation, started_at: Timestamp
 }
 
 fn by_duplicate(abort_on: &AbortOn, state: &Generation) -> Option<String> {
-    let (index, runs) = state.duplicates.iter().next().filter(|_| abort_on.duplicate)?;
-    Some(format!("arrival {index} was launched {} times: {}", runs.value.len(), runs.value.join(", ")))
+    let launched = state.duplicates.iter().map(|(index, runs)| {
+        format!("arrival {index} was launched {} times: {}", runs.value.len(), runs.value.join(", "))
+    });
+    let completed = state.step_duplicates.values().map(|fact| fact.value.clone());
+    launched.chain(completed).next().filter(|_| abort_on.duplicate)
 }
 
 /// Every sample of so long a time meets the condition, and so does the last look: what has not changed is not written

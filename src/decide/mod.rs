@@ -8,6 +8,7 @@ mod inject;
 mod limits;
 pub mod notice;
 mod ready;
+pub mod steps;
 mod submit;
 mod tasks;
 mod terminate;

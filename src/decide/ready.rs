@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Decision, gauges, inject, limits};
+use super::{Decision, gauges, inject, limits, steps};
 use crate::{
     journal::{Dependency, Event, FaultStage, Found, Generation},
     model::{DagsterView, Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
@@ -96,6 +96,9 @@ fn look_at_the_rest(
     for (query, pace) in gauges::looks(plan, state, now).into_iter().chain(limits::looks(plan, state)) {
         want(query, pace);
     }
+    if let Some(query) = steps::look(plan, state, observation, now) {
+        paces.insert(query, steps::EVERY);
+    }
     for (query, pace) in paces {
         let due = next_look(state, &dependency(&query), observation.asked_at(&query), pace, now);
         if due > now {
@@ -128,7 +131,7 @@ fn fault_look(state: &Generation, planned: &PlannedFault) -> FaultLook {
 
 pub(super) fn dependency(query: &Query) -> Dependency {
     match query {
-        Query::Dagster { .. } => Dependency::Dagster,
+        Query::Dagster { .. } | Query::Steps { .. } => Dependency::Dagster,
         Query::Service { service } => Dependency::Service(service.clone()),
         Query::Queue | Query::Policy { .. } => Dependency::Queue,
         Query::QueueAge => Dependency::QueueAge,
@@ -297,7 +300,7 @@ fn the_rest_is_known(plan: &Plan, state: &Generation, observation: &Observation,
 
 fn is_fresh(query: &Query, observation: &Observation) -> bool {
     match query {
-        Query::Dagster { .. } => true,
+        Query::Dagster { .. } | Query::Steps { .. } => true,
         Query::Service { .. }
         | Query::Queue
         | Query::QueueAge

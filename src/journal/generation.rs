@@ -43,6 +43,10 @@ pub struct Generation {
     pub runs: Option<Fact<RunCounts>>,
     /// Keys of which Dagster showed more than one run, with those runs.
     pub duplicates: BTreeMap<u32, Fact<Vec<String>>>,
+    /// Ended runs whose step events were read on the way.
+    pub steps_read: BTreeSet<String>,
+    /// Steps that were completed more than once, by their run and name, in words.
+    pub step_duplicates: BTreeMap<(String, String), Fact<String>>,
     /// Runs that nothing explains, by their ids, with what is wrong with them.
     pub unexpected: BTreeMap<String, Fact<String>>,
     /// What the gauges showed, the oldest first.
@@ -175,6 +179,8 @@ impl Generation {
             triggered: BTreeMap::new(),
             runs: None,
             duplicates: BTreeMap::new(),
+            steps_read: BTreeSet::new(),
+            step_duplicates: BTreeMap::new(),
             unexpected: BTreeMap::new(),
             samples: vec![],
             tasks: BTreeMap::new(),
@@ -274,6 +280,13 @@ impl Generation {
             Event::DuplicateSeen { index, runs } => {
                 if self.duplicates.insert(*index, Fact { at, value: runs.clone() }).is_some() {
                     return Err(format!("the duplicate of arrival {index} is told twice"));
+                }
+            }
+            Event::StepsRead { run_ids } => self.steps_read.extend(run_ids.iter().cloned()),
+            Event::StepDuplicateSeen { run_id, step, reason } => {
+                let (key, fact) = ((run_id.clone(), step.clone()), Fact { at, value: reason.clone() });
+                if self.step_duplicates.insert(key, fact).is_some() {
+                    return Err(format!("the duplicate of step {step} of run {run_id} is told twice"));
                 }
             }
             Event::UnexpectedSeen { run_id, reason } => {

@@ -108,6 +108,10 @@ pub enum Event {
     Counted { runs: RunCounts },
     /// A look at Dagster shows more than one run of a key, for the first time.
     DuplicateSeen { index: u32, runs: Vec<String> },
+    /// The step events of these runs, which have ended, were read.
+    StepsRead { run_ids: Vec<String> },
+    /// They show that a step was completed more than once.
+    StepDuplicateSeen { run_id: String, step: String, reason: String },
     /// A look at Dagster shows a run that nothing of ours explains.
     UnexpectedSeen { run_id: String, reason: String },
     /// What `limits.abortOn` or a threshold with `abortOnFail` names came true: no more arrivals, heal, and judge what

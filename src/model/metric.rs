@@ -177,6 +177,7 @@ impl Metric {
             Some(Query::Service { service }) => one(observation.services.get(&service), |view| f64::from(view.running)),
             Some(
                 Query::Dagster { .. }
+                | Query::Steps { .. }
                 | Query::Network { .. }
                 | Query::Instances
                 | Query::Policy { .. }

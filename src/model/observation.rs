@@ -79,6 +79,8 @@ impl<T> Timed<T> {
 pub enum Query {
     /// Dagster itself and all runs of one generation. Where `jobs` are named, also whether they exist.
     Dagster { scenario: ScenarioName, generation: GenerationId, jobs: Vec<String> },
+    /// The step events of some runs of one generation, of a Dagster of this version.
+    Steps { scenario: ScenarioName, generation: GenerationId, version: String, run_ids: Vec<String> },
     /// One ECS service and its tasks.
     Service { service: String },
     /// The depth of the tasks queue.
@@ -124,6 +126,8 @@ pub struct Observation {
     /// This process ends: everything that it broke is to be healed, and nothing new begins.
     pub leaving: bool,
     pub dagster: Option<Timed<DagsterView>>,
+    /// The runs that were asked for last.
+    pub steps: Option<Timed<Vec<RunRecord>>>,
     pub services: BTreeMap<String, Timed<ServiceView>>,
     pub queue: Option<Timed<QueueView>>,
     pub queue_age: Option<Timed<AgeView>>,
@@ -146,6 +150,9 @@ impl Observation {
     pub fn merge(&mut self, newer: Observation) {
         if newer.dagster.is_some() {
             self.dagster = newer.dagster;
+        }
+        if newer.steps.is_some() {
+            self.steps = newer.steps;
         }
         self.services.extend(newer.services);
         if newer.queue.is_some() {
@@ -179,6 +186,7 @@ impl Observation {
     pub fn state_of(&self, query: &Query) -> Option<(Timestamp, Option<&Why>)> {
         match query {
             Query::Dagster { .. } => self.dagster.as_ref().map(Timed::state),
+            Query::Steps { .. } => self.steps.as_ref().map(Timed::state),
             Query::Service { service } => self.services.get(service).map(Timed::state),
             Query::Queue => self.queue.as_ref().map(Timed::state),
             Query::QueueAge => self.queue_age.as_ref().map(Timed::state),

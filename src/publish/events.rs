@@ -74,6 +74,7 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         | Event::HealIntended { .. }
         | Event::Counted { .. }
         | Event::TasksChanged { .. }
+        | Event::StepsRead { .. }
         | Event::Sampled { .. } => return None,
         Event::Submitted { index, run_id, found } => {
             let (reason, how) = submitted(*found);
@@ -111,6 +112,7 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::FaultGivenUp { fault, reason } => (WARNING, "FaultNotRecovered", format!("{fault}: {reason}")),
         Event::FaultSkipped { fault, reason } => (WARNING, "FaultSkipped", format!("{fault}: {reason}")),
         Event::DuplicateSeen { index, runs } => (WARNING, "DuplicateSeen", doubled(*index, runs)),
+        Event::StepDuplicateSeen { reason, .. } => (WARNING, "StepDuplicateSeen", reason.clone()),
         Event::UnexpectedSeen { run_id: _, reason } => (WARNING, "UnexpectedSeen", reason.clone()),
         Event::Aborted { reason } => (WARNING, "Aborted", reason.clone()),
         Event::StopRequested { reason, terminate } => {

@@ -66,6 +66,10 @@ pub struct CountsSoFar {
     pub duplicated: u32,
     /// Runs that nothing explains.
     pub unexpected: u32,
+    /// Ended runs whose step events were read.
+    pub steps_read: u32,
+    /// Steps of those that were completed more than once.
+    pub steps_duplicated: u32,
 }
 
 /// What is known of the verdict of a generation that has begun. One that is stopped will have none.
@@ -91,7 +95,9 @@ fn so_far(plan: &Plan, generation: &Generation) -> SoFar {
     let (mut findings, mut tolerated): (Vec<String>, Vec<String>) = (aborted.collect(), vec![]);
     let contract = plan.expect.contract;
     let permits_duplicates = contract == Contract::AtLeastOnce;
-    (if permits_duplicates { &mut tolerated } else { &mut findings }).extend(duplicated.take(SENTENCES));
+    let steps = generation.step_duplicates.values().map(|fact| fact.value.clone());
+    let doubled = duplicated.take(SENTENCES).chain(steps.take(SENTENCES));
+    (if permits_duplicates { &mut tolerated } else { &mut findings }).extend(doubled);
     findings.extend(unexpected.take(SENTENCES));
     let permits_losses = contract == Contract::AtMostOnce;
     (if permits_losses { &mut tolerated } else { &mut findings }).extend(unsuccessful(runs));
@@ -106,6 +112,8 @@ fn so_far(plan: &Plan, generation: &Generation) -> SoFar {
             canceled: runs.canceled,
             duplicated: generation.duplicates.len() as u32,
             unexpected: generation.unexpected.len() as u32,
+            steps_read: generation.steps_read.len() as u32,
+            steps_duplicated: generation.step_duplicates.len() as u32,
         },
         findings,
         tolerated,

@@ -211,7 +211,7 @@ pub struct AbortOn {
     /// A gauge, compared: `queueDepth > 500`. It is looked at every 2 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
-    /// `true`: a look at Dagster that shows two runs of one key.
+    /// `true`: a look at Dagster that shows two runs of one key, or a step that was completed twice.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
     /// For so long `when` must have held without a break.

@@ -229,6 +229,24 @@ impl Dagster {
         }
     }
 
+    /// Reads some runs of a generation with their step events: once, for it is tried again later.
+    pub async fn steps(
+        &self,
+        scenario: &ScenarioName,
+        generation: &GenerationId,
+        version: &str,
+        run_ids: &[String],
+    ) -> Result<Vec<RunRecord>, Why> {
+        let with = With { runs: run_ids.len(), jobs: false, events: Some(graphql::has_event_pages(version)) };
+        let filter = json!({ "tags": of(scenario, generation), "runIds": run_ids });
+        let page = self.filtered_page(&filter, None, with).await?.runs_or_error.fields.results;
+        let mut records = vec![];
+        for run in page {
+            records.push(RunRecord { run: run.view(), events: self.events(run).await? });
+        }
+        Ok(records)
+    }
+
     /// The step events of a run: the first page came with it, the others are fetched.
     async fn events(&self, run: graphql::Run) -> Result<Vec<StepEvent>, Why> {
         let mut page = run.event_connection.ok_or_else(|| Why {
@@ -261,11 +279,12 @@ impl Dagster {
         cursor: Option<&str>,
         with: With,
     ) -> Result<RunsData, Why> {
+        self.filtered_page(&json!({ "tags": of(scenario, generation) }), cursor, with).await
+    }
+
+    async fn filtered_page(&self, filter: &Value, cursor: Option<&str>, with: With) -> Result<RunsData, Why> {
         let variables = json!({
-            "filter": { "tags": [
-                { "key": graphql::SCENARIO_TAG, "value": scenario.as_str() },
-                { "key": graphql::GENERATION_TAG, "value": generation.to_string() },
-            ] },
+            "filter": filter,
             "cursor": cursor,
             "limit": with.runs,
             "location": self.target.location,
@@ -429,4 +448,11 @@ fn quote(text: &str) -> String {
         short.push('…');
     }
     short
+}
+/// The tags of a generation's runs.
+fn of(scenario: &ScenarioName, generation: &GenerationId) -> Value {
+    json!([
+        { "key": graphql::SCENARIO_TAG, "value": scenario.as_str() },
+        { "key": graphql::GENERATION_TAG, "value": generation.to_string() },
+    ])
 }

@@ -116,11 +116,15 @@ impl World for LiveWorld {
                 };
                 observation.dagster = Some(Timed { asked_at, answer });
             }
-            Query::Service { service } => {
-                let answer = match self.ecs_of(target, &clients).await {
-                    Ok(ecs) => ecs::look(ecs, service).await,
-                    Err(why) => Err(why),
+            Query::Steps { scenario, generation, version, run_ids } => {
+                let answer = match &clients.dagster {
+                    Ok(dagster) => dagster.steps(scenario, generation, version, run_ids).await,
+                    Err(why) => Err(why.clone()),
                 };
+                observation.steps = Some(Timed { asked_at, answer: seen(answer) });
+            }
+            Query::Service { service } => {
+                let answer = async { ecs::look(self.ecs_of(target, &clients).await?, service).await }.await;
                 observation.services.insert(service.clone(), Timed { asked_at, answer: seen(answer) });
             }
             Query::Queue => {
@@ -139,10 +143,7 @@ impl World for LiveWorld {
                 observation.networks.insert((peer.clone(), *hard), Timed { asked_at, answer });
             }
             Query::Instances => {
-                let answer = match self.ecs_of(target, &clients).await {
-                    Ok(ecs) => ecs::instances(ecs).await,
-                    Err(why) => Err(why),
-                };
+                let answer = async { ecs::instances(self.ecs_of(target, &clients).await?).await }.await;
                 observation.instances = Some(Timed { asked_at, answer: seen(answer) });
             }
             Query::Objects { objects } => {
@@ -150,10 +151,7 @@ impl World for LiveWorld {
                 observation.objects.insert(objects.clone(), Timed { asked_at, answer: seen(answer) });
             }
             Query::Tasks { of } => {
-                let answer = match self.ecs_of(target, &clients).await {
-                    Ok(ecs) => ecs::tasks(ecs, of).await,
-                    Err(why) => Err(why),
-                };
+                let answer = async { ecs::tasks(self.ecs_of(target, &clients).await?, of).await }.await;
                 observation.tasks.insert(of.clone(), Timed { asked_at, answer: seen(answer) });
             }
             Query::Alarm { name } => {

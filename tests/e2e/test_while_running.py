@@ -67,6 +67,10 @@ def test_a_second_run_of_a_key_is_told_while_it_runs_and_once(operator: Operator
     assert first["runId"] in finding
     assert [event["type"] for event in told(operator, "twice", "DuplicateSeen")] == ["Warning"]
 
+    # Runs that have ended are read step by step meanwhile; none of them did one twice.
+    operator.wait("twice", "steps that were read", lambda status: bool(so_far(status)["counts"]["stepsRead"]), 25)
+    assert so_far(operator.status("twice"))["counts"]["stepsDuplicated"] == 0
+
     # It is in the journal: whoever goes on knows of it, and does not tell it again.
     operator.end(signal.SIGKILL)
     operator.start()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use dagstorm::{
     journal::{Event, Found, Generation, Record, State, SubmissionStage},
-    model::{GenerationId, Key, Phase, ScenarioName, Timestamp, Verdict},
+    model::{GenerationId, Key, Phase, ScenarioName, StepEvent, StepEventKind, Timestamp, Verdict},
     operator::Desired,
     plan::{self, Plan},
     publish::{self, Beside, Folder, Status},
@@ -142,6 +142,14 @@ fn told_wrongly(core: &Core, name: &ScenarioName, current: &Generation) -> Vec<S
         let truly = core.runs.values().filter(|run| run.key == key).count();
         if truly < 2 {
             wrong.push(format!("{name}: {:?} are told as duplicates, and {truly} runs are there", told.value));
+        }
+    }
+    for ((run_id, step), told) in &current.step_duplicates {
+        let is_completed =
+            |event: &&(Timestamp, StepEvent)| event.1.step == *step && event.1.kind == StepEventKind::Succeeded;
+        let truly = core.runs.get(run_id).map_or(0, |run| run.events.iter().filter(is_completed).count());
+        if truly < 2 {
+            wrong.push(format!("{name}: told, yet completed {truly} times: {}", told.value));
         }
     }
     for (run_id, told) in &current.unexpected {

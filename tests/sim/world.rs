@@ -239,6 +239,13 @@ impl SimWorld {
                 };
                 observation.dagster = Some(Timed { asked_at, answer });
             }
+            Query::Steps { run_ids, .. } => {
+                let asked = core.runs.iter().filter(|(id, _)| run_ids.contains(id));
+                let records =
+                    asked.map(|(id, run)| RunRecord { run: view(id, run), events: log(&core, run) }).collect();
+                let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(records) };
+                observation.steps = Some(Timed { asked_at, answer });
+            }
             Query::Service { service } if service == SERVICE => {
                 let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(aws::support(&mut core)) };
                 observation.services.insert(service.clone(), Timed { asked_at, answer });
@@ -257,12 +264,7 @@ impl SimWorld {
                 observation.services.insert(service.clone(), Timed { asked_at, answer });
             }
             Query::QueueAge => {
-                // Of each whole minute one datum, and of some none.
-                let newest = asked_at.as_micros() / 60_000_000 - 1;
-                let there = (newest - 3..=newest).filter(|minute| minute * 7 % 10 < 7);
-                let minutes = there.map(|minute| (Timestamp::from_micros(minute * 60_000_000), (minute % 90) as f64));
-                let minutes = minutes.collect();
-                let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(AgeView { minutes }) };
+                let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(ages(asked_at)) };
                 observation.queue_age = Some(Timed { asked_at, answer });
             }
             Query::Queue => {
@@ -329,6 +331,14 @@ fn view(id: &str, run: &SimRun) -> RunView {
         ended_at: run.ended_at,
         generation_started: run.tags.get("dagstorm/started").and_then(|text| text.parse().ok()),
     }
+}
+
+/// Of each whole minute one datum, and of some none.
+fn ages(asked_at: Timestamp) -> AgeView {
+    let newest = asked_at.as_micros() / 60_000_000 - 1;
+    let there = (newest - 3..=newest).filter(|minute| minute * 7 % 10 < 7);
+    let minutes = there.map(|minute| (Timestamp::from_micros(minute * 60_000_000), (minute % 90) as f64));
+    AgeView { minutes: minutes.collect() }
 }
 
 fn tasks(core: &Core) -> Vec<TaskView> {

@@ -193,10 +193,12 @@ impl Truth {
 
     fn look(&self, version: &str, document: &str, variables: &Value) -> Value {
         let filter = variables["filter"]["tags"].as_array().unwrap();
+        let ids = variables["filter"]["runIds"].as_array();
         let fits = |run: &Run| {
             let has =
                 |tag: &Value| run.tags.get(tag["key"].as_str().unwrap()).map(String::as_str) == tag["value"].as_str();
-            run.seen_at <= now() && filter.iter().all(has)
+            let is_asked = ids.is_none_or(|ids| ids.iter().any(|id| id.as_str() == Some(&run.id)));
+            run.seen_at <= now() && is_asked && filter.iter().all(has)
         };
         let limit = variables["limit"].as_u64().unwrap() as usize;
         let cursor = variables["cursor"].as_str();

@@ -90,7 +90,7 @@ fn an_alarm_ends_it_and_everything_is_judged() {
     let reason = case.ends(5.1).unwrap();
     assert_eq!(reason, "limits.abortOn: alarm dagster-5xx is in ALARM: too many 5xx");
     assert_eq!(case.ends(5.2), None, "once");
-    case.dagster(24.9, &[(0, RunStatus::Success)]);
+    case.dagster(24.9, &[(0, RunStatus::Success)]).steps_read(&["r0"]);
     case.event(24.9, Event::Counted { runs: RunCounts { succeeded: 1, ..RunCounts::default() } });
     assert_eq!(case.decides(25.2), "wake 25.9", "the load is over, the quiet period counts");
     case.dagster(45.0, &[(0, RunStatus::Success)]);

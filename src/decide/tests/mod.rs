@@ -8,6 +8,7 @@ mod hold;
 mod limits;
 mod task_lives;
 mod notice;
+mod steps;
 
 use std::{fmt::Write, time::Duration};
 
@@ -128,6 +129,10 @@ impl Case {
         self
     }
 
+    fn steps_read(&mut self, run_ids: &[&str]) -> &mut Self {
+        self.event(0.0, Event::StepsRead { run_ids: run_ids.iter().map(|id| (*id).to_owned()).collect() })
+    }
+
     fn tasks(&mut self, second: f64, desired: u32, ids: &[&str]) -> &mut Self {
         let task = |id: &&str| TaskView {
             arn: TaskArn(format!("arn:aws:ecs:us-east-1:0:task/demo/{id}").into()),
@@ -181,6 +186,7 @@ impl Case {
             let what = match look {
                 Query::Dagster { jobs, .. } if jobs.is_empty() => "look dagster, ",
                 Query::Dagster { .. } => "look dagster and jobs, ",
+                Query::Steps { .. } => "look steps, ",
                 Query::Service { .. } => "look service, ",
                 Query::Queue => "look queue, ",
                 Query::QueueAge => "look age, ",
@@ -411,6 +417,7 @@ fn a_fault_without_a_target_waits_and_is_skipped_at_the_end_of_the_load() {
 fn the_audit_waits_for_the_end_the_runs_and_the_quiet() {
     let mut case = Case::started(false);
     case.acknowledged(0).acknowledged(1).acknowledged(2);
+    case.steps_read(&["r0", "r1", "r2"]);
     let all = |status: RunStatus| [(0, RunStatus::Success), (1, RunStatus::Success), (2, status)];
     case.dagster(22.0, &all(RunStatus::Started));
     assert_eq!(case.decides(22.1), "counted, wake 23");

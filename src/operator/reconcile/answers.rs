@@ -6,7 +6,7 @@ use futures::{FutureExt, StreamExt};
 
 use super::{Answer, CENSUS_AGAIN, Reconciler, Tenure};
 use crate::{
-    decide::{self, Purpose, notice},
+    decide::{self, Purpose, notice, steps},
     journal::{Event, Store},
     model::{Outcome, Query, Seen},
     world::{Clock, World},
@@ -17,6 +17,8 @@ use crate::{
 struct Looked {
     any: bool,
     dagster: bool,
+    /// The runs whose steps were read.
+    steps: Vec<String>,
 }
 
 impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
@@ -38,6 +40,9 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
                     looked.any = true;
                     looked.dagster |= matches!(query, Query::Dagster { .. });
                     self.looking.remove(&query);
+                    if let Query::Steps { run_ids, .. } = query {
+                        looked.steps = run_ids;
+                    }
                     self.observation.merge(*observation);
                     self.measure();
                 }
@@ -71,6 +76,8 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let (Some(plan), Some(current)) = (&self.plan, self.state.living()) else { return vec![] };
         let view = self.observation.dagster.as_ref().filter(|_| looked.dagster).and_then(|seen| seen.answer.fresh());
         let mut events = view.map(|view| notice::runs(plan, current, view)).unwrap_or_default();
+        let steps = self.observation.steps.as_ref().and_then(|seen| seen.answer.fresh());
+        events.extend(steps.map(|records| steps::notice(current, &looked.steps, records)).unwrap_or_default());
         if looked.any && !self.observation.leaving {
             events.extend(notice::breach(plan, current, &self.observation, self.shared.clock.now()));
         }

@@ -279,8 +279,12 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         self.state.current.as_ref().expect("acts and looks are of a generation").target.clone()
     }
 
-    /// Looks, unless the same look is under way.
+    /// Looks, unless the same look is under way, or one at steps: which runs it asks for changes all the time.
     fn look(&mut self, query: Query) {
+        let is_of_steps = |one: &Query| matches!(one, Query::Steps { .. });
+        if is_of_steps(&query) && self.looking.iter().any(is_of_steps) {
+            return;
+        }
         if !self.looking.insert(query.clone()) {
             return;
         }

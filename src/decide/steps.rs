@@ -1,0 +1,66 @@
+//! The step events of runs that have ended, read in the background while the scenario runs: what was completed twice is
+//! told then, and not only at the end.
+//!
+//! A run is read once, when a look shows that it has ended; what its steps do later, the census sees. A failed look reads
+//! nothing, and the same runs are asked for again.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    journal::{Event, Generation},
+    model::{Observation, Query, RunRecord, StepEventKind, Timestamp},
+    plan::Plan,
+};
+
+/// So often, so many runs: it costs Dagster little, and falls behind a load of more than five runs a second.
+pub(super) const EVERY: Duration = Duration::from_secs(10);
+const AT_ONCE: usize = 50;
+
+/// The runs to read now, the longest ended first.
+pub fn look(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp) -> Option<Query> {
+    let is_over = state.stop.is_some() || state.audit_began_at.is_some();
+    if state.started_at.is_none() || is_over {
+        return None;
+    }
+    let is_recent = observation.steps.as_ref().is_some_and(|seen| seen.asked_at.plus(EVERY) > now);
+    let view = observation.dagster.as_ref().filter(|_| !is_recent)?.answer.fresh()?;
+    let ended = view.runs.iter().filter(|run| run.status.is_terminal() && !state.steps_read.contains(&run.run_id));
+    let mut ended: Vec<_> = ended.map(|run| (run.ended_at, run.run_id.as_str())).collect();
+    if ended.is_empty() {
+        return None;
+    }
+    ended.sort_unstable();
+    Some(Query::Steps {
+        scenario: plan.scenario.clone(),
+        generation: plan.generation.clone(),
+        version: view.version.clone(),
+        run_ids: ended.into_iter().take(AT_ONCE).map(|(_, run_id)| run_id.to_owned()).collect(),
+    })
+}
+
+/// What the answer shows: steps that were completed more than once, and that these runs are read.
+///
+/// What was asked for and is not there is read as well: it is for the census to miss it.
+pub fn notice(state: &Generation, run_ids: &[String], records: &[RunRecord]) -> Vec<Event> {
+    if state.concluded.is_some() {
+        return vec![];
+    }
+    let unread: Vec<&String> = run_ids.iter().filter(|run_id| !state.steps_read.contains(*run_id)).collect();
+    let mut events = vec![];
+    for record in records.iter().filter(|record| unread.contains(&&record.run.run_id)) {
+        let mut completions: BTreeMap<&str, u32> = BTreeMap::new();
+        for event in record.events.iter().filter(|event| event.kind == StepEventKind::Succeeded) {
+            *completions.entry(&event.step).or_default() += 1;
+        }
+        for (step, times) in completions.into_iter().filter(|(_, times)| *times > 1) {
+            let run_id = &record.run.run_id;
+            let name = record.run.key.as_ref().map_or_else(|| run_id.clone(), ToString::to_string);
+            let reason = format!("{name}: step {step} was completed {times} times in run {run_id}");
+            events.push(Event::StepDuplicateSeen { run_id: run_id.clone(), step: step.to_owned(), reason });
+        }
+    }
+    if !unread.is_empty() {
+        events.push(Event::StepsRead { run_ids: unread.into_iter().cloned().collect() });
+    }
+    events
+}
