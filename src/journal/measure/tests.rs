@@ -114,6 +114,8 @@ fn a_part_is_measured_by_its_arrivals_or_by_its_time() {
         ("startLatency: [{ that: 'max < 9s', during: spikes }]", 4, Some(0.0)),
         ("lateness: [{ that: 'min < 9s', during: spikes }]", 4, Some(2.0)),
         ("lateness: [{ that: 'max < 9s', during: base }]", 6, Some(0.0)),
+        ("lateness: [{ that: 'max < 9s', around: kill, margin: 6s }]", 8, Some(2.0)),
+        ("lateness: [{ that: 'max < 9s', outside: kill, margin: 6s }]", 2, Some(0.0)),
         ("submissionErrors: ['max < 9']", 10, Some(1.0)),
         ("submissionErrors: [{ that: 'max < 9', during: spikes }]", 4, Some(0.0)),
         ("submissionErrors: [{ that: 'rate < 9', outside: kill }]", 6, Some(1.0 / 60.0)),
