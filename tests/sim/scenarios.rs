@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dagstorm::{
-    model::{ScenarioName, Target},
+    model::{GenerationId, ScenarioName, Target},
     operator::{Desired, Wanted},
+    plan,
     spec::{Manifest, Scenario, load, no_attachments},
 };
 
@@ -69,6 +70,18 @@ pub fn script(seed: u64, storm: &mut Storm, mutant: Mutant) -> Script {
         script.push((at + back, versions));
     }
     script
+}
+
+/// The last arrival of every version of each scenario, by the digest of its spec.
+pub fn last_arrivals(script: &Script) -> BTreeMap<(ScenarioName, String), u32> {
+    let all = script.iter().flat_map(|(_, versions)| versions);
+    let lasts = all.filter_map(|(name, desired)| {
+        let Desired::Present { wanted: Some(wanted), .. } = desired else { return None };
+        let id = GenerationId { digest: wanted.digest.clone(), repeat: 1 };
+        let last = plan::compile(&wanted.scenario, &id).arrivals.len().checked_sub(1)?;
+        Some(((name.clone(), id.digest), last as u32))
+    });
+    lasts.collect()
 }
 
 fn suspended(desired: &Desired) -> Desired {

@@ -74,10 +74,14 @@ pub enum Mishap {
     Shutdown,
     /// A scenario ends early when the queue is deep.
     Abort,
+    /// The last message of a scenario is worked off twice, and its second worker writes late.
+    Echo,
+    /// A later call of a way back is lost, and somebody else changes a rule before it is tried again.
+    Between,
 }
 
 impl Mishap {
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::Crash,
         Self::DiskLost,
         Self::Pause,
@@ -112,6 +116,8 @@ impl Mishap {
         Self::Meddle,
         Self::Shutdown,
         Self::Abort,
+        Self::Echo,
+        Self::Between,
     ];
 }
 
