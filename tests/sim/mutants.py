@@ -256,10 +256,12 @@ MUTANTS = [
         "            None => false,\n",
     ),
     Mutant(
-        "lets a scenario's own faults overlap if they are planned for later",
+        # Either alone keeps the promise wherever a fault has an object.
+        "lets a scenario's own faults overlap on one object",
         "src/decide/inject.rs",
         "    plan.faults.iter().any(|other| {\n",
         "    plan.faults[..number].iter().any(|other| {\n",
+        ((" if has_one_of(state, &objects) => ", " if has_one_of(state, &objects) && now < started_at => "),),
     ),
     Mutant(
         "takes a failed look for a service that runs what it wants",

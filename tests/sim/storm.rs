@@ -78,10 +78,12 @@ pub enum Mishap {
     Echo,
     /// A later call of a way back is lost, and somebody else changes a rule before it is tried again.
     Between,
+    /// A scenario lasts long, and so do its faults: nothing but a shutdown ends them early.
+    Long,
 }
 
 impl Mishap {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Crash,
         Self::DiskLost,
         Self::Pause,
@@ -118,6 +120,7 @@ impl Mishap {
         Self::Abort,
         Self::Echo,
         Self::Between,
+        Self::Long,
     ];
 }
 

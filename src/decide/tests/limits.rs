@@ -78,6 +78,30 @@ fn a_fault_waits_for_what_it_watches() {
 }
 
 #[test]
+fn a_fault_waits_for_one_that_has_its_tasks_though_that_was_planned_for_later() {
+    let faults = "  faults:
+    - { name: watching, when: workers < 3, stopTasks: { service: workers } }
+    - { name: later, after: 1s, stopTasks: { service: workers } }\n";
+    let mut case = living(faults);
+    case.event(0.0, Event::Counted { runs: RunCounts::default() });
+    for index in 0..9 {
+        case.event(0.0, Event::SubmitDropped { index, in_flight: 0 });
+    }
+    case.tasks(1.0, 3, &["a", "b", "c"]).dagster(1.0, &[]);
+    assert_eq!(case.decides(1.1), "faultIntended, inject later#1, wake 2");
+    let current = case.state.current.as_ref().unwrap();
+    let intent = decide(&case.plan, current, &case.observation, at(1.1)).intents.remove(0);
+    let Event::FaultIntended { fault, objects, .. } = &intent else { panic!("{intent:?}") };
+    assert!(objects.is_empty(), "nothing but the same look keeps them apart");
+    let fault = fault.clone();
+    case.event(1.1, intent).tasks(2.0, 3, &["a", "b"]).dagster(2.0, &[]);
+    case.event(2.1, Event::FaultTriggered { fault: "watching".to_owned(), asked_at: at(2.0), value: 2.0 });
+    assert!(!case.decides(2.1).contains("faultIntended"));
+    case.event(17.0, Event::Healed { fault, asked_at: at(17.0) }).tasks(17.0, 3, &["a", "b"]).dagster(17.0, &[]);
+    assert!(case.decides(17.1).contains("inject watching#1"));
+}
+
+#[test]
 fn what_never_comes_true_is_skipped_when_the_load_ends() {
     let mut case = living("  faults: [{ name: kill, when: queueDepth > 5, stopTasks: { service: workers } }]\n");
     case.tasks(29.5, 3, &["a", "b", "c"]);
