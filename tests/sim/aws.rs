@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use dagstorm::{
+    decide::SEND_SLACK,
     model::{
         Effect, NetworkInterface, NetworkView, Object, ObjectsView, Outcome, PolicyView, Receipt, RulePeer, RunStatus,
         ServiceView, TaskArn, TaskView, Timestamp, mark, network::batches,
@@ -95,9 +96,10 @@ impl SimWorld {
         let (fate, travel, back) = {
             let mut core = self.core.lock().unwrap();
             self.check_silence(&mut core, "acts");
-            check_edit(&mut core, call);
+            check_edit(&mut core, self.epoch, call);
             let window = WINDOW.saturating_sub(core.now.since(began)).saturating_sub(core.stepped);
             let fate = self.fate(&mut core, call, window);
+            let fate = if core.meddles_between(call) { Fate::RequestLost } else { fate };
             // All calls of an effect end within one time-out of their own.
             timeout = timeout.min(WITHIN.saturating_sub(core.now.since(began)));
             (fate, core.millis(1, 300), core.millis(1, 300))
@@ -133,12 +135,15 @@ impl SimWorld {
     }
 }
 
-/// Nothing of somebody else's is taken away, once it was to be seen.
-fn check_edit(core: &mut Core, call: &Effect) {
+/// Nothing of somebody else's is taken away, once it was to be seen, and never once it was seen.
+fn check_edit(core: &mut Core, epoch: u64, call: &Effect) {
     let (Effect::RevokeRules { rules }, Some(edit)) = (call, &core.objects.edit) else { return };
     let is_there = core.objects.now().rules.iter().any(|rule| rule.same_content(&edit.theirs));
     let is_hit = is_there && rules.iter().any(|rule| rule.same_rule(&edit.theirs));
-    if is_hit && core.now.since(edit.since) > OVERSEEN {
+    let was_seen = core.shown.get(&epoch).is_some_and(|(shown_at, rules)| {
+        core.now.since(*shown_at) > SEND_SLACK && rules.iter().any(|rule| rule.same_content(&edit.theirs))
+    });
+    if is_hit && (was_seen || core.now.since(edit.since) > OVERSEEN) {
         let what = format!("takes away what somebody else has changed: {}", edit.theirs);
         core.violates(what);
     }

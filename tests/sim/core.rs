@@ -7,13 +7,14 @@ use std::{
 };
 
 use dagstorm::model::{
-    Effect, GenerationId, Key, Object, RunStatus, ScenarioName, StepEvent, StepEventKind, TaskArn, Timestamp,
+    Effect, GenerationId, Key, Object, RunStatus, ScenarioName, SecurityGroupRule, StepEventKind, TaskArn, Timestamp,
     mark::FAULT_TAG,
 };
 
 use crate::{
     hands::Orphan,
     objects::Objects,
+    runs::SimRun,
     storm::{Dice, Keep, Mishap, Storm},
 };
 
@@ -21,9 +22,6 @@ use crate::{
 pub const DESIRED: u32 = 3;
 /// A message whose worker died comes back after this.
 const VISIBILITY: Duration = Duration::from_secs(3);
-/// So much later than its run's end an event may show in Dagster's log: less than the quiet period, also by a clock that
-/// was set.
-const LATEST_EVENT_MS: u64 = 6_500;
 /// When every simulation begins.
 pub const BEGAN: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
 /// So many of the last things that happened are told.
@@ -44,12 +42,14 @@ pub struct Core {
     pub refused_before: u64,
     /// By so much all steps of clocks cut the windows short.
     pub stepped: Duration,
-    /// The workers' idempotency is on: no step completes twice.
+    /// The workers' idempotency is on: but for an echo, no step completes twice.
     pub idempotent: bool,
     pub timers: BTreeMap<(Timestamp, u64), Waker>,
     pub next_id: u64,
     events: BTreeMap<(Timestamp, u64), Happening>,
     pub runs: BTreeMap<String, SimRun>,
+    /// The last arrival of each scenario, as the digest of its spec has it.
+    pub last_arrivals: BTreeMap<(ScenarioName, String), u32>,
     pub tasks: BTreeMap<TaskArn, ()>,
     pub objects: Objects,
     /// What open faults of data folders that are gone have left behind.
@@ -64,6 +64,8 @@ pub struct Core {
     pub strength: Vec<(Timestamp, u32)>,
     /// When each look was truly asked, by the instant that its operator took it for.
     pub asked: BTreeMap<Timestamp, Timestamp>,
+    /// The rules that the last look at the group showed to each operator, and when; a look that failed showed none.
+    pub shown: BTreeMap<u64, (Timestamp, Vec<SecurityGroupRule>)>,
     /// The reasons of the faults that are healed: none of their effects may come about any more.
     pub healed: BTreeSet<String>,
     /// Operators that were superseded while they stood still: they do nothing any more.
@@ -73,23 +75,6 @@ pub struct Core {
     /// What happened last, if someone wants to know.
     pub told: Option<VecDeque<String>>,
     pub violations: Vec<String>,
-}
-
-#[derive(Debug, Clone)]
-pub struct SimRun {
-    pub key: Key,
-    pub job: String,
-    pub tags: BTreeMap<String, String>,
-    pub status: RunStatus,
-    pub started_at: Option<Timestamp>,
-    pub ended_at: Option<Timestamp>,
-    /// Each with the instant from which on Dagster's log shows it.
-    pub events: Vec<(Timestamp, StepEvent)>,
-    /// There are two messages of it.
-    copied: bool,
-    /// The attempt that counts now, and the task that makes it.
-    attempt: u32,
-    task: Option<TaskArn>,
 }
 
 /// What comes about by itself, later.
@@ -128,6 +113,7 @@ impl Core {
             next_id: 0,
             events: BTreeMap::new(),
             runs: BTreeMap::new(),
+            last_arrivals: BTreeMap::new(),
             tasks: BTreeMap::new(),
             objects: Objects::new(BEGAN),
             orphans: vec![],
@@ -136,6 +122,7 @@ impl Core {
             stalled: 0,
             strength: vec![],
             asked: BTreeMap::new(),
+            shown: BTreeMap::new(),
             healed: BTreeSet::new(),
             silent: BTreeSet::new(),
             fenced: BTreeSet::new(),
@@ -273,46 +260,6 @@ impl Core {
         }
     }
 
-    /// Of so many messages that wait there is another one now.
-    fn copy(&mut self, count: usize) {
-        for run in self.runs.values_mut().filter(|run| run.status == RunStatus::Queued).take(count) {
-            run.copied = true;
-        }
-    }
-
-    pub fn launch(&mut self, key: Key, job: String, tags: BTreeMap<String, String>) {
-        let id = format!("run-{}", self.id());
-        self.tell(|| format!("Dagster: {id} of {key}"));
-        if self.runs.values().any(|run| run.key == key) {
-            self.violates(format!("{key} was launched twice"));
-        }
-        let run = SimRun {
-            key,
-            job,
-            tags,
-            status: RunStatus::Queued,
-            started_at: None,
-            ended_at: None,
-            events: vec![],
-            copied: false,
-            attempt: 0,
-            task: None,
-        };
-        self.runs.insert(id.clone(), run);
-        let delay = self.millis(10, 2_000);
-        self.later(delay, Happening::Begin(id));
-    }
-
-    fn terminate(&mut self, id: &str) {
-        let now = self.now;
-        let run = self.runs.get_mut(id).expect("only what was seen is terminated");
-        if !run.status.is_terminal() {
-            run.status = RunStatus::Canceled;
-            run.ended_at = Some(now);
-            run.attempt += 1;
-        }
-    }
-
     fn start_task(&mut self) {
         let id = self.id();
         self.tasks.insert(TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id:08}").into()), ());
@@ -343,62 +290,6 @@ impl Core {
             run.attempt += 1;
             self.later(VISIBILITY, Happening::Redeliver(id));
         }
-    }
-
-    fn event(&mut self, run: &str, kind: StepEventKind, task: Option<TaskArn>, lag: Duration) {
-        let at = self.now;
-        let shows_at = at.plus(lag);
-        let run = self.runs.get_mut(run).expect("a run that was launched");
-        run.events.push((shows_at, StepEvent { step: "work".into(), kind, at, task }));
-    }
-
-    fn begin(&mut self, id: &str) {
-        let tasks: Vec<TaskArn> = self.tasks.keys().cloned().collect();
-        if tasks.is_empty() || self.objects.now().denied {
-            self.later(Duration::from_millis(500), Happening::Begin(id.to_owned()));
-            return;
-        }
-        let task = tasks[self.dice.below(tasks.len())].clone();
-        let now = self.now;
-        let run = self.runs.get_mut(id).expect("a run that was launched");
-        if run.status == RunStatus::Canceled {
-            return;
-        }
-        run.status = RunStatus::Started;
-        run.started_at.get_or_insert(now);
-        run.task = Some(task.clone());
-        let attempt = run.attempt;
-        let is_copied = std::mem::take(&mut run.copied);
-        self.event(id, StepEventKind::Claimed, Some(task), Duration::ZERO);
-        self.event(id, StepEventKind::Started, None, Duration::ZERO);
-        let length = self.millis(200, 8_000);
-        self.later(length, Happening::Finish { run: id.to_owned(), attempt, lag: None });
-        // Without idempotency a message that is delivered again is worked off again.
-        if !self.idempotent && (is_copied || self.storm.strikes(Mishap::Duplicate, 30).is_some()) {
-            // Its worker may write late: then nothing of it shows until the run has long ended.
-            let lag = self.strikes(Mishap::EventLate, 50).map(|mut dice| dice.millis(4_000, LATEST_EVENT_MS));
-            self.event(id, StepEventKind::Started, None, lag.map_or(Duration::ZERO, |lag| length + lag));
-            let again = Happening::Finish { run: id.to_owned(), attempt, lag };
-            self.later(length + Duration::from_millis(300), again);
-        }
-    }
-
-    fn finish(&mut self, id: &str, attempt: u32, lag: Option<Duration>) {
-        let now = self.now;
-        let run = self.runs.get_mut(id).expect("a run that was launched");
-        // The worker died in between: this attempt never completes.
-        if run.attempt != attempt {
-            return;
-        }
-        run.status = RunStatus::Success;
-        run.ended_at.get_or_insert(now);
-        run.task = None;
-        let lag = lag.or_else(|| Some(self.strikes(Mishap::EventLate, 10)?.millis(1, LATEST_EVENT_MS)));
-        self.event(id, StepEventKind::Succeeded, None, lag.unwrap_or_default());
-    }
-
-    fn redeliver(&mut self, id: &str) {
-        self.begin(id);
     }
 
     /// Whether a run of this generation is under way.

@@ -8,7 +8,7 @@ use dagstorm::{
 };
 
 use crate::{
-    core::{Core, Happening},
+    core::{Core, Happening, brief},
     objects::{self, Edit},
     storm::{Dice, Mishap},
 };
@@ -41,6 +41,9 @@ enum Hand {
     Another,
 }
 
+/// While nothing is taken away yet, or all of it is back: the pieces are there beside it.
+const HANDS_BETWEEN: [Hand; 8] =
+    [Hand::Piece, Hand::Piece, Hand::Piece, Hand::Piece, Hand::Original, Hand::Back, Hand::Wholly, Hand::Another];
 const HANDS: [Hand; 8] =
     [Hand::Piece, Hand::Piece, Hand::Again, Hand::Again, Hand::Original, Hand::Back, Hand::Wholly, Hand::Another];
 
@@ -67,6 +70,21 @@ impl Core {
         }
     }
 
+    /// Whether a later call of a way back is lost, and somebody else comes before it is tried again.
+    pub fn meddles_between(&mut self, call: &Effect) -> bool {
+        let Effect::RevokeRules { rules } = call else { return false };
+        let is_of_baseline =
+            |rule: &SecurityGroupRule| self.objects.baseline.rules.iter().any(|one| one.same_rule(rule));
+        if rules.iter().any(is_of_baseline) {
+            return false;
+        }
+        let Some(mut dice) = self.strikes(Mishap::Between, 50) else { return false };
+        self.tell(|| format!("lost: {}", brief(call)));
+        let delay = dice.millis(0, 3_000);
+        self.later(delay, Happening::Meddle(objects::group(), dice));
+        true
+    }
+
     /// The service runs what it wants.
     pub fn scale(&mut self) {
         let now = self.now;
@@ -82,8 +100,13 @@ impl Core {
         match object {
             Object::SecurityGroup(_) => {
                 // As long as nothing is cut, there is nothing else to meddle with.
-                let is_cut = self.objects.now().is_broken(&baseline);
-                let hand = if is_cut { HANDS[dice.below(HANDS.len())] } else { Hand::Original };
+                let things = self.objects.now();
+                let is_whole = objects::cut().all(|rule| things.rules.iter().any(|one| one.same_rule(&rule)));
+                let hand = match (things.is_broken(&baseline), is_whole) {
+                    (false, _) => Hand::Original,
+                    (true, true) => HANDS_BETWEEN[dice.below(HANDS_BETWEEN.len())],
+                    (true, false) => HANDS[dice.below(HANDS.len())],
+                };
                 self.meddle_with_rules(hand, &mut dice);
             }
             Object::Queue(_) => {

@@ -20,7 +20,7 @@ use crate::{
     judge,
     mutants::Mutant,
     process::{Process, STOP_WITHIN, Surroundings},
-    scenarios::script,
+    scenarios::{last_arrivals, script},
     store::Disk,
     storm::{Happened, Keep, Mishap},
     weather::{Crash, OUTAGE, Turn, Weather},
@@ -101,6 +101,7 @@ impl Simulation {
         core.told = tell.then(Default::default);
         let weather = Weather::draw(&mut core);
         let script = script(seed, &mut core.storm, mutant);
+        core.last_arrivals = last_arrivals(&script);
         let (core, halt) = (Arc::new(Mutex::new(core)), weather.halt);
         let ahead = Arc::new(AtomicI64::new(0));
         let around = Surroundings { core, disk: Disk::default(), ahead, script, halt, mutant };

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dagstorm::{
-    model::{ScenarioName, Target},
+    model::{GenerationId, ScenarioName, Target},
     operator::{Desired, Wanted},
+    plan,
     spec::{Manifest, Scenario, load, no_attachments},
 };
 
@@ -71,6 +72,18 @@ pub fn script(seed: u64, storm: &mut Storm, mutant: Mutant) -> Script {
     script
 }
 
+/// The last arrival of every version of each scenario, by the digest of its spec.
+pub fn last_arrivals(script: &Script) -> BTreeMap<(ScenarioName, String), u32> {
+    let all = script.iter().flat_map(|(_, versions)| versions);
+    let lasts = all.filter_map(|(name, desired)| {
+        let Desired::Present { wanted: Some(wanted), .. } = desired else { return None };
+        let id = GenerationId { digest: wanted.digest.clone(), repeat: 1 };
+        let last = plan::compile(&wanted.scenario, &id).arrivals.len().checked_sub(1)?;
+        Some(((name.clone(), id.digest), last as u32))
+    });
+    lasts.collect()
+}
+
 fn suspended(desired: &Desired) -> Desired {
     let Desired::Present { wanted: Some(wanted), rejection } = desired else { panic!("{desired:?}") };
     let scenario = Scenario { suspend: true, ..wanted.scenario.clone() };
@@ -84,13 +97,16 @@ fn desired(scenario: &Scenario, target: &Target) -> Desired {
 }
 
 fn scenario(dice: &mut Dice, storm: &mut Storm, number: u64, start: &str) -> Scenario {
-    let (seed, length) = (dice.number(0, 1_000_000), dice.number(6, 25));
+    let (seed, short) = (dice.number(0, 1_000_000), dice.number(6, 25));
+    let long = storm.strikes(Mishap::Long, 10);
+    let is_long = long.is_some();
+    let length = long.map_or(short, |mut dice| dice.number(45, 60));
     let arrivals = if dice.chance(50) {
         format!("{{ constant: {{ rate: {}/min }} }}", dice.number(10, 60))
     } else {
         format!("{{ burst: {{ size: {}, every: {}s }} }}", dice.number(1, 6), dice.number(3, 9))
     };
-    let faults = faults(storm, length);
+    let faults = faults(storm, length, is_long);
     let has = |storm: &mut Storm, mishap, percent, text| storm.strikes(mishap, percent).map_or("", |_| text);
     let deletion = has(storm, Mishap::Terminate, 30, "\n  deletion: terminate");
     let limits = limits(storm);
@@ -140,7 +156,7 @@ fn limits(storm: &mut Storm) -> String {
 }
 
 /// The faults of a scenario whose load lasts so many seconds.
-fn faults(storm: &mut Storm, length: u64) -> String {
+fn faults(storm: &mut Storm, length: u64, is_long: bool) -> String {
     let mut faults = vec![];
     if let Some(mut dice) = storm.strikes(Mishap::Kill, 60) {
         let begins = match dice.number(0, 9) {
@@ -155,8 +171,10 @@ fn faults(storm: &mut Storm, length: u64) -> String {
     }
     let mut held = |mishap: Mishap, percent: u32, name: &str, what: &str| {
         let Some(mut dice) = storm.strikes(mishap, percent) else { return };
-        let (ends, begins) = (length * 1_000, dice.number(0, length * 1_000 / 2));
-        let lasts = dice.number(1_000, (ends - begins).min(20_000));
+        let ends = length * 1_000;
+        let (latest, least, most) = if is_long { (10_000, 25_000, 45_000) } else { (ends / 2, 1_000, 20_000) };
+        let begins = dice.number(0, latest);
+        let lasts = dice.number(least, most.min(ends - begins));
         let every = lasts + dice.number(500, 4_000);
         let may_repeat = dice.chance(50) && begins + every + lasts <= ends;
         let repeat = if may_repeat { format!("repeat: {{ every: {every}ms, times: 2 }}, ") } else { String::new() };

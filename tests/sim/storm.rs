@@ -74,10 +74,16 @@ pub enum Mishap {
     Shutdown,
     /// A scenario ends early when the queue is deep.
     Abort,
+    /// The last message of a scenario is worked off twice, and its second worker writes late.
+    Echo,
+    /// A later call of a way back is lost, and somebody else changes a rule before it is tried again.
+    Between,
+    /// A scenario lasts long, and so do its faults: nothing but a shutdown ends them early.
+    Long,
 }
 
 impl Mishap {
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 37] = [
         Self::Crash,
         Self::DiskLost,
         Self::Pause,
@@ -112,6 +118,9 @@ impl Mishap {
         Self::Meddle,
         Self::Shutdown,
         Self::Abort,
+        Self::Echo,
+        Self::Between,
+        Self::Long,
     ];
 }
 

@@ -14,9 +14,10 @@ use dagstorm::{
 use crate::{
     aws,
     clock::{Shared, SimClock, pause},
-    core::{Core, DESIRED, SimRun, brief},
+    core::{Core, DESIRED, brief},
     mutants::Mutant,
     objects::SERVICE,
+    runs::SimRun,
     scenarios::{REQUEST_TIMEOUT, SETTLE},
     store::Disk,
     storm::Mishap,
@@ -70,6 +71,7 @@ impl World for SimWorld {
         pause(&self.core, first).await;
         let observation = self.answer(query, asked_at, fails);
         pause(&self.core, second).await;
+        self.note_shown(&observation);
         observation
     }
 
@@ -183,6 +185,18 @@ impl SimWorld {
     pub fn check_silence(&self, core: &mut Core, what: &str) {
         if core.silent.contains(&self.epoch) {
             core.violates(format!("operator {} {what}, though another one took over while it stood still", self.epoch));
+        }
+    }
+
+    /// Whoever looks at the group knows from now on what the look shows.
+    fn note_shown(&self, observation: &Observation) {
+        let mut core = self.core.lock().unwrap();
+        let now = core.now;
+        for view in observation.objects.values() {
+            match &view.answer {
+                Seen::Fresh(view) => core.shown.insert(self.epoch, (now, view.rules.clone())),
+                Seen::Unavailable(_) => core.shown.remove(&self.epoch),
+            };
         }
     }
 

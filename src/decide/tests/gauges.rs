@@ -194,3 +194,27 @@ fn a_gauge_of_a_threshold_must_answer_before_the_start() {
     case.tasks(0.1, 3, &["a"]);
     assert_eq!(case.decides(0.2), "started, wake 1.1");
 }
+
+#[test]
+fn a_fault_waits_for_one_that_has_its_tasks_though_that_was_planned_for_later() {
+    let faults = "  faults:
+    - { name: watching, when: workers < 3, stopTasks: { service: workers } }
+    - { name: later, after: 1s, stopTasks: { service: workers } }\n";
+    let mut case = living(faults);
+    case.event(0.0, Event::Counted { runs: RunCounts::default() });
+    for index in 0..9 {
+        case.event(0.0, Event::SubmitDropped { index, in_flight: 0 });
+    }
+    case.tasks(1.0, 3, &["a", "b", "c"]).dagster(1.0, &[]);
+    assert_eq!(case.decides(1.1), "faultIntended, inject later#1, wake 2");
+    let current = case.state.current.as_ref().unwrap();
+    let intent = decide(&case.plan, current, &case.observation, at(1.1)).intents.remove(0);
+    let Event::FaultIntended { fault, objects, .. } = &intent else { panic!("{intent:?}") };
+    assert!(objects.is_empty(), "nothing but the same look keeps them apart");
+    let fault = fault.clone();
+    case.event(1.1, intent).tasks(2.0, 3, &["a", "b"]).dagster(2.0, &[]);
+    case.event(2.1, Event::FaultTriggered { fault: "watching".to_owned(), asked_at: at(2.0), value: 2.0 });
+    assert!(!case.decides(2.1).contains("faultIntended"));
+    case.event(17.0, Event::Healed { fault, asked_at: at(17.0) }).tasks(17.0, 3, &["a", "b"]).dagster(17.0, &[]);
+    assert!(case.decides(17.1).contains("inject watching#1"));
+}

@@ -6,9 +6,9 @@ mod abort;
 mod gauges;
 mod hold;
 mod limits;
-mod task_lives;
 mod notice;
 mod steps;
+mod task_lives;
 
 use std::{fmt::Write, time::Duration};
 

@@ -1,0 +1,141 @@
+//! What becomes of a run: its message waits, is worked off, perhaps twice, and what Dagster's log shows of that.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use dagstorm::model::{Key, RunStatus, StepEvent, StepEventKind, TaskArn, Timestamp};
+
+use crate::{
+    core::{Core, Happening},
+    storm::Mishap,
+};
+
+/// So much later than its run's end an event may show in Dagster's log: less than the quiet period, also by a clock that
+/// was set.
+const LATEST_EVENT_MS: u64 = 6_500;
+/// What a second worker writes late shows at least so much later: after a look at the end of the run, and a census.
+const LEAST_LAG_MS: u64 = 4_000;
+
+#[derive(Debug, Clone)]
+pub struct SimRun {
+    pub key: Key,
+    pub job: String,
+    pub tags: BTreeMap<String, String>,
+    pub status: RunStatus,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    /// Each with the instant from which on Dagster's log shows it.
+    pub events: Vec<(Timestamp, StepEvent)>,
+    /// There are two messages of it.
+    pub copied: bool,
+    /// The attempt that counts now, and the task that makes it.
+    pub attempt: u32,
+    pub task: Option<TaskArn>,
+}
+
+impl Core {
+    /// Of so many messages that wait there is another one now.
+    pub fn copy(&mut self, count: usize) {
+        for run in self.runs.values_mut().filter(|run| run.status == RunStatus::Queued).take(count) {
+            run.copied = true;
+        }
+    }
+
+    pub fn launch(&mut self, key: Key, job: String, tags: BTreeMap<String, String>) {
+        let id = format!("run-{}", self.id());
+        self.tell(|| format!("Dagster: {id} of {key}"));
+        if self.runs.values().any(|run| run.key == key) {
+            self.violates(format!("{key} was launched twice"));
+        }
+        let run = SimRun {
+            key,
+            job,
+            tags,
+            status: RunStatus::Queued,
+            started_at: None,
+            ended_at: None,
+            events: vec![],
+            copied: false,
+            attempt: 0,
+            task: None,
+        };
+        self.runs.insert(id.clone(), run);
+        let delay = self.millis(10, 2_000);
+        self.later(delay, Happening::Begin(id));
+    }
+
+    pub fn terminate(&mut self, id: &str) {
+        let now = self.now;
+        let run = self.runs.get_mut(id).expect("only what was seen is terminated");
+        if !run.status.is_terminal() {
+            run.status = RunStatus::Canceled;
+            run.ended_at = Some(now);
+            run.attempt += 1;
+        }
+    }
+
+    fn event(&mut self, run: &str, kind: StepEventKind, task: Option<TaskArn>, lag: Duration) {
+        let at = self.now;
+        let shows_at = at.plus(lag);
+        let run = self.runs.get_mut(run).expect("a run that was launched");
+        run.events.push((shows_at, StepEvent { step: "work".into(), kind, at, task }));
+    }
+
+    pub fn begin(&mut self, id: &str) {
+        let tasks: Vec<TaskArn> = self.tasks.keys().cloned().collect();
+        if tasks.is_empty() || self.objects.now().denied {
+            self.later(Duration::from_millis(500), Happening::Begin(id.to_owned()));
+            return;
+        }
+        let task = tasks[self.dice.below(tasks.len())].clone();
+        let now = self.now;
+        let run = self.runs.get_mut(id).expect("a run that was launched");
+        if run.status == RunStatus::Canceled {
+            return;
+        }
+        run.status = RunStatus::Started;
+        run.started_at.get_or_insert(now);
+        run.task = Some(task.clone());
+        let (attempt, key) = (run.attempt, run.key.clone());
+        let is_copied = std::mem::take(&mut run.copied);
+        self.event(id, StepEventKind::Claimed, Some(task), Duration::ZERO);
+        self.event(id, StepEventKind::Started, None, Duration::ZERO);
+        let length = self.millis(200, 8_000);
+        self.later(length, Happening::Finish { run: id.to_owned(), attempt, lag: None });
+        let is_last = self.last_arrivals.get(&(key.scenario, key.generation.digest)) == Some(&key.index);
+        let echo = if is_last { self.storm.strikes(Mishap::Echo, 15) } else { None };
+        if let Some(mut dice) = echo {
+            let lag = dice.millis(LEAST_LAG_MS, LATEST_EVENT_MS);
+            self.deliver_again(id, attempt, length, Some(lag));
+        } else if !self.idempotent && (is_copied || self.storm.strikes(Mishap::Duplicate, 30).is_some()) {
+            // Without idempotency a message that is delivered again is worked off again.
+            let lag = self.strikes(Mishap::EventLate, 50).map(|mut dice| dice.millis(LEAST_LAG_MS, LATEST_EVENT_MS));
+            self.deliver_again(id, attempt, length, lag);
+        }
+    }
+
+    /// A second worker works the message off, done a moment later than the first. `lag`: it writes so much later, so that
+    /// nothing of it shows until the run has long ended.
+    fn deliver_again(&mut self, id: &str, attempt: u32, length: Duration, lag: Option<Duration>) {
+        self.event(id, StepEventKind::Started, None, lag.map_or(Duration::ZERO, |lag| length + lag));
+        let again = Happening::Finish { run: id.to_owned(), attempt, lag };
+        self.later(length + Duration::from_millis(300), again);
+    }
+
+    pub fn finish(&mut self, id: &str, attempt: u32, lag: Option<Duration>) {
+        let now = self.now;
+        let run = self.runs.get_mut(id).expect("a run that was launched");
+        // The worker died in between: this attempt never completes.
+        if run.attempt != attempt {
+            return;
+        }
+        run.status = RunStatus::Success;
+        run.ended_at.get_or_insert(now);
+        run.task = None;
+        let lag = lag.or_else(|| Some(self.strikes(Mishap::EventLate, 10)?.millis(1, LATEST_EVENT_MS)));
+        self.event(id, StepEventKind::Succeeded, None, lag.unwrap_or_default());
+    }
+
+    pub fn redeliver(&mut self, id: &str) {
+        self.begin(id);
+    }
+}
