@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     journal::{FaultState, Generation},
@@ -13,7 +13,7 @@ use crate::{
 /// How the steps of a generation's runs started before, while and after a fault was in place.
 ///
 /// A step that starts has come through whatever the fault cuts: it is a leak, or was on its way before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FaultEffect {
     pub fault: FaultId,

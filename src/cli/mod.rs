@@ -13,6 +13,7 @@ mod logging;
 mod operator;
 mod plan;
 mod progress;
+mod report;
 mod run;
 mod scenarios;
 mod schema;
@@ -42,6 +43,7 @@ enum Command {
     Plan(plan::Arguments),
     Heal(heal::Arguments),
     Audit(audit::Arguments),
+    Report(report::Arguments),
     Halt(control::HaltArguments),
     Suspend(control::SuspendArguments),
     Resume(control::ResumeArguments),
@@ -107,6 +109,7 @@ pub fn main() -> ExitCode {
             Command::Plan(arguments) => plan::execute(arguments).await,
             Command::Heal(arguments) => heal::execute(arguments).await,
             Command::Audit(arguments) => audit::execute(&arguments).await,
+            Command::Report(arguments) => report::execute(&arguments),
             Command::Halt(arguments) => control::halt(&arguments),
             Command::Suspend(arguments) => control::suspend(&arguments),
             Command::Resume(arguments) => control::resume(&arguments),

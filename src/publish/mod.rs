@@ -1,5 +1,7 @@
 //! L6: what users read: status, reports, events, metrics. Rendering is pure; `files` alone writes.
 
+mod columns;
+pub mod compare;
 mod conditions;
 mod events;
 mod files;
@@ -9,8 +11,10 @@ mod keys;
 mod latency;
 mod markdown;
 mod metrics;
+pub mod recorded;
 mod report;
 mod status;
+mod summary;
 mod writer;
 
 pub use events::{PersonEvent, for_people};
@@ -22,3 +26,4 @@ pub use markdown::markdown;
 pub use metrics::{gauges, latencies};
 pub use report::{Report, report};
 pub use status::{Beside, Rejection, Status, due, not_accepted, phase, status};
+pub use summary::summary;

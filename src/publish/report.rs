@@ -14,6 +14,9 @@ use crate::{
     plan::Plan,
 };
 
+/// What stands as `apiVersion` in every report.
+pub const API_VERSION: &str = "dagstorm.dev/v1alpha1";
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -69,7 +72,7 @@ pub fn report(plan: &Plan, state: &State, generation: &Generation, census: &Cens
         status,
     });
     Report {
-        api_version: "dagstorm.dev/v1alpha1",
+        api_version: API_VERSION,
         kind: "Report",
         scenario: plan.scenario.clone(),
         generation: plan.generation.clone(),
