@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{conditions, latency::Quantiles};
@@ -83,47 +84,64 @@ impl Next {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Load {
+    /// Arrivals of the plan.
     pub planned: u32,
     /// Arrivals whose instant has come, whether or not they were sent.
     pub due: u32,
+    /// Sent at least once.
     pub attempted: u32,
+    /// Dagster has launched the run.
     pub acknowledged: u32,
+    /// Refused by Dagster for good.
     pub rejected: u32,
+    /// Nobody knows (yet) whether it was launched.
     pub indeterminate: u32,
+    /// Sent a second or more after its instant.
     pub late: u32,
     /// Not sent, as `limits.maxInFlight` asks.
     pub dropped: u32,
+    /// From the intended instant to the launch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lateness: Option<Quantiles>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FaultStatus {
+    /// Its name in the scenario and the number of its repeat: `kill#1`.
     pub name: String,
+    /// In words.
     pub what: String,
     /// Pending, Injecting, InPlace, Healing, Stalled, Recovered, Healed, NotRecovered or Skipped.
     pub state: &'static str,
+    /// Why it is in this state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The tasks that it stops or that it is about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<TaskView>,
+    /// The AWS objects that it changes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<Object>,
     /// What it changes, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
+    /// When it was decided, before anything was changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intended_at: Option<Timestamp>,
+    /// The first look that showed it in place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen_at: Option<Timestamp>,
+    /// When its way back began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heal_began_at: Option<Timestamp>,
+    /// The first look that showed the service steady again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovered_at: Option<Timestamp>,
+    /// When a look proved that the baseline is back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healed_at: Option<Timestamp>,
 }
