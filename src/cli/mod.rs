@@ -17,6 +17,8 @@ mod report;
 mod run;
 mod scenarios;
 mod schema;
+#[cfg(feature = "tui")]
+mod top;
 mod validate;
 
 use std::{
@@ -44,6 +46,8 @@ enum Command {
     Heal(heal::Arguments),
     Audit(audit::Arguments),
     Report(report::Arguments),
+    #[cfg(feature = "tui")]
+    Top(top::Arguments),
     Halt(control::HaltArguments),
     Suspend(control::SuspendArguments),
     Resume(control::ResumeArguments),
@@ -110,6 +114,8 @@ pub fn main() -> ExitCode {
             Command::Heal(arguments) => heal::execute(arguments).await,
             Command::Audit(arguments) => audit::execute(&arguments).await,
             Command::Report(arguments) => report::execute(&arguments),
+            #[cfg(feature = "tui")]
+            Command::Top(arguments) => top::execute(arguments).await,
             Command::Halt(arguments) => control::halt(&arguments),
             Command::Suspend(arguments) => control::suspend(&arguments),
             Command::Resume(arguments) => control::resume(&arguments),

@@ -1,6 +1,6 @@
 //! `status/<scenario>.yaml`, rendered from the journal's state alone.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ use crate::{
     decide::Turn,
     journal::{Conclusion, FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
     model::{
-        Condition, ConditionStatus, ConditionType, GenerationId, Object, Outcome, Phase, Receipt, ScenarioName,
+        Condition, ConditionStatus, ConditionType, GenerationId, Metric, Object, Outcome, Phase, Receipt, ScenarioName,
         TaskView, Timestamp, Verdict,
     },
     plan::Plan,
@@ -57,6 +57,9 @@ pub struct Body {
     pub load: Option<Load>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs: Option<crate::journal::RunCounts>,
+    /// What each gauge showed in the last look at it that was written down.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub gauges: BTreeMap<Metric, f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -236,6 +239,7 @@ pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Besid
             conditions: conditions::conditions(plan, generation, phase, beside),
             load: Some(load(plan, generation, beside.now)),
             runs: generation.runs.as_ref().map(|fact| fact.value),
+            gauges: generation.samples.iter().map(|sample| (sample.metric, sample.value)).collect(),
             faults: plan.faults.iter().map(|planned| fault(planned, generation)).collect(),
             audit: generation.concluded.as_ref().map(|end| end.value.clone()),
             history: history(state),
@@ -279,6 +283,7 @@ pub fn not_accepted(
             conditions,
             load: None,
             runs: None,
+            gauges: BTreeMap::new(),
             faults: vec![],
             audit: None,
             history: history(state),

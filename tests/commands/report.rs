@@ -151,3 +151,24 @@ fn what_is_no_report_is_a_mistake_of_the_command_line() {
         assert!(done.err.contains(gist), "{arguments:?}: {}", done.err);
     }
 }
+
+/// Without a terminal it is one frame, of whatever is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn top_prints_a_frame_of_a_folder() {
+    let rig = Rig::new();
+    let done = rig.run(&["top", "--data", "data"]);
+    assert_eq!((done.code, done.err.as_str()), (0, ""));
+    assert_eq!(done.out, "dagstorm top data\n\n  waiting for data …\n");
+    let dagster = Dagster::start().await;
+    rig.write("target.yaml", &target(&dagster.url));
+    rig.write("quick.yaml", &scenario("quick", "  expect: { quiet: 1s }\n").replace("for: 10s", "for: 3s"));
+    assert_eq!(rig.run(&["run", "target.yaml", "quick.yaml", "--data", "data"]).code, 0);
+    let done = rig.run(&["top", "--data", "data", "--once"]);
+    assert_eq!((done.code, done.err.as_str()), (0, ""));
+    assert!(done.out.starts_with("dagstorm top data · 1 Passed"), "{}", done.out);
+    let row = done.out.lines().find(|line| line.starts_with("  quick")).unwrap();
+    let words: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(words[..5], ["quick", "Passed", "3/3", "3", "3"], "{row}");
+    assert_eq!(words[words.len() - 3..], ["0", "–", "Passed"], "{row}");
+    assert!(done.out.contains("quick: Passed: 3 of 3 acknowledged runs completed exactly once"), "{}", done.out);
+}
