@@ -67,9 +67,9 @@ pub fn worse(before: &Recorded, after: &Recorded) -> Vec<Broken> {
             message: Some(after.summary.clone()),
         });
     }
-    found.extend(more(BrokenKind::Finding, findings(before), &findings(after)));
+    found.extend(more(BrokenKind::Finding, &findings(before), &findings(after)));
     found.extend(thresholds(before, after));
-    found.extend(more(BrokenKind::Gap, gaps(before), &gaps(after)));
+    found.extend(more(BrokenKind::Gap, &gaps(before), &gaps(after)));
     found
 }
 
@@ -103,7 +103,7 @@ fn counted<'a>(items: impl Iterator<Item = (String, &'a str)>) -> Counted<'a> {
     counted
 }
 
-fn more(kind: BrokenKind, before: Counted<'_>, after: &Counted<'_>) -> Vec<Broken> {
+fn more(kind: BrokenKind, before: &Counted<'_>, after: &Counted<'_>) -> Vec<Broken> {
     let news = after.iter().filter_map(|(what, (count, message))| {
         let earlier = before.get(what).map_or(0, |(count, _)| *count);
         (*count > earlier).then(|| Broken {

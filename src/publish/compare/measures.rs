@@ -192,6 +192,7 @@ fn recoveries(judge: &Judge, both: &[&Side; 2]) -> Vec<Measure> {
 }
 
 /// One number on both sides, and what it rests on.
+#[derive(Clone, Copy)]
 struct Number {
     values: [Option<f64>; 2],
     samples: [u64; 2],
