@@ -14,8 +14,8 @@ use dagstorm::{
     audit,
     journal::{Event, Found, Record, RunCounts, State},
     model::{
-        Census, CompletionOutcome, CompletionRecord, Completions, Effect, FaultId, GenerationId, Outcome, Receipt,
-        RunRecord, RunStatus, RunView, StepEvent, StepEventKind, Target, TaskArn, TaskView, Timestamp, Undo,
+        Census, CompletionOutcome, CompletionRecord, Completions, Effect, FaultId, GenerationId, Metric, Outcome,
+        Receipt, RunRecord, RunStatus, RunView, StepEvent, StepEventKind, Target, TaskArn, TaskView, Timestamp, Undo,
     },
     plan::{self, Plan},
     publish::{self, Beside},
@@ -175,6 +175,21 @@ fn a_status_in_the_middle_of_a_scenario() {
     let (plan, _, state) = story();
     let status = publish::status(&plan, &state, state.current.as_ref().unwrap(), Beside::default());
     insta::assert_snapshot!("status", serde_saphyr::to_string(&status).unwrap());
+}
+
+#[test]
+fn a_status_names_what_each_gauge_showed_last() {
+    let (plan, records, mut state) = story();
+    let last = records.last().unwrap();
+    let samples = [(Metric::QueueDepth, 9.0), (Metric::Workers, 2.0), (Metric::QueueDepth, 4.0)];
+    for (seq, (metric, value)) in (last.seq + 1..).zip(samples) {
+        let event = Event::Sampled { metric, asked_at: last.at, value };
+        state.apply(&Record { seq, at: last.at, epoch: 1, event }).unwrap();
+    }
+    let status = publish::status(&plan, &state, state.current.as_ref().unwrap(), Beside::default());
+    let gauges = serde_json::to_value(&status).unwrap()["status"]["gauges"].clone();
+    assert_eq!(gauges, serde_json::json!({ "queueDepth": 4.0, "workers": 2.0 }));
+    assert!(serde_saphyr::to_string(&status).unwrap().contains("gauges:\n    queueDepth: 4"));
 }
 
 #[test]

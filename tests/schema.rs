@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dagstorm::spec::{self, Kind, load};
+use dagstorm::{
+    publish,
+    spec::{self, Kind, load},
+};
 use serde_json::Value;
 
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -76,12 +79,19 @@ fn the_schema_agrees_with_the_loader() {
 
 #[test]
 fn every_field_is_described() {
-    for kind in Kind::ALL {
-        let schema = spec::schema(Some(kind));
+    let manifests = Kind::ALL.map(|kind| (kind.word(), spec::schema(Some(kind))));
+    for (word, schema) in manifests.into_iter().chain([("Report", publish::report_schema())]) {
         let mut missing = vec![];
-        describe(&schema, &schema, kind.word(), &mut missing, 0);
+        describe(&schema, &schema, word, &mut missing, 0);
         assert!(missing.is_empty(), "no description of {}", missing.join(", "));
     }
+}
+
+#[test]
+fn the_kept_schema_of_reports_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/report.schema.json");
+    let kept: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(kept, publish::report_schema(), "`dagstorm schema report > docs/report.schema.json` renews it");
 }
 
 /// Walks the properties, through references.
@@ -94,7 +104,9 @@ fn describe(schema: &Value, root: &Value, path: &str, missing: &mut Vec<String>,
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         let here = format!("{path}.{name}");
         let mut at = field;
-        let mut described = at["description"].is_string();
+        // What stands at a variant of one field is said of that field.
+        let is_variant = schema["description"].is_string() && schema["required"] == serde_json::json!([name]);
+        let mut described = at["description"].is_string() || (is_variant && schema["additionalProperties"] == false);
         while let (false, Some(target)) = (described, at["$ref"].as_str().and_then(|name| root.pointer(&name[1..]))) {
             at = target;
             described = at["description"].is_string();

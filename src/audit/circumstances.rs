@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Attempt, Finding, executions::overlaps};
@@ -11,9 +12,10 @@ use crate::{
 };
 
 /// A task that ended while something went wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskDeath {
+    /// Which one.
     pub task: TaskArn,
     /// As ECS calls it.
     pub service: String,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     journal::{FaultState, Generation},
@@ -13,9 +14,10 @@ use crate::{
 /// How the steps of a generation's runs started before, while and after a fault was in place.
 ///
 /// A step that starts has come through whatever the fault cuts: it is a leak, or was on its way before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FaultEffect {
+    /// Which fault.
     pub fault: FaultId,
     /// Steps that started in a time as long before the injection: without any, nothing is proved.
     pub starts_before: u32,

@@ -15,6 +15,7 @@ pub use effects::{FaultEffect, recovered_at};
 pub use executions::settles_at;
 use std::{borrow::Cow, sync::Arc};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -25,10 +26,12 @@ use crate::{
 };
 
 /// What the records prove.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Audit {
+    /// Failed with any finding, else Unknown with any gap, else Passed.
     pub verdict: Verdict,
+    /// How many keys and steps came to what.
     pub counts: Counts,
     /// What broke the contract. Any of them fails it.
     pub findings: Vec<Finding>,
@@ -51,42 +54,57 @@ pub struct Audit {
     contract: Contract,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// What the records show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FindingKind {
     /// It was ended early, by `limits.abortOn`.
     Aborted,
+    /// Acknowledged, and not completed.
     Lost,
+    /// There more than once, or completed more than once.
     Duplicated,
+    /// There, and never asked for.
     Unexpected,
+    /// Its run is said to have failed, and the work was done.
     FalselyFailed,
+    /// Started again after an attempt that never completed.
     Reexecuted,
     /// A threshold that does not hold.
     Threshold,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// By whose account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Level {
     /// Of the scenario as a whole.
     Scenario,
+    /// Of a run, by Dagster's list of runs.
     Run,
+    /// Of a step, by Dagster's event log.
     Step,
     /// What the workers themselves wrote down.
     Effect,
 }
 
 /// One thing that the records show, with everything that a person needs to look it up.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
+    /// What it is.
     pub kind: FindingKind,
+    /// By whose account.
     pub level: Level,
+    /// The key of the submission; absent: it is of no single one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
+    /// The ids of its runs.
     pub runs: Vec<String>,
+    /// The step that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+    /// In a sentence.
     pub message: String,
     /// The attempts, in the order of time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -117,11 +135,14 @@ impl Finding {
 }
 
 /// One start or completion of a step.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
+    /// What happened: `started`, `completed` and the like.
     pub what: Cow<'static, str>,
+    /// When, by the clock of whoever wrote it down.
     pub at: Timestamp,
+    /// The ECS task that did it, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskArn>,
     /// As it calls itself.
@@ -130,10 +151,12 @@ pub struct Attempt {
 }
 
 /// Something that would have to be known for a pass, and is not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
+    /// One word for programs.
     pub reason: &'static str,
+    /// In a sentence.
     pub message: String,
 }
 

@@ -13,9 +13,12 @@ mod logging;
 mod operator;
 mod plan;
 mod progress;
+mod report;
 mod run;
 mod scenarios;
 mod schema;
+#[cfg(feature = "tui")]
+mod top;
 mod validate;
 
 use std::{
@@ -42,6 +45,9 @@ enum Command {
     Plan(plan::Arguments),
     Heal(heal::Arguments),
     Audit(audit::Arguments),
+    Report(report::Arguments),
+    #[cfg(feature = "tui")]
+    Top(top::Arguments),
     Halt(control::HaltArguments),
     Suspend(control::SuspendArguments),
     Resume(control::ResumeArguments),
@@ -107,6 +113,9 @@ pub fn main() -> ExitCode {
             Command::Plan(arguments) => plan::execute(arguments).await,
             Command::Heal(arguments) => heal::execute(arguments).await,
             Command::Audit(arguments) => audit::execute(&arguments).await,
+            Command::Report(arguments) => report::execute(&arguments),
+            #[cfg(feature = "tui")]
+            Command::Top(arguments) => top::execute(arguments).await,
             Command::Halt(arguments) => control::halt(&arguments),
             Command::Suspend(arguments) => control::suspend(&arguments),
             Command::Resume(arguments) => control::resume(&arguments),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -263,7 +264,7 @@ pub struct Conclusion {
 }
 
 /// A threshold and what was measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ThresholdResult {
     /// As `runLatency p95 < 1m30s`.
@@ -271,6 +272,7 @@ pub struct ThresholdResult {
     /// The measured value, for people; absent without samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+    /// How many were measured.
     pub samples: u64,
     /// Absent: nothing was measured, so it neither holds nor fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de};
 
-use super::time::as_string;
+use super::{schema::text_schema, time::as_string};
 
 /// The longest name of a scenario or target: a DNS label, as in Kubernetes.
 const LONGEST_NAME: usize = 63;
@@ -127,7 +128,7 @@ impl fmt::Display for FaultId {
 }
 
 /// The ARN of an ECS task, as AWS gave it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct TaskArn(pub Arc<str>);
 
@@ -168,6 +169,34 @@ impl Names {
     }
 }
 
+text_schema!(
+    ScenarioName,
+    "Name",
+    "The name of a scenario or a target (a DNS label).",
+    "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+    ["nightly"]
+);
+text_schema!(
+    GenerationId,
+    "Generation",
+    "The digest of a scenario's spec and the number of its repeat.",
+    "^[0-9a-fA-F]+-[0-9]+$",
+    ["3f2a9c41d0b7-1"]
+);
+text_schema!(
+    Key,
+    "Key",
+    "The key of one submission, `scenario/generation/index`: the run tag `dagstorm/key`.",
+    "^[a-z0-9-]+/[0-9a-fA-F]+-[0-9]+/[0-9]+$",
+    ["nightly/3f2a9c41d0b7-1/17"]
+);
+text_schema!(
+    FaultId,
+    "FaultId",
+    "One occurrence of a fault: its name in the scenario and the number of its repeat.",
+    "^.+#[0-9]+$",
+    ["kill#1"]
+);
 as_string!(ScenarioName);
 as_string!(GenerationId);
 as_string!(Key);

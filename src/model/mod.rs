@@ -24,7 +24,7 @@ pub use cron::Cron;
 pub use effect::{AclName, Effect, Outcome, Receipt, Undo};
 pub use ids::{FaultId, GenerationId, Key, Names, ScenarioName, TaskArn};
 pub use mark::{Mark, Object};
-pub use metric::Metric;
+pub use metric::{Metric, Unit};
 pub use network::{
     NetworkAcl, NetworkAclEntry, NetworkInterface, NetworkView, Protocol, RulePeer, SecurityGroup, SecurityGroupRule,
     Subnet,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{RunView, Span, Timestamp},
@@ -10,13 +11,18 @@ use crate::{
 };
 
 /// Nearest-rank quantiles: each is a value that was really measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Quantiles {
+    /// How many were measured.
     pub samples: usize,
+    /// Half of them took no longer.
     pub p50: Span,
+    /// 95 of 100 took no longer.
     pub p95: Span,
+    /// 99 of 100 took no longer.
     pub p99: Span,
+    /// The longest.
     pub max: Span,
 }
 

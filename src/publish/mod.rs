@@ -1,5 +1,7 @@
 //! L6: what users read: status, reports, events, metrics. Rendering is pure; `files` alone writes.
 
+mod columns;
+pub mod compare;
 mod conditions;
 mod events;
 mod files;
@@ -9,9 +11,12 @@ mod keys;
 mod latency;
 mod markdown;
 mod metrics;
+pub mod recorded;
 mod report;
+mod schema;
 mod so_far;
 mod status;
+mod summary;
 mod writer;
 
 pub use events::{PersonEvent, for_people};
@@ -22,5 +27,7 @@ pub use latency::Quantiles;
 pub use markdown::markdown;
 pub use metrics::{gauges, latencies};
 pub use report::{Report, report};
+pub use schema::report_schema;
 pub use so_far::{CountsSoFar, Judgement, SoFar, VerdictSoFar};
 pub use status::{Beside, Rejection, Status, due, not_accepted, phase, status};
+pub use summary::summary;

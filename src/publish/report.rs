@@ -1,6 +1,7 @@
 //! The report of one generation: the evidence as data. `report.json` is this, `report.md` is rendered from it.
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -14,38 +15,57 @@ use crate::{
     plan::Plan,
 };
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// What stands as `apiVersion` in every report.
+pub const API_VERSION: &str = "dagstorm.dev/v1alpha1";
+
+/// The verdict of one generation of a scenario, with everything that it rests on.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
+    /// The version of this form.
     pub api_version: &'static str,
+    /// What the document is.
     pub kind: &'static str,
+    /// Whose report it is.
     pub scenario: ScenarioName,
+    /// Of which version of the scenario, and of which of its repeats.
     pub generation: GenerationId,
     #[serde(flatten)]
     pub audit: Audit,
+    /// The verdict in one sentence.
     pub summary: String,
+    /// The instant from which all offsets count; null: it never started.
     pub started_at: Option<Timestamp>,
+    /// When Dagster was asked for everything that it knows.
     pub census_at: Timestamp,
+    /// As Dagster calls itself.
     pub dagster_version: String,
     /// From the intended instant to the end of the run: a late launch counts as latency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_latency: Option<Quantiles>,
+    /// How the launches went.
     pub load: status::Load,
+    /// Each job of the load.
     pub jobs: Vec<JobCount>,
+    /// Each occurrence of each fault that was planned.
     pub faults: Vec<FaultReport>,
     /// The scenario as it was accepted.
+    #[schemars(schema_with = "super::schema::manifest")]
     pub manifest: crate::spec::Scenario,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobCount {
+    /// Its name in Dagster.
     pub job: String,
+    /// Arrivals that the plan has of it.
     pub planned: u32,
+    /// Runs of it that ended as SUCCESS.
     pub succeeded: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FaultReport {
     #[serde(flatten)]
@@ -69,7 +89,7 @@ pub fn report(plan: &Plan, state: &State, generation: &Generation, census: &Cens
         status,
     });
     Report {
-        api_version: "dagstorm.dev/v1alpha1",
+        api_version: API_VERSION,
         kind: "Report",
         scenario: plan.scenario.clone(),
         generation: plan.generation.clone(),

@@ -1,8 +1,9 @@
 //! `status/<scenario>.yaml`, rendered from the journal's state alone.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -14,7 +15,7 @@ use crate::{
     decide::Turn,
     journal::{FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
     model::{
-        Condition, ConditionStatus, ConditionType, GenerationId, Object, Outcome, Phase, Receipt, ScenarioName,
+        Condition, ConditionStatus, ConditionType, GenerationId, Metric, Object, Outcome, Phase, Receipt, ScenarioName,
         TaskView, Timestamp, Verdict,
     },
     plan::Plan,
@@ -60,6 +61,9 @@ pub struct Body {
     pub load: Option<Load>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs: Option<crate::journal::RunCounts>,
+    /// What each gauge showed in the last look at it that was written down.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub gauges: BTreeMap<Metric, f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,47 +91,64 @@ impl Next {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Load {
+    /// Arrivals of the plan.
     pub planned: u32,
     /// Arrivals whose instant has come, whether or not they were sent.
     pub due: u32,
+    /// Sent at least once.
     pub attempted: u32,
+    /// Dagster has launched the run.
     pub acknowledged: u32,
+    /// Refused by Dagster for good.
     pub rejected: u32,
+    /// Nobody knows (yet) whether it was launched.
     pub indeterminate: u32,
+    /// Sent a second or more after its instant.
     pub late: u32,
     /// Not sent, as `limits.maxInFlight` asks.
     pub dropped: u32,
+    /// From the intended instant to the launch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lateness: Option<Quantiles>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FaultStatus {
+    /// Its name in the scenario and the number of its repeat: `kill#1`.
     pub name: String,
+    /// In words.
     pub what: String,
     /// Pending, Injecting, InPlace, Healing, Stalled, Recovered, Healed, NotRecovered or Skipped.
     pub state: &'static str,
+    /// Why it is in this state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The tasks that it stops or that it is about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<TaskView>,
+    /// The AWS objects that it changes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<Object>,
     /// What it changes, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
+    /// When it was decided, before anything was changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intended_at: Option<Timestamp>,
+    /// The first look that showed it in place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen_at: Option<Timestamp>,
+    /// When its way back began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heal_began_at: Option<Timestamp>,
+    /// The first look that showed the service steady again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovered_at: Option<Timestamp>,
+    /// When a look proved that the baseline is back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healed_at: Option<Timestamp>,
 }
@@ -222,6 +243,7 @@ pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Besid
             conditions: conditions::conditions(plan, generation, phase, beside),
             load: Some(load(plan, generation, beside.now)),
             runs: generation.runs.as_ref().map(|fact| fact.value),
+            gauges: generation.samples.iter().map(|sample| (sample.metric, sample.value)).collect(),
             faults: plan.faults.iter().map(|planned| fault(planned, generation)).collect(),
             audit: so_far::judgement(plan, generation),
             history: history(state),
@@ -265,6 +287,7 @@ pub fn not_accepted(
             conditions,
             load: None,
             runs: None,
+            gauges: BTreeMap::new(),
             faults: vec![],
             audit: None,
             history: history(state),

@@ -8,16 +8,18 @@ mod defects;
 mod effects;
 mod story;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dagstorm::{
     audit::{Finding, Level, TaskDeath},
     journal::Event,
     model::{RunStatus, Verdict},
+    publish,
 };
 use proptest::prelude::*;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 
 use crate::{
     defects::{ALL, Defect},
@@ -117,6 +119,58 @@ fn join(words: &BTreeMap<String, usize>) -> String {
 }
 
 /// A shuffled census is the same evidence.
+#[test]
+fn every_report_holds_to_its_schema_and_is_read_again() {
+    let mut schema = publish::report_schema();
+    assert!(jsonschema::draft7::meta::is_valid(&schema), "it is a draft-07 schema");
+    close(&mut schema);
+    let validator = jsonschema::draft7::new(&schema).unwrap();
+    let mut kinds = BTreeSet::new();
+    for defect in ALL.iter().chain(effects::ALL) {
+        let mut story = Story::new(12);
+        (defect.plant)(&mut story);
+        let Some(report) = story.report() else { continue };
+        kinds.extend(report.audit.findings.iter().map(|finding| format!("{:?}/{:?}", finding.kind, finding.level)));
+        let json = serde_json::to_value(&report).unwrap();
+        let errors: Vec<String> =
+            validator.iter_errors(&json).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{}: {}", defect.name, errors.join("\n"));
+        // What `dagstorm report` makes of it.
+        let recorded = publish::recorded::read(&json.to_string()).unwrap();
+        let told = (recorded.verdict, recorded.findings.len(), recorded.gaps.len(), recorded.faults.len());
+        let audit = &report.audit;
+        assert_eq!(
+            told,
+            (audit.verdict, audit.findings.len(), audit.gaps.len(), report.faults.len()),
+            "{}",
+            defect.name
+        );
+        assert_eq!((recorded.effects, recorded.run_latency), (report.audit.effects, report.run_latency));
+    }
+    assert!(kinds.len() >= 8, "{kinds:?}");
+    // It notices.
+    let mut wrong = serde_json::to_value(Story::new(12).report().unwrap()).unwrap();
+    assert!(validator.is_valid(&wrong));
+    wrong["counts"]["loost"] = 1.into();
+    assert!(!validator.is_valid(&wrong));
+}
+
+/// Whatever the schema does not name is wrong: so that a field cannot be forgotten in it.
+fn close(schema: &mut Value) {
+    if schema["properties"].is_object() && schema["additionalProperties"].is_null() {
+        schema["additionalProperties"] = false.into();
+    }
+    match schema {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            // What an accepted spec looks like is not promised.
+            fields.iter_mut().filter(|(name, _)| *name != "spec").for_each(|(_, value)| close(value));
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 #[test]
 fn the_order_of_the_evidence_is_no_matter() {
     for (seed, defect) in (0u64..).zip(ALL.iter().chain(effects::ALL)) {

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use dagstorm::{
     audit::{self, Audit},
-    journal::{Event, Found, Record},
+    journal::{Event, Found, Record, State},
     model::{
         Census, CompletionOutcome, CompletionRecord, Completions, Effect, FaultId, GenerationId, Outcome, Receipt,
         RunRecord, RunStatus, RunView, StepEvent, StepEventKind, TaskArn, TaskView, Timestamp, Undo,
     },
     plan::{self, Plan},
+    publish::{self, Report},
     spec::{Manifest, Scenario, load, no_attachments},
 };
 
@@ -179,6 +180,20 @@ spec:
     }
 
     pub fn audit(&self) -> Audit {
+        let (records, census) = self.evidence();
+        audit::audit(&self.plan, &records, &census).unwrap()
+    }
+
+    /// What stands in `report.json`; `None`: the records say nothing of this generation.
+    pub fn report(&self) -> Option<Report> {
+        let (records, census) = self.evidence();
+        let mut state = State::default();
+        records.iter().for_each(|record| state.apply(record).unwrap());
+        let generation = state.current.as_ref().filter(|generation| generation.id == self.plan.generation)?;
+        Some(publish::report(&self.plan, &state, generation, &census, &self.audit()))
+    }
+
+    fn evidence(&self) -> (Vec<Record>, Census) {
         let mut events = self.events.clone();
         events.sort_by_key(|(second, _)| *second);
         let record = |(seq, (second, event)): (usize, (i64, Event))| Record {
@@ -187,14 +202,14 @@ spec:
             epoch: 1,
             event,
         };
-        let records: Vec<Record> = events.into_iter().enumerate().map(record).collect();
+        let records = events.into_iter().enumerate().map(record).collect();
         let census = Census {
             taken_at: at(self.taken_at as f64),
             dagster_version: "1.13.27".to_owned(),
             runs: self.runs.clone(),
             completions: self.completions.clone(),
         };
-        audit::audit(&self.plan, &records, &census).unwrap()
+        (records, census)
     }
 }
 

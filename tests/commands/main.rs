@@ -10,6 +10,7 @@ mod dagster;
 mod flags;
 mod init;
 mod plan;
+mod report;
 mod rig;
 mod validate;
 mod words;

@@ -37,13 +37,18 @@ fn the_schema_is_json_and_knows_both_kinds() {
     assert_eq!(both["properties"]["kind"]["enum"], serde_json::json!(["Scenario", "Target"]));
     insta::assert_snapshot!("schema-target.json", format!("{:#}", schema(&["schema", "target"])));
     assert_eq!(schema(&["schema", "Scenario"])["title"], "Scenario");
+    let report = schema(&["schema", "report"]);
+    assert_eq!(
+        (&report["title"], &report["properties"]["kind"]["const"]),
+        (&"dagstorm report".into(), &"Report".into())
+    );
     assert_eq!(rig.run(&["schema", "scenari"]).code, 2);
 }
 
 #[test]
 fn every_command_has_a_help_with_examples() {
     let rig = Rig::new();
-    for command in ["validate", "plan", "schema", "explain", "run", "init", "completions"] {
+    for command in ["validate", "plan", "schema", "explain", "run", "report", "top", "init", "completions"] {
         let done = rig.run(&[command, "--help"]);
         assert_eq!((done.code, done.err.as_str()), (0, ""), "{command}");
         assert!(done.out.contains("Examples:\n  dagstorm"), "{command}: {}", done.out);
@@ -68,7 +73,7 @@ fn shells_complete_commands_and_scenarios() {
     for shell in ["bash", "zsh", "fish"] {
         let done = rig.run(&["completions", shell]);
         assert_eq!((done.code, done.err.as_str()), (0, ""), "{shell}");
-        for word in ["dagstorm", "validate", "burst-load", "spike-every"] {
+        for word in ["dagstorm", "validate", "burst-load", "spike-every", "compare", "top"] {
             assert!(done.out.contains(word), "{shell}: {word}");
         }
     }
