@@ -28,7 +28,7 @@ impl Case {
         let runs = runs.iter().map(|(index, run_id, ended)| RunView {
             run_id: (*run_id).to_owned(),
             key: Some(self.plan.key(*index)),
-            job: "fast_job".to_owned(),
+            job: "fast_job".into(),
             status: ended.map_or(RunStatus::Started, |_| RunStatus::Success),
             started_at: None,
             ended_at: ended.map(at),

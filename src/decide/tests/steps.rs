@@ -25,14 +25,13 @@ impl Case {
         let run = RunView {
             run_id: format!("r{index}"),
             key: Some(self.plan.key(index)),
-            job: "fast_job".to_owned(),
+            job: "fast_job".into(),
             status: RunStatus::Success,
             started_at: None,
             ended_at: None,
             generation_started: None,
         };
-        let event =
-            |kind: StepEventKind, step: &str| StepEvent { step: step.to_owned(), kind, at: at(1.0), task: None };
+        let event = |kind: StepEventKind, step: &str| StepEvent { step: step.into(), kind, at: at(1.0), task: None };
         let started = completed.iter().map(|step| event(StepEventKind::Started, step));
         let events = started.chain(completed.iter().map(|step| event(StepEventKind::Succeeded, step))).collect();
         RunRecord { run, events }

@@ -68,7 +68,7 @@ fn measured(threshold: &str, samples: &[(f64, f64)]) -> Measured {
         runs.push(RunView {
             run_id,
             key: Some(Key { scenario: plan.scenario.clone(), generation: generation.clone(), index }),
-            job: "a".to_owned(),
+            job: "a".into(),
             status: RunStatus::Success,
             started_at: Some(at(due)),
             ended_at: Some(at(due + if is_spike { 5.0 } else { 1.0 })),
