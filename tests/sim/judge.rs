@@ -146,7 +146,7 @@ fn told_wrongly(core: &Core, name: &ScenarioName, current: &Generation) -> Vec<S
     }
     for ((run_id, step), told) in &current.step_duplicates {
         let is_completed =
-            |event: &&(Timestamp, StepEvent)| event.1.step == *step && event.1.kind == StepEventKind::Succeeded;
+            |event: &&(Timestamp, StepEvent)| *event.1.step == **step && event.1.kind == StepEventKind::Succeeded;
         let truly = core.runs.get(run_id).map_or(0, |run| run.events.iter().filter(is_completed).count());
         if truly < 2 {
             wrong.push(format!("{name}: told, yet completed {truly} times: {}", told.value));
