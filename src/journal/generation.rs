@@ -255,7 +255,7 @@ impl Generation {
                 self.last_samples.insert(*metric, sample);
             }
             Event::TasksChanged { service, asked_at, came, left } => {
-                self.tasks_changed(service, *asked_at, came, left)?
+                self.tasks_changed(service, *asked_at, came, left)?;
             }
             Event::FaultTriggered { fault, asked_at, value: _ } => {
                 if self.triggered.insert(fault.clone(), *asked_at).is_some() {

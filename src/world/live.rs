@@ -62,6 +62,10 @@ impl Aws {
 }
 
 impl Clients {
+    fn dagster(&self) -> Result<&Dagster, Why> {
+        self.dagster.as_ref().map_err(Clone::clone)
+    }
+
     pub(super) async fn aws(&self) -> &Aws {
         let region = self.target.guard.region.as_deref();
         self.aws.get_or_init(async || Aws::new(aws::config(region).await)).await
@@ -110,17 +114,14 @@ impl World for LiveWorld {
         let mut observation = Observation::default();
         match query {
             Query::Dagster { scenario, generation, jobs } => {
-                let answer = match &clients.dagster {
+                let answer = match clients.dagster() {
                     Ok(dagster) => dagster.look(scenario, generation, jobs).await,
-                    Err(why) => Seen::Unavailable(why.clone()),
+                    Err(why) => Seen::Unavailable(why),
                 };
                 observation.dagster = Some(Timed { asked_at, answer });
             }
             Query::Steps { scenario, generation, version, run_ids } => {
-                let answer = match &clients.dagster {
-                    Ok(dagster) => dagster.steps(scenario, generation, version, run_ids).await,
-                    Err(why) => Err(why.clone()),
-                };
+                let answer = async { clients.dagster()?.steps(scenario, generation, version, run_ids).await }.await;
                 observation.steps = Some(Timed { asked_at, answer: seen(answer) });
             }
             Query::Service { service } => {
@@ -159,11 +160,8 @@ impl World for LiveWorld {
                 observation.alarms.insert(name.clone(), Timed { asked_at, answer: seen(answer) });
             }
             Query::Completions => {
-                let answer = match &target.completions {
-                    Some(source) => completions::check(&clients.aws().await.sqs, source).await,
-                    None => Err(undeclared(target, "completions")),
-                };
-                observation.completions = Some(Timed { asked_at, answer: seen(answer) });
+                let answer = seen(completions(target, &clients).await);
+                observation.completions = Some(Timed { asked_at, answer });
             }
             Query::Account => {
                 let answer = self.identity(target).await.map(|identity| identity.account);
@@ -240,6 +238,11 @@ impl World for LiveWorld {
             None => Outcome::Refused { reason: undeclared(target, "metrics").message, retry: false },
         }
     }
+}
+
+async fn completions(target: &Target, clients: &Clients) -> Result<(), Why> {
+    let source = target.completions.as_ref().ok_or_else(|| undeclared(target, "completions"))?;
+    completions::check(&clients.aws().await.sqs, source).await
 }
 
 async fn queue_age(target: &Target, clients: &Clients, now: Timestamp) -> Result<AgeView, Why> {

@@ -40,6 +40,7 @@ pub fn read(path: &str, runs: &BTreeSet<String>, gathering: &mut Gathering<'_>) 
 }
 
 fn failed(path: &Path, error: &io::Error) -> Why {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "ErrorKind is open")]
     let kind = match error.kind() {
         io::ErrorKind::NotFound => WhyKind::NotFound,
         io::ErrorKind::PermissionDenied => WhyKind::Unauthorized,
