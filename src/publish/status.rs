@@ -243,7 +243,7 @@ pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Besid
             conditions: conditions::conditions(plan, generation, phase, beside),
             load: Some(load(plan, generation, beside.now)),
             runs: generation.runs.as_ref().map(|fact| fact.value),
-            gauges: generation.samples.iter().map(|sample| (sample.metric, sample.value)).collect(),
+            gauges: generation.last_samples.iter().map(|(metric, sample)| (*metric, sample.value)).collect(),
             faults: plan.faults.iter().map(|planned| fault(planned, generation)).collect(),
             audit: so_far::judgement(plan, generation),
             history: history(state),

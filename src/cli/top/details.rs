@@ -122,7 +122,9 @@ impl Page {
         if let Some(duplicated) = scenario.duplicated() {
             self.text("", &format!("duplicated {duplicated}"));
         }
-        for (sign, word) in [("✗ ", "findings"), ("? ", "gaps"), ("· ", "recoveries"), ("· ", "effects")] {
+        for (sign, word) in
+            [("✗ ", "findings"), ("? ", "gaps"), ("· ", "tolerated"), ("· ", "recoveries"), ("· ", "effects")]
+        {
             for sentence in scenario.told(word) {
                 self.text(sign, &sentence);
             }

@@ -169,15 +169,16 @@ impl Scenario {
         self
     }
 
-    /// `Passed`, `Failed so far` and the like; nothing that is certain while it runs and nothing was found.
+    /// `Passed`, `Failed so far` and the like; empty before anything can be said.
     pub fn verdict(&self) -> String {
         let word = self.status.audit.get("verdict").and_then(Value::as_str).unwrap_or_default();
+        let word = match word.strip_suffix("SoFar") {
+            Some("NothingWrong") => "nothing wrong",
+            Some(word) => word,
+            None => word,
+        };
         let so_far = self.status.audit.get("soFar").and_then(Value::as_bool).unwrap_or(false);
-        if so_far && !word.ends_with("so far") {
-            format!("{word} so far").trim_start().to_owned()
-        } else {
-            word.to_owned()
-        }
+        if so_far && !word.is_empty() { format!("{word} so far") } else { word.to_owned() }
     }
 
     /// Keys, steps and effects that are there more than once; `None`: nobody has counted yet.

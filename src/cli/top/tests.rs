@@ -28,7 +28,7 @@ status:
   - { name: "cut#1", what: cut workers from sqs (new connections), state: InPlace }
   - { name: "kill#2", what: stop one of workers, state: Pending }
   audit:
-    verdict: Failed
+    verdict: FailedSoFar
     soFar: true
     counts: { duplicated: 1, stepsDuplicated: 2 }
     findings: ["3f2a9c41d0b7-1/7 has 2 runs: r1, r2", { message: "something of another form" }]
@@ -52,6 +52,7 @@ const WAITING: &str = r#"
 weather: sunny
 status:
   phase: Waiting
+  audit: { verdict: NothingWrongSoFar, soFar: true, counts: { duplicated: 0 } }
   conditions:
   - { type: Ready, status: "False", reason: DagsterUnreachable, message: "nothing answers at http://127.0.0.1:3000/graphql:\n  connection refused" }
 "#;
