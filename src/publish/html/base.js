@@ -11,7 +11,7 @@ function element(name, attributes = {}, ...children) {
     if (key.startsWith('on')) made.addEventListener(key.slice(2), value);
     else made.setAttribute(key, value === true ? '' : value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return made;
 }
 
@@ -55,9 +55,25 @@ function date(ms) {
   return new Date(data.origin + ms).toISOString().replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
 }
 
-/** `falselyFailed` as `falsely failed`. */
+/** A duration as manifests have it (`1m2s300ms`) in milliseconds. */
+function milliseconds(text) {
+  const units = { d: 864e5, h: 36e5, m: 6e4, s: 1e3, ms: 1, us: 1e-3 };
+  return [...text.matchAll(/([\d.]+)(ms|us|d|h|m|s)/g)].reduce((total, [, count, unit]) => total + Number(count) * units[unit], 0);
+}
+
+const spelled = { falselyFailed: 'falsely failed', falselyfailed: 'falsely failed', reexecuted: 're-executed' };
+
+/** `resolvedAbsent` as `resolved absent`. */
 function words(name) {
-  return name.replace(/([A-Z])/g, ' $1').toLowerCase();
+  return spelled[name] ?? name.replace(/([A-Z])/g, ' $1').toLowerCase().trim();
+}
+
+/** What an audit says, as a sentence; keys by their number alone. */
+function sentence(text) {
+  const plain = text.replaceAll(`${data.scenario}/${data.generation}/`, '#');
+  if (plain === '') return 'Nothing was found.';
+  const whole = /^[a-z]+[ ,:]/.test(plain) ? plain[0].toUpperCase() + plain.slice(1) : plain;
+  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }
 
 /** The tail of an ARN: what people call a task. */
@@ -83,6 +99,11 @@ function section(id, title, short_title, ...children) {
 /** A part that can scroll sideways by itself, also by keyboard: the page never does. */
 function scroller(label, ...children) {
   return element('div', { class: 'scroller', role: 'region', 'aria-label': label, tabindex: '0' }, ...children);
+}
+
+/** A control below its label. */
+function field(label, control, style = '') {
+  return element('div', { class: `field ${style}` }, element('label', { for: control.id }, label), control);
 }
 
 /** Terms with what they stand for. */

@@ -15,8 +15,9 @@ use crate::{
     publish::latency::Quantiles,
 };
 
-/// Quantiles need more runs than counts do: so many intervals at most.
+/// Quantiles need some runs each: so many intervals at most, and as many as have ten runs on the average.
 const MOST_INTERVALS: u64 = 60;
+const FEWEST_INTERVALS: u64 = 4;
 /// So many single runs are drawn.
 const MOST_DOTS: usize = 3_000;
 /// Of each interval, when there are more.
@@ -81,7 +82,7 @@ pub fn delays(plan: &Plan, generation: &Generation, census: &Census, bands: &[Ba
     }
     let runs = ended(plan, census, origin);
     let last = runs.last().map_or(0, |run| run.due);
-    let width = width(last, MOST_INTERVALS);
+    let width = width(last, (runs.len() as u64 / 10).clamp(FEWEST_INTERVALS, MOST_INTERVALS));
     let mut delays = Delays { width, dots: dots(&runs, width), groups: groups(&runs, bands), ..Delays::default() };
     let good: Vec<Run> = runs.into_iter().filter(|run| run.good).collect();
     for interval in good.chunk_by(|a, b| a.due / width as i64 == b.due / width as i64) {

@@ -25,7 +25,7 @@ function showKeys() {
     ],
     columns: [
       { label: 'Key', kind: 'number', of: (row) => of.index[row], cell: (row) => keyCell(of.index[row], lanes) },
-      { label: 'Job', of: (row) => name(of.job, row) },
+      { label: 'Job', kind: 'name', of: (row) => name(of.job, row) },
       { label: 'Findings', of: (row) => name(of.findings, row), cell: (row) => foundCell(name(of.findings, row)) },
       { label: 'Outcome', of: (row) => words(name(of.outcome, row)) },
       { label: 'Status', of: (row) => name(of.status, row) },
@@ -50,14 +50,14 @@ function keyCell(index, lanes) {
 }
 
 function foundCell(text) {
-  return text === '' ? null : mark(text.split(', ').every((word) => word.startsWith('reexecuted')) ? 'note' : 'bad', text);
+  return text === '' ? null : mark(text.split(', ').every((word) => word.startsWith('reexecuted')) ? 'note' : 'bad', text.replace(/^\w+|, \w+/g, (word) => (word.startsWith(', ') ? `, ${words(word.slice(2))}` : words(word))));
 }
 
 function jobTable() {
   const jobs = new Table({
     caption: 'Jobs', noun: ['job', 'jobs'], count: data.jobs.length, size: 20, search: (row) => data.jobs[row].job.toLowerCase(),
     columns: [
-      { label: 'Job', of: (row) => data.jobs[row].job },
+      { label: 'Job', kind: 'name', of: (row) => data.jobs[row].job },
       { label: 'Planned', kind: 'number', of: (row) => data.jobs[row].planned, cell: (row) => number(data.jobs[row].planned) },
       { label: 'Runs that succeeded', kind: 'number', of: (row) => data.jobs[row].succeeded, cell: (row) => number(data.jobs[row].succeeded) },
     ],
@@ -69,7 +69,7 @@ function showFaults() {
   const of = data.faults;
   const at = (text) => (text ? Date.parse(text) - data.origin : null);
   const time = (label, field) => ({ label, kind: 'number', of: (row) => at(of[row][field]), cell: (row) => (of[row][field] ? clock(at(of[row][field])) : null) });
-  const targets = (row) => [...(of[row].targets ?? []).map((task) => short(task.arn)), ...(of[row].objects ?? []).map((object) => (typeof object === 'string' ? object : JSON.stringify(object)))];
+  const targets = (row) => [...(of[row].targets ?? []).map((task) => short(task.arn)), ...(of[row].objects ?? []).map((object) => Object.entries(object).map(([kind, id]) => `${words(kind)} ${id}`).join(' '))];
   const states = { Healed: 'good', Recovered: 'good', Skipped: 'doubt', Pending: 'doubt' };
   const parts = of.length === 0 ? [element('p', {}, 'None was planned.')] : [new Table({
     caption: 'Faults', noun: ['fault', 'faults'], count: of.length, size: 20, style: 'cards',
@@ -77,10 +77,10 @@ function showFaults() {
     columns: [
       { label: 'Fault', of: (row) => of[row].name },
       { label: 'What', kind: 'prose', of: (row) => of[row].what, cell: (row) => faultCell(of[row]) },
-      { label: 'State', of: (row) => of[row].state, cell: (row) => mark(states[of[row].state] ?? 'bad', words(of[row].state).trim()) },
+      { label: 'State', of: (row) => of[row].state, cell: (row) => mark(states[of[row].state] ?? 'bad', words(of[row].state)) },
       time('Injected', 'intendedAt'), time('Seen', 'seenAt'), time('Way back', 'healBeganAt'), time('Healed', 'healedAt'),
-      { label: 'Recovery', kind: 'number', of: (row) => of[row].recoveryTime ?? null },
-      { label: 'Targets', of: (row) => targets(row).join(' '), cell: (row) => (targets(row).length === 0 ? null : element('ul', { class: 'plain' }, targets(row).map((text) => element('li', {}, element('code', {}, text))))) },
+      { label: 'Recovery', kind: 'number', of: (row) => (of[row].recoveryTime ? milliseconds(of[row].recoveryTime) : null), cell: (row) => (of[row].recoveryTime ? span(milliseconds(of[row].recoveryTime)) : null) },
+      { label: 'Targets', kind: 'targets', of: (row) => targets(row).join(' '), cell: (row) => (targets(row).length === 0 ? null : element('ul', { class: 'plain' }, targets(row).map((text) => element('li', {}, element('code', {}, text))))) },
     ],
   }).root];
   if (data.effects.length > 0) {

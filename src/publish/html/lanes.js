@@ -60,7 +60,7 @@ function rangeOf(lane) {
   const known = all.filter((at) => at !== null);
   if (known.length === 0) return null;
   const [from, to] = [Math.min(...known), Math.max(...known)];
-  const room = Math.max(250, (to - from) * 0.06);
+  const room = Math.max(1000 - (to - from) / 2, (to - from) * 0.06);
   return [from - room, to + room];
 }
 
@@ -84,7 +84,8 @@ function track(lane) {
   for (const run of lane.runs) rows.push(...runRows(run, { row, at, bar }));
   const deaths = new Map(lane.notes.flatMap((note) => note.deaths).map((death) => [death.task, death]));
   if (deaths.size > 0) rows.push(row('tasks that ended', [...deaths.values()].map((death) => at(death.at, 'death', '†', `task ${death.task}, stopped by ${death.stoppedBy.join(', ') || 'nobody known'},`))));
-  return element('div', { class: 'track', role: 'img', 'aria-label': 'Drawn over time; the list of events below says the same' }, bands(range, percent), rows, axis(range, percent));
+  const shaded = bands(range, percent);
+  return element('div', { class: shaded.length > 0 ? 'track shaded' : 'track', role: 'img', 'aria-label': 'Drawn over time; the list of events below says the same' }, shaded, rows, axis(range, percent));
 }
 
 function runRows(run, { row, at, bar }) {
@@ -169,7 +170,7 @@ function events(lane) {
     const name = `run ${run.id}`;
     add(run.started, 'run started', name, null);
     add(run.ended, `run ended: ${run.status}`, name, null);
-    for (const event of run.events) add(event.at, `step ${words(event.what).trim()}`, `${event.step}, ${name}`, event.task);
+    for (const event of run.events) add(event.at, `step ${words(event.what)}`, `${event.step}, ${name}`, event.task);
     for (const record of run.records) {
       const by = [record.worker, record.task].filter((text) => text !== null).join(', ');
       add(record.started, 'recorded: started', `${record.step}, ${name}`, by);

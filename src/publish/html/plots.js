@@ -42,6 +42,8 @@ function drawPlots() {
   for (const one of drawn) {
     one.made?.destroy();
     one.made = new uPlot(settings(one), [one.options.x, ...one.options.lines.map((line) => line.values)], one.canvas);
+    // The plot is one image with its own words; whoever cannot see it has the numbers as a table.
+    one.made.root.querySelector('.u-legend').setAttribute('aria-hidden', 'true');
   }
 }
 
@@ -52,18 +54,18 @@ function widthOf(one) {
 function settings(one) {
   const { options } = one;
   const font = '12px system-ui, sans-serif';
-  const axis = { stroke: palette.quiet, font, grid: { stroke: palette.line, width: 1 }, ticks: { stroke: palette.line, width: 1, size: 4 } };
+  const axis = { stroke: palette.quiet, font, size: 30, grid: { stroke: palette.line, width: 1 }, ticks: { stroke: palette.line, width: 1, size: 4 } };
   const across = options.curve
-    ? { ...axis, splits: () => [0, Math.log10(2), 1, 2, 3, 4].filter((at) => at <= options.x.at(-1) + 1e-9), values: (_, all) => all.map((at) => `${Number((100 * (1 - 10 ** -at)).toFixed(2))} %`) }
+    ? { ...axis, splits: () => [...[0, Math.log10(2), 1, 2, 3, 4].filter((at) => at < options.x.at(-1) - 0.2), options.x.at(-1)], values: (_, all) => all.map((at) => `${Number((100 * (1 - 10 ** -at)).toFixed(2))} %`) }
     : { ...axis, incrs: steps_of_time, space: 64, values: (_, all) => all.map((at) => clock(at, all.length > 1 && all[1] - all[0] < 1000 ? 1 : 0)) };
   return {
-    width: widthOf(one), height: options.height ?? 170, padding: [14, 14, 0, 0],
+    width: widthOf(one), height: options.height ?? 170, padding: [14, options.curve ? 30 : 18, 0, 0],
     scales: {
       x: { time: false, range: () => (options.curve ? [0, options.x.at(-1)] : window_ms ?? [0, data.series.end]) },
       y: { range: (u, _, top) => [0, Math.max(1, top ?? 0, options.top ? options.top(u.scales.x.min, u.scales.x.max) : 0) * 1.08] },
     },
     axes: [across, { ...axis, size: 62, values: (_, all) => all.map((value) => (value === null ? '' : options.show(value))) }],
-    series: [{ label: options.curve ? 'quantile' : 'time', value: (_, at) => (at === null ? '' : options.curve ? `${Number((100 * (1 - 10 ** -at)).toFixed(2))} %` : clock(at)) }, ...options.lines.map((line) => lineOf(line, options))],
+    series: [{ label: options.curve ? 'quantile' : 'time', value: (_, at) => (at === null ? '–' : options.curve ? `${Number((100 * (1 - 10 ** -at)).toFixed(2))} %` : clock(at)) }, ...options.lines.map((line) => lineOf(line, options))],
     cursor: {
       y: false, drag: { x: !options.curve, y: false, setScale: false },
       sync: options.curve ? undefined : { key: 'time', setSeries: false, filters: { pub: (type) => type === 'mousemove' || type === 'mouseleave' } },
@@ -86,7 +88,7 @@ function lineOf(line, options) {
     label: line.label, stroke: palette[line.color], width: line.width ?? 1.75, dash: line.dash, fill: line.area ? palette.area : undefined,
     paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
     points: { show: line.points ?? false, size: 4, fill: palette[line.color] },
-    value: (_, value) => (value === null || value === undefined ? '–' : options.show(value)),
+    value: (_, value) => (value === null || value === undefined ? '' : options.show(value)),
   };
 }
 
@@ -134,6 +136,7 @@ function nameFaults(u) {
   ctx.font = `600 ${11 * uPlot.pxRatio}px system-ui, sans-serif`;
   ctx.fillStyle = palette.fault;
   ctx.textBaseline = 'bottom';
+  ctx.textAlign = 'left';
   const places = data.bands.map((band, place) => ({ ...placeOf(u, band), name: band.name, place })).filter((one) => !one.out);
   const gap = 4 * uPlot.pxRatio;
   let free = bbox.left;
@@ -149,5 +152,8 @@ function nameFaults(u) {
 }
 
 function fitPlots(width) {
-  for (const one of drawn) one.made?.setSize({ width: width ?? widthOf(one), height: one.options.height ?? 170 });
+  for (const one of drawn) {
+    const wanted = width ?? widthOf(one);
+    if (one.made !== null && one.made.width !== wanted) one.made.setSize({ width: wanted, height: one.made.height });
+  }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// So many intervals a plot has at most.
-const MOST_INTERVALS: u64 = 240;
+const MOST_INTERVALS: u64 = 120;
 /// Gauges with more samples than this are shown by interval.
 const MOST_SAMPLES: usize = 2_000;
 /// Widths that people can read, in milliseconds.

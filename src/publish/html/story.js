@@ -139,7 +139,7 @@ function curve() {
   const all = groups[0].quantiles;
   return plot({
     title: 'How long runs took, from the instant they were due', curve: true, height: 220, show: span,
-    summary: `Of all ${plural(all.samples, 'run')} that succeeded, half took ${all.p50} or less, 95 of 100 ${all.p95} or less, the slowest ${all.max}.`,
+    summary: `Of all ${plural(all.samples, 'run')} that succeeded, half took ${span(milliseconds(all.p50))} or less, 95 of 100 ${span(milliseconds(all.p95))} or less, the slowest ${span(milliseconds(all.max))}.`,
     x: percents.map((percent) => -Math.log10(1 - percent / 100)),
     lines: groups.map((group) => ({ label: group.name, color: looks[group.name][0], dash: looks[group.name][1], points: true, values: percents.map((_, place) => group.curve[place]?.[1] ?? null) })),
     numbers: {
@@ -157,7 +157,7 @@ function quantiles() {
     ...data.delays.groups.map((group) => [`Latency, ${group.name}`, group.quantiles]),
     ...(data.load.lateness ? [['Lateness: launches behind their instant', data.load.lateness]] : []),
   ];
-  const cell = (name) => ({ label: name, kind: 'number', of: (row) => rows[row][1][name] });
+  const cell = (name) => ({ label: name, kind: 'number', of: (row) => milliseconds(rows[row][1][name]), cell: (row) => span(milliseconds(rows[row][1][name])) });
   const of = new Table({
     caption: 'Quantiles', noun: ['line', 'lines'], count: rows.length,
     columns: [{ label: 'What', of: (row) => rows[row][0] }, { label: 'samples', kind: 'number', of: (row) => rows[row][1].samples, cell: (row) => number(rows[row][1].samples) }, cell('p50'), cell('p95'), cell('p99'), cell('max')],
@@ -182,6 +182,6 @@ function faultList() {
   return element('div', { class: 'faultlist' },
     items.length === 0 ? element('p', { class: 'quiet' }, 'No fault was injected.') : element('ol', { 'aria-label': 'Faults, shaded in the plots' }, items),
     element('div', { class: 'controls' },
-      element('label', { class: 'field', for: 'part' }, element('span', {}, 'Show'), part),
+      field('Show', part),
       element('p', { class: 'quiet hint' }, element('span', { 'data-zoom': '', role: 'status' }, 'The whole time is shown.'), ' Drag across a plot to look closer, double-click to go back.')));
 }

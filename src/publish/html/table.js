@@ -27,13 +27,13 @@ class Table {
     const parts = [];
     if (this.search) {
       this.input = element('input', { type: 'search', id: `${this.id}-search`, autocomplete: 'off', spellcheck: 'false', oninput: () => this.later() });
-      parts.push(element('label', { class: 'field grow', for: `${this.id}-search` }, element('span', {}, this.search_label ?? `Search ${this.noun[1]}`), this.input));
+      parts.push(field(this.search_label ?? `Search ${this.noun[1]}`, this.input, 'grow'));
     }
     this.filters.forEach((filter, place) => {
       const id = `${this.id}-filter-${place}`;
       const options = ['all', ...filter.options].map((text, value) => element('option', { value }, text));
       const select = element('select', { id, onchange: () => this.filter(place, Number(select.value)) }, options);
-      parts.push(element('label', { class: 'field', for: id }, element('span', {}, filter.label), select));
+      parts.push(field(filter.label, select));
     });
     return [element('div', { class: 'controls' }, parts), this.status];
   }
@@ -47,7 +47,7 @@ class Table {
     this.body = element('tbody', { role: 'rowgroup' });
     const head = element('thead', { role: 'rowgroup' }, element('tr', { role: 'row' }, this.heads));
     const caption = element('caption', { class: 'unseen' }, this.caption);
-    return scroller(this.caption, element('table', { role: 'table', class: this.style ?? '' }, caption, head, this.body));
+    return scroller(`${this.caption}, table`, element('table', { role: 'table', class: this.style ?? '' }, caption, head, this.body));
   }
 
   pager() {
@@ -161,8 +161,8 @@ class Table {
   line(row) {
     const cells = this.columns.map((column) => {
       const shown = column.cell ? column.cell(row) : column.of(row);
-      const is_none = shown === null || shown === undefined || shown === '';
-      return element('td', { role: 'cell', class: column.kind ?? 'text', 'data-label': column.label }, is_none ? '–' : shown);
+      const isNone = shown === null || shown === undefined || shown === '';
+      return element('td', { role: 'cell', class: `${column.kind ?? 'text'}${isNone ? ' none' : ''}`, 'data-label': column.label }, isNone ? '–' : shown);
     });
     const line = element('tr', { role: 'row' }, cells);
     this.row?.(row, line);

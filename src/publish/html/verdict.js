@@ -23,16 +23,11 @@ function showVerdict() {
   head.append(counts());
 }
 
-function sentence(text) {
-  const whole = text === '' ? 'Nothing was found' : text[0].toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
-}
-
 /** The counts of the three levels: what is wrong when above zero stands out, what is zero steps back. */
 function counts() {
   const of = data.counts;
   const level = (title, rows, note) => element('div', { class: 'level' },
-    element('h3', {}, title),
+    element('h2', {}, title),
     note === null ? null : element('p', { class: 'quiet' }, note),
     element('dl', {}, rows.filter(([, value, kind]) => value > 0 || kind !== 'rare').map(([term, value, kind]) => element(
       'div', { class: value === 0 ? 'zero' : kind === 'bad' ? 'bad' : kind === 'doubt' ? 'doubt' : '' },
@@ -75,7 +70,7 @@ function findings(all) {
   const kinds = [...new Set(all.map((finding) => words(finding.kind)))];
   const text = all.map((one) => [one.key, one.kind, words(one.kind), one.level, one.step, one.message, ...one.runs, ...(one.overlappingFaults ?? [])].join(' ').toLowerCase());
   return new Table({
-    caption: 'Findings', noun: ['entry', 'entries'], count: all.length, size: 10, style: 'cards', search: (row) => text[row], search_label: 'Search findings',
+    caption: 'Findings', noun: ['entry', 'entries'], count: all.length, size: 20, style: 'cards', search: (row) => text[row], search_label: 'Search findings',
     filters: [
       { label: 'Sort', options: Object.keys(sorts), accepts: (row, option) => all[row].sort === Object.keys(sorts)[option - 1] },
       { label: 'Kind', options: kinds, accepts: (row, option) => words(all[row].kind) === kinds[option - 1] },
@@ -105,15 +100,21 @@ function laneLink(finding) {
   return element('a', { href: `#lane-${place}`, onclick: () => revealLane(place) }, text);
 }
 
+/** The number in a measured value, whatever its unit: of a duration its milliseconds. */
+function measured(value) {
+  if (value === undefined || value === null) return null;
+  return /[a-z]$/.test(value) && !value.includes('/') ? milliseconds(value) : Number.parseFloat(value);
+}
+
 function showRest() {
   if (data.thresholds.length > 0) {
     const of = (row) => data.thresholds[row];
     const holds = (one) => (one.holds === true ? mark('good', 'holds') : one.holds === false ? mark('bad', 'does not hold') : mark('doubt', 'not known'));
     section('thresholds', 'Thresholds', null, new Table({
-      caption: 'Thresholds', noun: ['threshold', 'thresholds'], count: data.thresholds.length, search: (row) => of(row).threshold.toLowerCase(),
+      caption: 'Thresholds', noun: ['threshold', 'thresholds'], style: 'cards', count: data.thresholds.length, search: (row) => of(row).threshold.toLowerCase(),
       columns: [
         { label: 'Threshold', of: (row) => of(row).threshold, cell: (row) => element('code', {}, of(row).threshold) },
-        { label: 'Measured', kind: 'number', of: (row) => of(row).value ?? null },
+        { label: 'Measured', kind: 'number', of: (row) => measured(of(row).value), cell: (row) => (/[a-z]$/.test(of(row).value ?? '') && !of(row).value.includes('/') ? span(measured(of(row).value)) : of(row).value) },
         { label: 'Samples', kind: 'number', of: (row) => of(row).samples, cell: (row) => number(of(row).samples) },
         { label: 'Holds', of: (row) => String(of(row).holds), cell: (row) => holds(of(row)) },
       ],
