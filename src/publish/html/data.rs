@@ -164,10 +164,7 @@ fn environment(report: &Report, generation: &Generation, census: &Census) -> Vec
         ("Target", target.name.to_string()),
         ("Dagster", format!("{} at {}", report.dagster_version, target.dagster.url)),
         ("Code location", format!("{}, repository {}", target.dagster.location, target.dagster.repository)),
-        (
-            "Request time-out and settle",
-            format!("{}, {}", target.dagster.request_timeout, target.dagster.settle),
-        ),
+        ("Request time-out and settle", format!("{}, {}", target.dagster.request_timeout, target.dagster.settle)),
     ];
     let variables = target.dagster.headers_from_env.iter();
     let variables: Vec<String> = variables.map(|(header, variable)| format!("{header} from {variable}")).collect();

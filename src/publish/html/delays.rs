@@ -23,9 +23,8 @@ const MOST_DOTS: usize = 3_000;
 /// Of each interval, when there are more.
 const DOTS_AN_INTERVAL: usize = 50;
 /// Where the curve of quantiles is drawn, in percent.
-const PERCENTS: [f64; 17] = [
-    1.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 85.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9, 99.99,
-];
+const PERCENTS: [f64; 17] =
+    [1.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 85.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9, 99.99];
 
 #[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -141,9 +141,7 @@ pub fn lanes(plan: &Plan, generation: &Generation, census: &Census, audit: &Audi
         };
         let planned = key.filter(|key| key.index < plan.arrivals.len() && **key == plan.key(key.index));
         let started_at = generation.started_at;
-        let due = planned.and_then(|key| {
-            Some(origin.to(started_at?.plus(plan.arrivals.get(key.index)?.offset)))
-        });
+        let due = planned.and_then(|key| Some(origin.to(started_at?.plus(plan.arrivals.get(key.index)?.offset))));
         let submission = planned.and_then(|key| generation.submissions.get(&key.index));
         let runs = evidence.of_subject(subject, its, origin);
         let job = planned.map(|key| plan.job(key.index).to_owned());
