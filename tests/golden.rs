@@ -249,6 +249,7 @@ fn a_report_of_work_that_was_done_twice() {
     let generation = state.current.as_ref().unwrap();
     let keys = publish::keys(&plan, generation, &census, &audit);
     insta::assert_snapshot!("keys.csv", String::from_utf8(keys).unwrap());
+    insta::assert_snapshot!("report.html", page_data(&publish::html(&report, &plan, generation, &census)));
     // From the history alone the same is found, whatever the journal held before.
     let before: Vec<Record> = records.iter().map(|record| Record { seq: record.seq + 40, ..record.clone() }).collect();
     for records in [&records, &before] {
@@ -258,6 +259,13 @@ fn a_report_of_work_that_was_done_twice() {
         assert_eq!(again, audit);
         assert_eq!(read.recorded, Some(publish::history::found(&audit)));
     }
+}
+
+/// The data in a page, as its scripts read it.
+fn page_data(page: &str) -> String {
+    let (_, rest) = page.split_once(r#"<script type="application/json" id="data">"#).unwrap();
+    let (data, _) = rest.split_once("</script>").unwrap();
+    serde_json::to_string_pretty(&serde_json::from_str::<serde_json::Value>(data).unwrap()).unwrap()
 }
 
 #[test]

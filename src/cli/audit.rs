@@ -13,8 +13,12 @@ use serde::Serialize;
 use super::{Exit, Output, print_as, say};
 use crate::{
     audit::{Audit, audit_generation},
+    journal::State,
     model::{Census, CensusQuery, GenerationId, ScenarioName, Seen, Verdict, Why},
-    publish::history::{self, History},
+    publish::{
+        history::{self, History},
+        html, report, write_atomically,
+    },
     world::{LiveWorld, World},
 };
 
@@ -30,7 +34,8 @@ const BUFFER: usize = 1 << 20;
 
 Example:
   dagstorm audit data/reports/nightly/3f2a9c41d0b7-1/history.jsonl
-  dagstorm audit data/reports/nightly/3f2a9c41d0b7-1 --ask-again")]
+  dagstorm audit data/reports/nightly/3f2a9c41d0b7-1 --ask-again
+  dagstorm audit history.jsonl --html report.html")]
 pub struct Arguments {
     /// The history, or the folder of a report.
     #[arg(value_name = "FILE")]
@@ -38,6 +43,9 @@ pub struct Arguments {
     /// Ask Dagster and the workers' records again, as they are now: what came after the verdict shows.
     #[arg(long)]
     ask_again: bool,
+    /// Also write the report as a page, as `report.html` is: one file that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// How the result is written.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
@@ -76,6 +84,10 @@ pub async fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     let audit = audit_generation(&history.plan, &history.generation, &history.census);
     let same = history.recorded.as_ref().map(|recorded| *recorded == history::found(&audit));
+    if let Some(page) = &arguments.html {
+        let text = page_of(&history, &audit);
+        write_atomically(page, text.as_bytes()).with_context(|| format!("{} cannot be written", page.display()))?;
+    }
     let again = Again {
         scenario: history.plan.scenario.clone(),
         generation: history.plan.generation,
@@ -95,6 +107,12 @@ pub async fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
         Verdict::Failed => Exit::Failed,
         Verdict::Unknown | Verdict::Stopped => Exit::Unknown,
     })
+}
+
+/// The page of a report, of which nothing is left but its history. What came before this generation is not in it.
+fn page_of(history: &History, audit: &Audit) -> String {
+    let History { plan, generation, census, recorded: _ } = history;
+    html(&report(plan, &State::default(), generation, census, audit), plan, generation, census)
 }
 
 /// Takes a census of the same generation, where it was taken then.

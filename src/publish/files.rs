@@ -11,7 +11,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    events::PersonEvent, history::history, junit::junit, keys::keys, markdown::markdown, report::Report,
+    events::PersonEvent, history::history, html::html, junit::junit, keys::keys, markdown::markdown, report::Report,
     status::Status, writer::Writer,
 };
 use crate::{
@@ -111,6 +111,7 @@ impl Folder {
         write_atomically(&folder.join("keys.csv"), &keys(plan, generation, census, &report.audit))?;
         write_atomically(&folder.join("junit.xml"), junit(report).as_bytes())?;
         write_atomically(&folder.join("report.md"), markdown(report).as_bytes())?;
+        write_atomically(&folder.join("report.html"), html(report, plan, generation, census).as_bytes())?;
         let json = serde_json::to_vec_pretty(report)?;
         write_atomically(&folder.join("report.json"), &json)
     }
@@ -175,5 +176,5 @@ fn aside(path: &Path) -> PathBuf {
 }
 
 fn folder_of(path: &Path) -> &Path {
-    path.parent().unwrap_or_else(|| Path::new("."))
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }

@@ -5,35 +5,67 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    audit::Audit,
+    audit::{Audit, Finding},
     journal::{Found, Generation, Submission, SubmissionStage},
     model::{Census, Key, RunRecord, StepEventKind, Timestamp},
     plan::Plan,
 };
 
-#[derive(Serialize)]
-struct Row<'a> {
-    key: String,
-    job: &'a str,
+/// One planned key, with all that is known of it.
+pub(super) struct Row<'a> {
+    pub index: u32,
+    pub key: Key,
+    pub job: &'a str,
     /// When it was to be sent.
-    due: Option<Timestamp>,
-    attempts: u32,
-    /// In the audit's words.
-    outcome: &'static str,
-    run_id: String,
-    status: String,
-    started: Option<Timestamp>,
-    ended: Option<Timestamp>,
-    /// From `due` to `ended`.
-    latency_s: Option<f64>,
-    steps_started: usize,
-    steps_completed: usize,
+    pub due: Option<Timestamp>,
+    pub submission: Option<&'a Submission>,
+    /// Its runs, in the order of the census.
+    pub runs: Vec<&'a RunRecord>,
     /// The words of the findings about it.
-    findings: String,
+    pub words: Vec<String>,
 }
 
-/// Renders all planned keys, in the order of their arrivals.
-pub fn keys(plan: &Plan, generation: &Generation, census: &Census, audit: &Audit) -> Vec<u8> {
+impl Row<'_> {
+    pub fn attempts(&self) -> u32 {
+        self.submission.map_or(0, |submission| submission.attempts)
+    }
+
+    /// What became of its launch, in the audit's words.
+    pub fn outcome(&self) -> &'static str {
+        self.submission.map_or("notSent", outcome)
+    }
+
+    pub fn run_ids(&self) -> String {
+        joined(self.runs.iter().map(|record| record.run.run_id.as_str()))
+    }
+
+    pub fn statuses(&self) -> String {
+        joined(self.runs.iter().map(|record| record.run.status.to_string()))
+    }
+
+    /// When the first of its runs started.
+    pub fn started(&self) -> Option<Timestamp> {
+        self.runs.iter().filter_map(|record| record.run.started_at).min()
+    }
+
+    /// When the last of its runs ended.
+    pub fn ended(&self) -> Option<Timestamp> {
+        self.runs.iter().filter_map(|record| record.run.ended_at).max()
+    }
+
+    /// How many step events of this kind its runs have.
+    pub fn steps(&self, kind: StepEventKind) -> usize {
+        self.runs.iter().flat_map(|record| &record.events).filter(|event| event.kind == kind).count()
+    }
+}
+
+/// All planned keys, in the order of their arrivals.
+pub(super) fn rows<'a>(
+    plan: &'a Plan,
+    generation: &'a Generation,
+    census: &'a Census,
+    audit: &'a Audit,
+) -> impl Iterator<Item = Row<'a>> {
     let mut runs: BTreeMap<&Key, Vec<&RunRecord>> = BTreeMap::new();
     for record in &census.runs {
         if let Some(key) = &record.run.key {
@@ -43,42 +75,72 @@ pub fn keys(plan: &Plan, generation: &Generation, census: &Census, audit: &Audit
     let mut words: BTreeMap<&Key, Vec<String>> = BTreeMap::new();
     for finding in audit.findings.iter().chain(&audit.tolerated).chain(&audit.recoveries) {
         if let Some(key) = &finding.key {
-            words.entry(key).or_default().push(format!("{:?} ({:?})", finding.kind, finding.level).to_lowercase());
+            words.entry(key).or_default().push(word(finding));
         }
     }
-    let mut writer = csv::Writer::from_writer(vec![]);
-    for (index, arrival) in (0u32..).zip(plan.arrivals.from(0)) {
+    (0u32..).zip(plan.arrivals.from(0)).map(move |(index, arrival)| {
         let key = plan.key(index);
-        let due = generation.started_at.map(|started| started.plus(arrival.offset));
-        let submission = generation.submissions.get(&index);
-        let found = runs.get(&key).map_or(&[][..], Vec::as_slice);
-        let ended = found.iter().filter_map(|record| record.run.ended_at).max();
-        let row = Row {
+        Row {
+            index,
             job: &plan.choices[arrival.choice as usize].job,
-            due,
-            attempts: submission.map_or(0, |submission| submission.attempts),
-            outcome: submission.map_or("notSent", outcome),
-            run_id: joined(found.iter().map(|record| record.run.run_id.clone())),
-            status: joined(found.iter().map(|record| record.run.status.to_string())),
-            started: found.iter().filter_map(|record| record.run.started_at).min(),
-            ended,
-            latency_s: due.zip(ended).map(|(due, ended)| ended.since(due).as_secs_f64()),
-            steps_started: count(found, StepEventKind::Started),
-            steps_completed: count(found, StepEventKind::Succeeded),
-            findings: joined(words.remove(&key).unwrap_or_default().into_iter()),
-            key: key.to_string(),
+            due: generation.started_at.map(|started| started.plus(arrival.offset)),
+            submission: generation.submissions.get(&index),
+            runs: runs.remove(&key).unwrap_or_default(),
+            words: words.remove(&key).unwrap_or_default(),
+            key,
+        }
+    })
+}
+
+/// What was found, in a word and its level.
+pub(super) fn word(finding: &Finding) -> String {
+    format!("{:?} ({:?})", finding.kind, finding.level).to_lowercase()
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    key: String,
+    job: &'a str,
+    due: Option<Timestamp>,
+    attempts: u32,
+    outcome: &'static str,
+    run_id: String,
+    status: String,
+    started: Option<Timestamp>,
+    ended: Option<Timestamp>,
+    /// From `due` to `ended`.
+    latency_s: Option<f64>,
+    steps_started: usize,
+    steps_completed: usize,
+    findings: String,
+}
+
+/// Renders all planned keys, in the order of their arrivals.
+pub fn keys(plan: &Plan, generation: &Generation, census: &Census, audit: &Audit) -> Vec<u8> {
+    let mut writer = csv::Writer::from_writer(vec![]);
+    for row in rows(plan, generation, census, audit) {
+        let line = Line {
+            key: row.key.to_string(),
+            job: row.job,
+            due: row.due,
+            attempts: row.attempts(),
+            outcome: row.outcome(),
+            run_id: row.run_ids(),
+            status: row.statuses(),
+            started: row.started(),
+            ended: row.ended(),
+            latency_s: row.due.zip(row.ended()).map(|(due, ended)| ended.since(due).as_secs_f64()),
+            steps_started: row.steps(StepEventKind::Started),
+            steps_completed: row.steps(StepEventKind::Succeeded),
+            findings: row.words.join(" "),
         };
-        writer.serialize(row).expect("writing to memory cannot fail");
+        writer.serialize(line).expect("writing to memory cannot fail");
     }
     writer.into_inner().expect("writing to memory cannot fail")
 }
 
-fn joined(parts: impl Iterator<Item = String>) -> String {
-    parts.collect::<Vec<_>>().join(" ")
-}
-
-fn count(records: &[&RunRecord], kind: StepEventKind) -> usize {
-    records.iter().flat_map(|record| &record.events).filter(|event| event.kind == kind).count()
+fn joined(parts: impl Iterator<Item: Into<String>>) -> String {
+    parts.map(Into::into).collect::<Vec<_>>().join(" ")
 }
 
 fn outcome(submission: &Submission) -> &'static str {

@@ -6,6 +6,7 @@ mod conditions;
 mod events;
 mod files;
 pub mod history;
+mod html;
 mod junit;
 mod keys;
 mod latency;
@@ -21,6 +22,7 @@ mod writer;
 
 pub use events::{PersonEvent, for_people};
 pub use files::{Evidence, Folder, write_atomically};
+pub use html::html;
 pub use junit::junit;
 pub use keys::keys;
 pub use latency::Quantiles;
