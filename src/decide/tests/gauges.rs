@@ -201,12 +201,8 @@ fn a_fault_waits_for_one_that_has_its_tasks_though_that_was_planned_for_later() 
     - { name: watching, when: workers < 3, stopTasks: { service: workers } }
     - { name: later, after: 1s, stopTasks: { service: workers } }\n";
     let mut case = living(faults);
-    case.event(0.0, Event::Counted { runs: RunCounts::default() });
-    for index in 0..9 {
-        case.event(0.0, Event::SubmitDropped { index, in_flight: 0 });
-    }
     case.tasks(1.0, 3, &["a", "b", "c"]).dagster(1.0, &[]);
-    assert_eq!(case.decides(1.1), "faultIntended, inject later#1, wake 2");
+    assert_eq!(case.decides(1.1), "sampled, faultIntended, inject later#1, look queue, wake 2");
     let current = case.state.current.as_ref().unwrap();
     let intent = decide(&case.plan, current, &case.observation, at(1.1)).intents.remove(0);
     let Event::FaultIntended { fault, objects, .. } = &intent else { panic!("{intent:?}") };
