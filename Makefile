@@ -17,7 +17,7 @@ DUCKDB_VERSION := 2.0.1
 DENY := $(or $(shell command -v cargo-deny),.tools/bin/cargo-deny)
 DENIED := $(TARGET_DIR)/.deny
 _ := $(shell mkdir -p $(TARGET_DIR))
-PYTHON_TESTS := tests/e2e tests/crash tests/sim benches
+PYTHON_TESTS := tests/e2e tests/crash tests/sim tests/browser benches
 
 # The first Python that is new enough and can make virtual environments.
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -34,10 +34,11 @@ demo: setup ## the whole loop on real parts in three minutes: load, a worker kil
 	@exec $(BIN)/python -m dagstorm_local.demo --program $(TARGET_DIR)/debug/dagstorm --stack $(STACK) $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: test
-test: setup ## all tests: Rust, the local stack's, crashes on the emulated AWS, and end to end on a real stack
+test: setup ## all tests: Rust, the local stack's, crashes on the emulated AWS, the report in a browser, and end to end on a real stack
 	cargo test --locked
 	cd $(LOCAL) && ../../$(BIN)/python -m pytest -q
 	PYTHONPATH=$(LOCAL)/tests $(BIN)/python -m pytest -q tests/crash
+	$(BIN)/python -m pytest -q tests/browser
 	$(BIN)/python -m pytest -q tests/e2e
 
 # Everything after the line that counts is cargo's.

@@ -21,6 +21,7 @@ use dagstorm::{
     publish::{self, Beside},
     spec::{Manifest, Scenario, load, no_attachments},
 };
+use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
 
 const TARGET: &str = "apiVersion: dagstorm.dev/v1alpha1
@@ -128,7 +129,7 @@ fn story() -> (Plan, Vec<Record>, State) {
         protected: false,
         own: false,
         created_at: None,
-        tags: indexmap::IndexMap::new(),
+        tags: IndexMap::new(),
     };
     let begin: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
     let at = |seconds: u64| begin.plus(std::time::Duration::from_secs(seconds));
@@ -261,11 +262,12 @@ fn a_report_of_work_that_was_done_twice() {
     }
 }
 
-/// The data in a page, as its scripts read it.
+/// The data in a page, as its scripts read it: a line a part.
 fn page_data(page: &str) -> String {
     let (_, rest) = page.split_once(r#"<script type="application/json" id="data">"#).unwrap();
     let (data, _) = rest.split_once("</script>").unwrap();
-    serde_json::to_string_pretty(&serde_json::from_str::<serde_json::Value>(data).unwrap()).unwrap()
+    let parts: IndexMap<String, serde_json::Value> = serde_json::from_str(data).unwrap();
+    parts.iter().map(|(name, part)| format!("{name}: {part}\n")).collect()
 }
 
 #[test]

@@ -56,7 +56,9 @@ def installed() -> Path:
     """As a package of Debian or Ubuntu."""
     apt = shutil.which("apt-get")
     if apt is None or os.geteuid() != 0:
-        raise NoBrowserError(ADVICE + ("" if apt is None else f" As root, this would do: apt-get install {PACKAGES[1]}."))
+        raise NoBrowserError(
+            ADVICE + ("" if apt is None else f" As root, this would do: apt-get install {PACKAGES[1]}.")
+        )
     tried = [run(apt, "update")]
     for package in PACKAGES:
         tried.append(run(apt, "install", "-y", "--no-install-recommends", package))

@@ -71,7 +71,9 @@ class History:
     def sent(self, index: int) -> None:
         due = self.due(index)
         self.events.append((due, {"submitIntended": {"index": index, "attempt": 1}}))
-        self.events.append((due + 0.04, {"submitted": {"index": index, "runId": run_id(index), "found": "acknowledged"}}))
+        self.events.append(
+            (due + 0.04, {"submitted": {"index": index, "runId": run_id(index), "found": "acknowledged"}})
+        )
 
     def run(
         self,
@@ -103,14 +105,14 @@ class History:
         self.runs.append(made)
         return made
 
-    def recorded(self, index: int, step: str, began: float, ended: float, worker: str, outcome: str = "completed") -> None:
-        """What a worker wrote down of a step of the key's run."""
+    def recorded(self, index: int, began: float, ended: float, worker: str, outcome: str = "completed") -> None:
+        """What a worker wrote down of the step `work` of the key's run."""
         due = self.due(index)
         named: Any = {"completed": "Completed"}.get(outcome, {"Other": outcome})
         self.records.append(
             {
                 "runId": run_id(index),
-                "step": step,
+                "step": "work",
                 "key": self.key(index),
                 "worker": f"pid 7 on {worker}",
                 "task": task(worker),
@@ -127,14 +129,22 @@ class History:
         """A worker is stopped, and its service is whole again after a while."""
         view = {"arn": task(victim), "running": True, "stopping": False}
         effect = {"stopTask": {"task": task(victim), "reason": f"dagstorm {name}"}}
-        intent = {"fault": name, "targets": [view], "inject": [effect], "undo": {"effects": [], "steady": "taskiq-worker"}}
+        intent = {
+            "fault": name,
+            "targets": [view],
+            "inject": [effect],
+            "undo": {"effects": [], "steady": "taskiq-worker"},
+        }
         self.events += [
             (seconds, {"faultIntended": intent}),
             (seconds + 0.1, {"injectTried": {"fault": name, "effect": 0, "outcome": {"done": "stopping"}}}),
             (seconds + 1, {"faultSeen": {"fault": name, "askedAt": at(seconds + 1)}}),
             (seconds + back, {"faultSteady": {"fault": name, "askedAt": at(seconds + back)}}),
             (seconds + back + 6, {"healed": {"fault": name, "askedAt": at(seconds + back + 6)}}),
-            (seconds + 1, {"tasksChanged": {"service": "taskiq-worker", "askedAt": at(seconds + 1), "left": [task(victim)]}}),
+            (
+                seconds + 1,
+                {"tasksChanged": {"service": "taskiq-worker", "askedAt": at(seconds + 1), "left": [task(victim)]}},
+            ),
         ]
 
     def deny(self, name: str, seconds: float, length: float) -> None:
@@ -182,7 +192,7 @@ class History:
         if self.reads_records:
             head["completions"] = {"source": "table exec_attempts"}
         yield line({"head": head})
-        begin = [
+        begin: list[tuple[float, Json]] = [
             (-1.0, {"accepted": {"generation": GENERATION, "scenario": scenario, "target": TARGET}}),
             (0.0, {"started": {"at": at(0), "dagsterVersion": "1.13.27"}}),
         ]
@@ -197,13 +207,19 @@ def line(value: Json) -> str:
     return json.dumps(value, separators=(",", ":")) + "\n"
 
 
-def work(worker: str, began: float = 0.6, took: float = 2.0, step: str = "work") -> list[tuple[str, str, float, str | None]]:
+def work(
+    worker: str, began: float = 0.6, took: float = 2.0, step: str = "work"
+) -> list[tuple[str, str, float, str | None]]:
     return [(step, "Claimed", began, worker), (step, "Started", began, None), (step, "Succeeded", began + took, None)]
 
 
 def small() -> History:
     """Ten keys, one of each kind of finding; a worker killed, a queue denied; a job with a hostile name."""
-    kill = {"name": "kill", "trigger": {"after": "1m2s"}, "fault": {"stopTasks": {"tasks": {"service": "workers"}, "pick": "one"}}}
+    kill = {
+        "name": "kill",
+        "trigger": {"after": "1m2s"},
+        "fault": {"stopTasks": {"tasks": {"service": "workers"}, "pick": "one"}},
+    }
     deny = {"name": "deny", "trigger": {"after": "25s"}, "for": "12s", "fault": {"denyQueue": {"queue": "tasks"}}}
     all_of = History(
         "every-finding",
@@ -232,27 +248,27 @@ def small() -> History:
 def ten_keys(all_of: History, workers: list[str]) -> None:
     one, two, three = workers
     all_of.run(0, work(one))  # as it should be
-    all_of.recorded(0, "work", 0.6, 2.5, one)
+    all_of.recorded(0, 0.6, 2.5, one)
     # 1: Dagster has no such run
-    failed = work(two)[:2] + [("work", "Failed", 3.0, None)]
+    failed = [*work(two)[:2], ("work", "Failed", 3.0, None)]
     all_of.run(2, failed, status="Failure")
-    all_of.recorded(2, "work", 0.6, 2.9, two, "error")
+    all_of.recorded(2, 0.6, 2.9, two, "error")
     all_of.run(3, work(three, took=14.0), status="Failure", job=HOSTILE)  # it says so falsely
-    all_of.recorded(3, "work", 0.6, 14.5, three)
+    all_of.recorded(3, 0.6, 14.5, three)
     all_of.run(4, work(one))  # launched twice
-    all_of.recorded(4, "work", 0.6, 2.5, one)
+    all_of.recorded(4, 0.6, 2.5, one)
     again = all_of.run(4, work(two, began=3.0), identity="again-0000-4000-8000-000000000004")
-    all_of.recorded(4, "work", 3.0, 5.0, two)
+    all_of.recorded(4, 3.0, 5.0, two)
     all_of.records[-1]["runId"] = again["runId"]
     all_of.run(5, work(one) + work(two, began=3.1))  # its step completed twice
-    all_of.recorded(5, "work", 0.6, 2.5, one)
-    all_of.recorded(5, "work", 3.1, 5.0, two)
+    all_of.recorded(5, 0.6, 2.5, one)
+    all_of.recorded(5, 3.1, 5.0, two)
     cut = [("work", "Claimed", 0.6, one), ("work", "Started", 0.6, None)]
     all_of.run(6, cut + work(two, began=11.0))  # killed in the middle, and done elsewhere: a recovery
-    all_of.recorded(6, "work", 11.0, 12.9, two)
+    all_of.recorded(6, 11.0, 12.9, two)
     all_of.run(7, work(two))  # Dagster saw one completion, the workers wrote two
-    all_of.recorded(7, "work", 0.6, 2.5, two)
-    all_of.recorded(7, "work", 1.2, 3.1, three)
+    all_of.recorded(7, 0.6, 2.5, two)
+    all_of.recorded(7, 1.2, 3.1, three)
     all_of.run(8, work(three))  # Dagster saw a completion that no worker wrote
     all_of.run(9, work(one)[:2], status="Started", ended=False)  # not ended
     unexpected = all_of.run(40, work(two), identity="stray-0000-4000-8000-000000000040")
@@ -272,10 +288,22 @@ def large(keys: int) -> History:
         "repeat": {"every": f"{kills[1] - kills[0]}s", "times": 2},
         "fault": {"stopTasks": {"tasks": {"service": "workers"}, "pick": "30%", "includeProtected": True}},
     }
-    jobs = [{"job": name, "weight": 1.0} for name in ("ingest_orders", "refresh_marts", "score_customers")]
+    names = ("ingest_orders", "refresh_marts", "score_customers")
+    jobs: list[Json] = [{"job": name, "weight": 1.0} for name in names]
     load = History("nightly-load", 1 / rate, keys, jobs, [kill], ["runLatency p95 < 30s", "workers min >= 20"])
     for number, second in enumerate(kills):
-        load.events.append((second - 1, {"tasksChanged": {"service": "taskiq-worker", "askedAt": at(second - 1), "came": [task(f"victim{number}")]}}))
+        load.events.append(
+            (
+                second - 1,
+                {
+                    "tasksChanged": {
+                        "service": "taskiq-worker",
+                        "askedAt": at(second - 1),
+                        "came": [task(f"victim{number}")],
+                    }
+                },
+            )
+        )
         load.kill(f"kill#{number + 1}", second, f"victim{number}", 25)
     for index in range(keys):
         load.sent(index)
@@ -290,7 +318,7 @@ def large(keys: int) -> History:
             steps = work("victim0", wait, 0.1, "extract")[:2] + work("w00", wait + 12, took, "extract")
         if index % 9001 == 5:
             steps += work("w01", wait + took + 2, took, "extract")
-        load.run(index, steps, job=jobs[index % 3]["job"], status="Failure" if index % 7001 == 3 else "Success")
+        load.run(index, steps, job=names[index % 3], status="Failure" if index % 7001 == 3 else "Success")
     for second in range(0, int(length) + 60):
         slow = max((max(0.0, 30 - abs(second - kill_at - 20)) for kill_at in kills), default=0.0)
         load.sample("queueDepth", second, round(dice.gauss(300, 30) + slow * 120))

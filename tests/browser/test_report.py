@@ -2,18 +2,74 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import KEYS, Opener
-from histories import GENERATION, HOSTILE, run_id
-from playwright.sync_api import expect
-from screen import PHONE
+from chromium import FLAGS, chromium
+from histories import GENERATION, HOSTILE, History, large, run_id, small
+from playwright.sync_api import Browser, expect, sync_playwright
+from screen import PHONE, Screen
 
+ROOT = Path(__file__).parents[2]
+PROGRAM = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "dagstorm"
+KEYS = 100_000
+FAILED = 1
 DARK = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"}
 ACCESSIBILITY = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
+NONE = "\N{EN DASH}"
+
+Opener = Callable[..., Screen]
+
+
+def render(history: History, folder: Path) -> Path:
+    """As a user would, years later: from the history alone."""
+    assert PROGRAM.is_file(), f"{PROGRAM} is missing: run `cargo build` first"
+    source = folder / "history.jsonl"
+    with source.open("w") as out:
+        out.writelines(history.lines())
+    page = folder / "report.html"
+    done = subprocess.run([PROGRAM, "audit", source, "--html", page], capture_output=True, text=True, check=False)
+    assert done.returncode == FAILED, done.stderr
+    return page
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten keys, one of each kind of finding."""
+    return render(small(), tmp_path_factory.mktemp("few"))
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hundred thousand keys."""
+    return render(large(KEYS), tmp_path_factory.mktemp("many"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(playwright), args=list(FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Opener]:
+    """Opens a page; when the test is over, nothing may have been fetched, and no script may have complained."""
+    opened: list[Screen] = []
+
+    def opener(file: Path, **options: object) -> Screen:
+        opened.append(Screen(browser, file, **options))
+        return opened[-1]
+
+    yield opener
+    for screen in opened:
+        screen.close()
 
 
 def test_the_verdict_comes_first_and_everything_else_is_named(few: Path, open_page: Opener) -> None:
@@ -74,11 +130,19 @@ def test_keys_are_sorted_by_any_column_by_keyboard(few: Path, open_page: Opener)
     head.get_by_role("button").focus()
     screen.page.keyboard.press("Enter")
     expect(head).to_have_attribute("aria-sort", "ascending")
-    assert screen.cells("Keys", "Latency") == ["2.9 s"] * 3 + ["3.3 s", "5.3 s", "5.4 s", "13.3 s", "14.9 s", "–", "–"]
+    assert screen.cells("Keys", "Latency") == ["2.9 s"] * 3 + [
+        "3.3 s",
+        "5.3 s",
+        "5.4 s",
+        "13.3 s",
+        "14.9 s",
+        NONE,
+        NONE,
+    ]
     screen.page.keyboard.press("Space")
     expect(head).to_have_attribute("aria-sort", "descending")
     assert screen.cells("Keys", "Latency")[:2] == ["14.9 s", "13.3 s"]
-    assert screen.cells("Keys", "Latency")[-2:] == ["–", "–"], "what has no value comes last either way"
+    assert screen.cells("Keys", "Latency")[-2:] == [NONE, NONE], "what has no value comes last either way"
     expect(table.get_by_role("columnheader", name="Key", exact=True)).to_have_attribute("aria-sort", "none")
 
 
@@ -195,8 +259,9 @@ def test_a_phone_scrolls_down_only(which: str, open_page: Opener, request: pytes
     expect(screen.page.locator("figure details .table")).to_have_count(screen.page.locator("figure details").count())
     assert screen.sideways() == 0
     wide = screen.page.evaluate(
-        """() => [...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1
-          && !one.closest('.scroller, pre')).map((one) => one.outerHTML.slice(0, 80))"""
+        """() => [...document.querySelectorAll('main *')]
+          .filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.scroller, pre'))
+          .map((one) => one.outerHTML.slice(0, 80))"""
     )
     assert wide == []
 
@@ -229,7 +294,7 @@ def test_a_hundred_thousand_keys_open_soon_and_answer(many: Path, open_page: Ope
     table = screen.table("Keys")
     status = table.get_by_role("status")
     expect(status).to_have_text("100,000 keys")
-    expect(table.locator(".place")).to_have_text("1–50 of 100,000, page 1 of 2,000")
+    expect(table.locator(".place")).to_have_text(f"1{NONE}50 of 100,000, page 1 of 2,000")
     table.get_by_label("Search keys by number, job, run or finding").fill(f"nightly-load/{GENERATION}/{KEYS - 1}")
     expect(status).to_have_text("1 of 100,000 keys")
     assert screen.cells("Keys", "Key") == [f"#{KEYS - 1}"]
@@ -248,17 +313,17 @@ def test_pages_are_turned_by_keyboard_and_the_focus_stays(many: Path, open_page:
     onward = table.get_by_role("button", name="Next page")
     onward.focus()
     screen.page.keyboard.press("Enter")
-    expect(place).to_have_text("51–100 of 100,000, page 2 of 2,000")
+    expect(place).to_have_text(f"51{NONE}100 of 100,000, page 2 of 2,000")
     expect(onward).to_be_focused()
     assert screen.cells("Keys", "Key")[0] == "#50"
     last = table.get_by_role("button", name="Last page")
     last.focus()
     screen.page.keyboard.press("Enter")
-    expect(place).to_have_text("99,951–100,000 of 100,000, page 2,000 of 2,000")
+    expect(place).to_have_text(f"99,951{NONE}100,000 of 100,000, page 2,000 of 2,000")
     expect(last).to_be_focused()
     expect(last).to_have_attribute("aria-disabled", "true")
     screen.page.keyboard.press("Enter")
-    expect(place).to_have_text("99,951–100,000 of 100,000, page 2,000 of 2,000")
+    expect(place).to_have_text(f"99,951{NONE}100,000 of 100,000, page 2,000 of 2,000")
     expect(table.get_by_role("button", name="First page")).to_have_attribute("aria-disabled", "false")
 
 
@@ -266,7 +331,7 @@ def test_only_the_findings_are_drawn_key_by_key(many: Path, open_page: Opener) -
     page = open_page(many).page
     expect(page.locator("#lanes article")).to_have_count(5)
     page.get_by_role("button", name="Next keys").press("Enter")
-    expect(page.locator("#lane-place")).to_have_text(re.compile(r"^6–10 of \d+$"))
+    expect(page.locator("#lane-place")).to_have_text(re.compile(rf"^6{NONE}10 of \d+$"))
     expect(page.get_by_role("button", name="Next keys")).to_be_focused()
 
 
@@ -279,4 +344,3 @@ def test_a_request_would_have_been_noticed(few: Path, open_page: Opener) -> None
     assert any("Content Security Policy" in text for text in screen.complaints)
     screen.complaints.clear()
     screen.asked[:] = [url for url in screen.asked if url != "https://example.com/x.png"]
-

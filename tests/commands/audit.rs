@@ -16,7 +16,7 @@ async fn a_history_says_again_what_was_found_and_a_changed_one_something_else() 
     let done = rig.run(&["run", "target.yaml", "quick.yaml", "--data", "data"]);
     assert_eq!(done.code, 0, "{}{}", done.out, done.err);
     let [folder] = &glob(&rig)[..] else { panic!("{:?}", glob(&rig)) };
-    for file in ["history.jsonl", "keys.csv", "junit.xml", "report.md", "report.json"] {
+    for file in ["history.jsonl", "keys.csv", "junit.xml", "report.md", "report.html", "report.json"] {
         assert!(rig.path(&format!("{folder}/{file}")).is_file(), "{file}");
     }
     // On another machine: nothing but the file is there.
@@ -29,6 +29,14 @@ async fn a_history_says_again_what_was_found_and_a_changed_one_something_else() 
     assert!(again.out.contains("the same as was found then"), "{}", again.out);
     let json: serde_json::Value = serde_json::from_str(&other.run(&["audit", ".", "-o", "json"]).out).unwrap();
     assert_eq!((&json["verdict"], &json["same"]), (&"Passed".into(), &true.into()), "{json}");
+
+    // The page is rendered again, too: the same byte by byte.
+    let again = other.run(&["audit", "history.jsonl", "--html", "page.html"]);
+    assert_eq!(again.code, 0, "{}", again.err);
+    let page = |path| fs::read_to_string(path).unwrap();
+    assert_eq!(page(other.path("page.html")), page(rig.path(&format!("{folder}/report.html"))));
+    let again = other.run(&["audit", "history.jsonl", "--html", "absent/page.html"]);
+    assert!(again.code != 0 && again.err.contains("absent/page.html cannot be written"), "{}", again.err);
 
     // One completion more.
     let twice: String = history

@@ -52,20 +52,32 @@ function clock(ms, digits = 1) {
 
 /** An instant of the page as a date in UTC. */
 function date(ms) {
-  return new Date(data.origin + ms).toISOString().replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
+  return new Date(data.origin + ms)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, ' UTC');
 }
 
 /** A duration as manifests have it (`1m2s300ms`) in milliseconds. */
 function milliseconds(text) {
   const units = { d: 864e5, h: 36e5, m: 6e4, s: 1e3, ms: 1, us: 1e-3 };
-  return [...text.matchAll(/([\d.]+)(ms|us|d|h|m|s)/g)].reduce((total, [, count, unit]) => total + Number(count) * units[unit], 0);
+  return [...text.matchAll(/([\d.]+)(ms|us|d|h|m|s)/g)].reduce(
+    (total, [, count, unit]) => total + Number(count) * units[unit],
+    0,
+  );
 }
 
 const spelled = { falselyFailed: 'falsely failed', falselyfailed: 'falsely failed', reexecuted: 're-executed' };
 
 /** `resolvedAbsent` as `resolved absent`. */
 function words(name) {
-  return spelled[name] ?? name.replace(/([A-Z])/g, ' $1').toLowerCase().trim();
+  return (
+    spelled[name] ??
+    name
+      .replace(/([A-Z])/g, ' $1')
+      .toLowerCase()
+      .trim()
+  );
 }
 
 /** What an audit says, as a sentence; keys by their number alone. */
@@ -84,7 +96,12 @@ function short(arn) {
 /** A mark with a word beside it, so that the colour is never the only sign. */
 function mark(kind, text) {
   const signs = { good: '✓', bad: '✕', doubt: '?', note: '↻', off: '–' };
-  return element('span', { class: `mark ${kind}` }, element('span', { class: 'sign', 'aria-hidden': 'true' }, signs[kind]), text);
+  return element(
+    'span',
+    { class: `mark ${kind}` },
+    element('span', { class: 'sign', 'aria-hidden': 'true' }, signs[kind]),
+    text,
+  );
 }
 
 /** Adds a section with its heading to the page and to the list of contents. */
@@ -109,7 +126,11 @@ function field(label, control, style = '') {
 /** Terms with what they stand for. */
 function facts(pairs, attributes = {}) {
   const shown = pairs.filter(([, value]) => value !== null && value !== undefined);
-  return element('dl', { class: 'facts', ...attributes }, shown.map(([term, value]) => element('div', {}, element('dt', {}, term), element('dd', {}, value))));
+  return element(
+    'dl',
+    { class: 'facts', ...attributes },
+    shown.map(([term, value]) => element('div', {}, element('dt', {}, term), element('dd', {}, value))),
+  );
 }
 
 /** Those who draw with colours of their own (plots), told when these change. */
@@ -136,7 +157,9 @@ function color(name, alpha = 1) {
   const probe = element('i', {});
   probe.style.color = `var(--${name})`;
   document.body.append(probe);
-  const parts = getComputedStyle(probe).color.match(/[\d.]+/g).slice(0, 3);
+  const parts = getComputedStyle(probe)
+    .color.match(/[\d.]+/g)
+    .slice(0, 3);
   probe.remove();
   return `rgba(${parts.join(', ')}, ${alpha})`;
 }

@@ -14,6 +14,7 @@ use crate::{
     model::{Census, Counts, GenerationId, ScenarioName, Timestamp, Verdict},
     plan::Plan,
     publish::{
+        files::yaml,
         latency::Quantiles,
         report::{FaultReport, JobCount, Report},
         status::Load,
@@ -125,7 +126,7 @@ pub fn page<'a>(report: &'a Report, plan: &'a Plan, generation: &'a Generation, 
         lanes: lanes::lanes(plan, generation, census, audit, origin),
         keys: columns::columns(plan, generation, census, audit, origin, columns::MOST_KEYS),
         environment: environment(report, generation, census),
-        manifest: serde_saphyr::to_string(&report.manifest).expect("a scenario has string keys only"),
+        manifest: yaml(&report.manifest).expect("a scenario has string keys only"),
         bands,
     }
 }

@@ -7,14 +7,29 @@ function showLanes() {
   const { total, shown } = data.lanes;
   if (total === 0) return;
   const list = element('div', { id: 'lane-list' });
-  const button = (text, label, step) => element('button', { type: 'button', 'aria-label': label, onclick: () => laneTo(lane_page + step) }, text);
-  const nav = element('nav', { class: 'pager', id: 'lane-pager', 'aria-label': 'Pages of keys with findings' },
-    button('‹ Previous', 'Previous keys', -1), element('span', { class: 'place', id: 'lane-place', role: 'status' }), button('Next ›', 'Next keys', 1));
+  const button = (text, label, step) =>
+    element('button', { type: 'button', 'aria-label': label, onclick: () => laneTo(lane_page + step) }, text);
+  const nav = element(
+    'nav',
+    { class: 'pager', id: 'lane-pager', 'aria-label': 'Pages of keys with findings' },
+    button('‹ Previous', 'Previous keys', -1),
+    element('span', { class: 'place', id: 'lane-place', role: 'status' }),
+    button('Next ›', 'Next keys', 1),
+  );
   nav.hidden = shown.length <= lanes_a_page;
   const more = total - shown.length;
-  section('lanes', 'Key by key, where something was found', 'Key by key',
-    element('p', { class: 'quiet' }, `${plural(total, 'key')} with findings or recoveries${more > 0 ? `; the first ${number(shown.length)} are drawn here, ${number(more)} more stand in the table of findings` : ''}. Times count from the start. Shaded: faults, from their injection to the proof that they are gone.`),
-    list, nav);
+  section(
+    'lanes',
+    'Key by key, where something was found',
+    'Key by key',
+    element(
+      'p',
+      { class: 'quiet' },
+      `${plural(total, 'key')} with findings or recoveries${more > 0 ? `; the first ${number(shown.length)} are drawn here, ${number(more)} more stand in the table of findings` : ''}. Times count from the start. Shaded: faults, from their injection to the proof that they are gone.`,
+    ),
+    list,
+    nav,
+  );
   laneTo(0);
 }
 
@@ -27,7 +42,8 @@ function laneTo(page) {
   const from = lane_page * lanes_a_page;
   const shown = data.lanes.shown.slice(from, from + lanes_a_page);
   document.getElementById('lane-list').replaceChildren(...shown.map((lane, place) => drawLane(lane, from + place)));
-  document.getElementById('lane-place').textContent = `${from + 1}–${from + shown.length} of ${data.lanes.shown.length}`;
+  document.getElementById('lane-place').textContent =
+    `${from + 1}–${from + shown.length} of ${data.lanes.shown.length}`;
   const [previous, next] = document.getElementById('lane-pager').querySelectorAll('button');
   previous.setAttribute('aria-disabled', String(lane_page === 0));
   next.setAttribute('aria-disabled', String(lane_page === lanePages() - 1));
@@ -41,20 +57,49 @@ function revealLane(place) {
 
 function drawLane(lane, place) {
   const title = lane.key === null ? `A run without a key` : `Key #${lane.index}`;
-  const notes = lane.notes.map((note) => element('li', {},
-    mark(note.sort === 'finding' ? 'bad' : note.sort === 'recovery' ? 'note' : 'off', `${words(note.kind)} (${note.level})`),
-    element('span', {}, ` ${sentence(note.message)}`)));
-  const facts_of = [lane.job, lane.due === null ? 'no such arrival' : `due at ${clock(lane.due, 3)}`, lane.sent === null ? 'never sent' : `sent at ${clock(lane.sent, 3)}`];
-  const heading = element('h3', { id: `lane-${place}-title` }, title, ' ', element('span', { class: 'quiet' }, facts_of.filter((text) => text !== null).join(' · ')));
-  return element('article', { id: `lane-${place}`, class: 'lane', tabindex: '-1', 'aria-labelledby': `lane-${place}-title` },
-    heading, element('ul', { class: 'notes' }, notes), track(lane), events(lane));
+  const notes = lane.notes.map((note) =>
+    element(
+      'li',
+      {},
+      mark(
+        note.sort === 'finding' ? 'bad' : note.sort === 'recovery' ? 'note' : 'off',
+        `${words(note.kind)} (${note.level})`,
+      ),
+      element('span', {}, ` ${sentence(note.message)}`),
+    ),
+  );
+  const facts_of = [
+    lane.job,
+    lane.due === null ? 'no such arrival' : `due at ${clock(lane.due, 3)}`,
+    lane.sent === null ? 'never sent' : `sent at ${clock(lane.sent, 3)}`,
+  ];
+  const heading = element(
+    'h3',
+    { id: `lane-${place}-title` },
+    title,
+    ' ',
+    element('span', { class: 'quiet' }, facts_of.filter((text) => text !== null).join(' · ')),
+  );
+  return element(
+    'article',
+    { id: `lane-${place}`, class: 'lane', tabindex: '-1', 'aria-labelledby': `lane-${place}-title` },
+    heading,
+    element('ul', { class: 'notes' }, notes),
+    track(lane),
+    events(lane),
+  );
 }
 
 /** The instants of a lane, with a little room on both sides. */
 function rangeOf(lane) {
   const all = [lane.due, lane.sent];
   for (const run of lane.runs) {
-    all.push(run.started, run.ended, ...run.events.map((event) => event.at), ...run.records.flatMap((record) => [record.started, record.finished]));
+    all.push(
+      run.started,
+      run.ended,
+      ...run.events.map((event) => event.at),
+      ...run.records.flatMap((record) => [record.started, record.finished]),
+    );
   }
   for (const note of lane.notes) all.push(...note.deaths.map((death) => death.at));
   const known = all.filter((at) => at !== null);
@@ -68,7 +113,13 @@ function track(lane) {
   const range = rangeOf(lane);
   if (range === null) return element('p', { class: 'quiet' }, 'There is no instant to draw.');
   const percent = (at) => `${(100 * (Math.min(Math.max(at, range[0]), range[1]) - range[0])) / (range[1] - range[0])}%`;
-  const row = (label, ...parts) => element('div', { class: 'row' }, element('div', { class: 'name' }, label), element('div', { class: 'time' }, parts));
+  const row = (label, ...parts) =>
+    element(
+      'div',
+      { class: 'row' },
+      element('div', { class: 'name' }, label),
+      element('div', { class: 'time' }, parts),
+    );
   const at = (ms, kind, text, hint) => {
     const made = element('span', { class: `point ${kind}`, title: `${hint} at ${clock(ms, 3)}` }, text);
     made.style.left = percent(ms);
@@ -80,28 +131,63 @@ function track(lane) {
     made.style.right = `calc(100% - ${percent(to ?? range[1])})`;
     return made;
   };
-  const rows = [row('launch', lane.due === null ? null : at(lane.due, 'due', '◇', 'due'), lane.sent === null ? null : at(lane.sent, 'sent', '▸', 'first sent'))];
+  const rows = [
+    row(
+      'launch',
+      lane.due === null ? null : at(lane.due, 'due', '◇', 'due'),
+      lane.sent === null ? null : at(lane.sent, 'sent', '▸', 'first sent'),
+    ),
+  ];
   for (const run of lane.runs) rows.push(...runRows(run, { row, at, bar }));
   const deaths = new Map(lane.notes.flatMap((note) => note.deaths).map((death) => [death.task, death]));
-  if (deaths.size > 0) rows.push(row('tasks that ended', [...deaths.values()].map((death) => at(death.at, 'death', '†', `task ${death.task}, stopped by ${death.stoppedBy.join(', ') || 'nobody known'},`))));
+  if (deaths.size > 0)
+    rows.push(
+      row(
+        'tasks that ended',
+        [...deaths.values()].map((death) =>
+          at(death.at, 'death', '†', `task ${death.task}, stopped by ${death.stoppedBy.join(', ') || 'nobody known'},`),
+        ),
+      ),
+    );
   const shaded = bands(range, percent);
-  return element('div', { class: shaded.length > 0 ? 'track shaded' : 'track', role: 'img', 'aria-label': 'Drawn over time; the list of events below says the same' }, shaded, rows, axis(range, percent));
+  return element(
+    'div',
+    {
+      class: shaded.length > 0 ? 'track shaded' : 'track',
+      role: 'img',
+      'aria-label': 'Drawn over time; the list of events below says the same',
+    },
+    shaded,
+    rows,
+    axis(range, percent),
+  );
 }
 
 function runRows(run, { row, at, bar }) {
   const rows = [];
   const name = `run ${run.id.slice(0, 8)}`;
   if (run.status === null) rows.push(row(name, element('span', { class: 'missing' }, 'Dagster has no such run')));
-  else if (run.started === null) rows.push(row(name, element('span', { class: 'missing' }, `${run.status}, never started`)));
-  else rows.push(row(name, bar(run.started, run.ended, `run ${run.status === 'SUCCESS' ? 'good' : 'bad'}`, run.status, `run ${run.id}`)));
-  for (const [step, its] of Map.groupBy(run.events, (event) => event.step)) rows.push(row(step, stepParts(its, { at, bar })));
+  else if (run.started === null)
+    rows.push(row(name, element('span', { class: 'missing' }, `${run.status}, never started`)));
+  else
+    rows.push(
+      row(
+        name,
+        bar(run.started, run.ended, `run ${run.status === 'SUCCESS' ? 'good' : 'bad'}`, run.status, `run ${run.id}`),
+      ),
+    );
+  for (const [step, its] of Map.groupBy(run.events, (event) => event.step))
+    rows.push(row(step, stepParts(its, { at, bar })));
   for (const [step, its] of Map.groupBy(run.records, (record) => record.step)) {
     const parts = its.map((record) => {
       const from = record.started ?? record.finished;
       if (from === null) return null;
       const done = record.outcome === 'completed';
       const by = record.task ?? record.worker ?? '';
-      return [bar(from, record.finished, `record ${done ? 'good' : 'bad'}`, by.slice(0, 8), `${record.outcome} by ${by}`), record.finished === null ? null : at(record.finished, done ? 'good' : 'bad', done ? '✓' : '✕', record.outcome)];
+      return [
+        bar(from, record.finished, `record ${done ? 'good' : 'bad'}`, by.slice(0, 8), `${record.outcome} by ${by}`),
+        record.finished === null ? null : at(record.finished, done ? 'good' : 'bad', done ? '✓' : '✕', record.outcome),
+      ];
     });
     rows.push(row(`${step}, recorded`, parts.flat()));
   }
@@ -115,7 +201,10 @@ function stepParts(its, { at, bar }) {
   let task = null;
   const close = (ended, kind) => {
     const began = open.shift();
-    if (began) parts.push(bar(began.at, ended, `step ${kind}`, (began.task ?? '').slice(0, 8), `by task ${began.task ?? 'not known'}`));
+    if (began)
+      parts.push(
+        bar(began.at, ended, `step ${kind}`, (began.task ?? '').slice(0, 8), `by task ${began.task ?? 'not known'}`),
+      );
   };
   for (const event of its) {
     if (event.what === 'Claimed') task = event.task;
@@ -144,7 +233,12 @@ function bands(range, percent) {
     shade.style.left = percent(band.from);
     shade.style.right = `calc(100% - ${percent(end)})`;
     shade.append(element('span', { class: 'label', title: band.name }, `${place + 1} ${band.name}`));
-    return element('div', { class: 'row over' }, element('div', { class: 'name' }), element('div', { class: 'time' }, shade));
+    return element(
+      'div',
+      { class: 'row over' },
+      element('div', { class: 'name' }),
+      element('div', { class: 'time' }, shade),
+    );
   });
 }
 
@@ -157,13 +251,20 @@ function axis(range, percent) {
     tick.style.left = percent(at);
     ticks.push(tick);
   }
-  return element('div', { class: 'row axis' }, element('div', { class: 'name' }), element('div', { class: 'time' }, ticks));
+  return element(
+    'div',
+    { class: 'row axis' },
+    element('div', { class: 'name' }),
+    element('div', { class: 'time' }, ticks),
+  );
 }
 
 /** Everything that is drawn, as text, in the order of time. */
 function events(lane) {
   const all = [];
-  const add = (at, what, of, by) => { if (at !== null) all.push({ at, what, of, by }); };
+  const add = (at, what, of, by) => {
+    if (at !== null) all.push({ at, what, of, by });
+  };
   add(lane.due, 'due', 'launch', null);
   add(lane.sent, 'first sent', 'launch', null);
   for (const run of lane.runs) {
@@ -182,18 +283,32 @@ function events(lane) {
   }
   all.sort((a, b) => a.at - b.at);
   const more = lane.runs.reduce((count, run) => count + run.more, 0);
-  const details = element('details', {}, element('summary', {}, plural(all.length, 'event'), more > 0 ? `; ${number(more)} more in history.jsonl` : ''));
+  const details = element(
+    'details',
+    {},
+    element('summary', {}, plural(all.length, 'event'), more > 0 ? `; ${number(more)} more in history.jsonl` : ''),
+  );
   details.addEventListener('toggle', () => {
     if (!details.open || details.childElementCount > 1) return;
-    details.append(new Table({
-      caption: 'Events', noun: ['event', 'events'], count: all.length, style: 'dense', search: (row) => `${all[row].what} ${all[row].of} ${all[row].by ?? ''}`.toLowerCase(),
-      columns: [
-        { label: 'Time', kind: 'number', of: (row) => all[row].at, cell: (row) => clock(all[row].at, 3) },
-        { label: 'What', of: (row) => all[row].what },
-        { label: 'Of', of: (row) => all[row].of },
-        { label: 'By', of: (row) => all[row].by, cell: (row) => (all[row].by ? element('code', {}, all[row].by) : null) },
-      ],
-    }).root);
+    details.append(
+      new Table({
+        caption: 'Events',
+        noun: ['event', 'events'],
+        count: all.length,
+        style: 'dense',
+        search: (row) => `${all[row].what} ${all[row].of} ${all[row].by ?? ''}`.toLowerCase(),
+        columns: [
+          { label: 'Time', kind: 'number', of: (row) => all[row].at, cell: (row) => clock(all[row].at, 3) },
+          { label: 'What', of: (row) => all[row].what },
+          { label: 'Of', of: (row) => all[row].of },
+          {
+            label: 'By',
+            of: (row) => all[row].by,
+            cell: (row) => (all[row].by ? element('code', {}, all[row].by) : null),
+          },
+        ],
+      }).root,
+    );
   });
   return details;
 }

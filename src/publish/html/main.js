@@ -11,7 +11,8 @@ showLanes();
 showKeys();
 showFaults();
 showEnvironment();
-document.getElementById('foot').textContent = `Rendered by dagstorm from the journal and the census of ${date(data.censusAt)}. report.json, report.md, keys.csv, junit.xml and history.jsonl stand beside it; from history.jsonl alone dagstorm audit computes the verdict again.`;
+document.getElementById('foot').textContent =
+  `Rendered by dagstorm from the journal and the census of ${date(data.censusAt)}. report.json, report.md, keys.csv, junit.xml and history.jsonl stand beside it; from history.jsonl alone dagstorm audit computes the verdict again.`;
 
 drawPlots();
 recolor.add(drawPlots);

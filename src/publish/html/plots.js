@@ -4,7 +4,10 @@ const drawn = [];
 let palette = {};
 let window_ms = null;
 
-const steps_of_time = [100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5, 108e5, 216e5, 432e5, 864e5, 6048e5];
+const steps_of_time = [
+  100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5, 108e5, 216e5, 432e5, 864e5,
+  6048e5,
+];
 
 function readPalette() {
   const names = ['ink', 'quiet', 'line', 'blue', 'orange', 'teal', 'violet', 'bad', 'fault'];
@@ -20,9 +23,13 @@ function readPalette() {
  */
 function plot(options) {
   const canvas = element('div', { class: 'canvas', role: 'img', 'aria-label': `${options.title}. ${options.summary}` });
-  const figure = element('figure', { class: 'plot' },
+  const figure = element(
+    'figure',
+    { class: 'plot' },
     element('figcaption', {}, element('h3', {}, options.title), element('p', { class: 'quiet' }, options.summary)),
-    canvas, numbers(options));
+    canvas,
+    numbers(options),
+  );
   drawn.push({ options, canvas, made: null });
   return figure;
 }
@@ -32,7 +39,15 @@ function numbers(options) {
   const details = element('details', { class: 'numbers' }, element('summary', {}, 'Numbers'));
   details.addEventListener('toggle', () => {
     if (!details.open || details.childElementCount > 1) return;
-    details.append(new Table({ caption: `Numbers of: ${options.title}`, noun: ['line', 'lines'], size: 12, style: 'dense', ...options.numbers }).root);
+    details.append(
+      new Table({
+        caption: `Numbers of: ${options.title}`,
+        noun: ['line', 'lines'],
+        size: 12,
+        style: 'dense',
+        ...options.numbers,
+      }).root,
+    );
   });
   return details;
 }
@@ -54,38 +69,81 @@ function widthOf(one) {
 function settings(one) {
   const { options } = one;
   const font = '12px system-ui, sans-serif';
-  const axis = { stroke: palette.quiet, font, size: 30, grid: { stroke: palette.line, width: 1 }, ticks: { stroke: palette.line, width: 1, size: 4 } };
+  const axis = {
+    stroke: palette.quiet,
+    font,
+    size: 30,
+    grid: { stroke: palette.line, width: 1 },
+    ticks: { stroke: palette.line, width: 1, size: 4 },
+  };
   const across = options.curve
-    ? { ...axis, splits: () => [...[0, Math.log10(2), 1, 2, 3, 4].filter((at) => at < options.x.at(-1) - 0.2), options.x.at(-1)], values: (_, all) => all.map((at) => `${Number((100 * (1 - 10 ** -at)).toFixed(2))} %`) }
-    : { ...axis, incrs: steps_of_time, space: 64, values: (_, all) => all.map((at) => clock(at, all.length > 1 && all[1] - all[0] < 1000 ? 1 : 0)) };
+    ? {
+        ...axis,
+        splits: () => [...[0, Math.log10(2), 1, 2, 3, 4].filter((at) => at < options.x.at(-1) - 0.2), options.x.at(-1)],
+        values: (_, all) => all.map((at) => `${Number((100 * (1 - 10 ** -at)).toFixed(2))} %`),
+      }
+    : {
+        ...axis,
+        incrs: steps_of_time,
+        space: 64,
+        values: (_, all) => all.map((at) => clock(at, all.length > 1 && all[1] - all[0] < 1000 ? 1 : 0)),
+      };
   return {
-    width: widthOf(one), height: options.height ?? 170, padding: [14, options.curve ? 30 : 18, 0, 0],
+    width: widthOf(one),
+    height: options.height ?? 170,
+    padding: [14, options.curve ? 30 : 18, 0, 0],
     scales: {
-      x: { time: false, range: () => (options.curve ? [0, options.x.at(-1)] : window_ms ?? [0, data.series.end]) },
-      y: { range: (u, _, top) => [0, Math.max(1, top ?? 0, options.top ? options.top(u.scales.x.min, u.scales.x.max) : 0) * 1.08] },
+      x: { time: false, range: () => (options.curve ? [0, options.x.at(-1)] : (window_ms ?? [0, data.series.end])) },
+      y: {
+        range: (u, _, top) => [
+          0,
+          Math.max(1, top ?? 0, options.top ? options.top(u.scales.x.min, u.scales.x.max) : 0) * 1.08,
+        ],
+      },
     },
-    axes: [across, { ...axis, size: 62, values: (_, all) => all.map((value) => (value === null ? '' : options.show(value))) }],
-    series: [{ label: options.curve ? 'quantile' : 'time', value: (_, at) => (at === null ? '–' : options.curve ? `${Number((100 * (1 - 10 ** -at)).toFixed(2))} %` : clock(at)) }, ...options.lines.map((line) => lineOf(line, options))],
+    axes: [
+      across,
+      { ...axis, size: 62, values: (_, all) => all.map((value) => (value === null ? '' : options.show(value))) },
+    ],
+    series: [
+      {
+        label: options.curve ? 'quantile' : 'time',
+        value: (_, at) =>
+          at === null ? '–' : options.curve ? `${Number((100 * (1 - 10 ** -at)).toFixed(2))} %` : clock(at),
+      },
+      ...options.lines.map((line) => lineOf(line, options)),
+    ],
     cursor: {
-      y: false, drag: { x: !options.curve, y: false, setScale: false },
-      sync: options.curve ? undefined : { key: 'time', setSeries: false, filters: { pub: (type) => type === 'mousemove' || type === 'mouseleave' } },
+      y: false,
+      drag: { x: !options.curve, y: false, setScale: false },
+      sync: options.curve
+        ? undefined
+        : { key: 'time', setSeries: false, filters: { pub: (type) => type === 'mousemove' || type === 'mouseleave' } },
       bind: { dblclick: () => () => zoom(null) },
     },
-    hooks: options.curve ? {} : {
-      drawClear: [shadeFaults],
-      draw: [(u) => options.draw?.(u), nameFaults],
-      setSelect: [(u) => {
-        if (u.select.width < 4) return;
-        zoom([u.posToVal(u.select.left, 'x'), u.posToVal(u.select.left + u.select.width, 'x')]);
-        u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-      }],
-    },
+    hooks: options.curve
+      ? {}
+      : {
+          drawClear: [shadeFaults],
+          draw: [(u) => options.draw?.(u), nameFaults],
+          setSelect: [
+            (u) => {
+              if (u.select.width < 4) return;
+              zoom([u.posToVal(u.select.left, 'x'), u.posToVal(u.select.left + u.select.width, 'x')]);
+              u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+            },
+          ],
+        },
   };
 }
 
 function lineOf(line, options) {
   return {
-    label: line.label, stroke: palette[line.color], width: line.width ?? 1.75, dash: line.dash, fill: line.area ? palette.area : undefined,
+    label: line.label,
+    stroke: palette[line.color],
+    width: line.width ?? 1.75,
+    dash: line.dash,
+    fill: line.area ? palette.area : undefined,
     paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
     points: { show: line.points ?? false, size: 4, fill: palette[line.color] },
     value: (_, value) => (value === null || value === undefined ? '' : options.show(value)),
@@ -102,7 +160,10 @@ function zoom(range) {
   document.querySelectorAll('[data-zoom]').forEach((part) => {
     part.textContent = range === null ? 'The whole time is shown.' : `Shown: ${clock(range[0])} to ${clock(range[1])}.`;
   });
-  if (range === null) document.querySelectorAll('[data-part]').forEach((select) => { select.value = '0'; });
+  if (range === null)
+    document.querySelectorAll('[data-part]').forEach((select) => {
+      select.value = '0';
+    });
 }
 
 /** Where a fault is on the canvas: its begin, the begin of its way back, its end. */
@@ -110,7 +171,12 @@ function placeOf(u, band) {
   const [left, right] = [u.bbox.left, u.bbox.left + u.bbox.width];
   const at = (ms) => Math.min(right, Math.max(left, u.valToPos(ms, 'x', true)));
   const end = band.healed ?? band.until ?? data.series.end;
-  return { from: at(band.from), until: at(band.until ?? end), healed: at(end), out: u.valToPos(end, 'x', true) < left || u.valToPos(band.from, 'x', true) > right };
+  return {
+    from: at(band.from),
+    until: at(band.until ?? end),
+    healed: at(end),
+    out: u.valToPos(end, 'x', true) < left || u.valToPos(band.from, 'x', true) > right,
+  };
 }
 
 function shadeFaults(u) {
@@ -137,7 +203,9 @@ function nameFaults(u) {
   ctx.fillStyle = palette.fault;
   ctx.textBaseline = 'bottom';
   ctx.textAlign = 'left';
-  const places = data.bands.map((band, place) => ({ ...placeOf(u, band), name: band.name, place })).filter((one) => !one.out);
+  const places = data.bands
+    .map((band, place) => ({ ...placeOf(u, band), name: band.name, place }))
+    .filter((one) => !one.out);
   const gap = 4 * uPlot.pxRatio;
   let free = bbox.left;
   places.forEach((one, order) => {

@@ -12,21 +12,44 @@ function showStory() {
   const every = span(series.width);
   const parts = [
     plot({
-      title: `Arrivals and completions per ${every}`, summary: flowSummary(), x: edges, show: number,
+      title: `Arrivals and completions per ${every}`,
+      summary: flowSummary(),
+      x: edges,
+      show: number,
       lines: [
         { label: 'due', values: step(series.due), color: 'blue', stepped: true, area: true },
         { label: 'completed', values: step(series.completed), color: 'teal', stepped: true, width: 2.25 },
-        ...(series.failed.some((count) => count > 0) ? [{ label: 'failed or canceled', values: step(series.failed), color: 'bad', stepped: true, dash: [3, 3] }] : []),
+        ...(series.failed.some((count) => count > 0)
+          ? [{ label: 'failed or canceled', values: step(series.failed), color: 'bad', stepped: true, dash: [3, 3] }]
+          : []),
       ],
-      numbers: columnsOf(x, [['Due', series.due], ['Completed', series.completed], ['Failed or canceled', series.failed]], number),
+      numbers: columnsOf(
+        x,
+        [
+          ['Due', series.due],
+          ['Completed', series.completed],
+          ['Failed or canceled', series.failed],
+        ],
+        number,
+      ),
     }),
     plot({
-      title: `Runs under way, the most at once in ${every}`, summary: underWaySummary(), x: edges, show: number,
+      title: `Runs under way, the most at once in ${every}`,
+      summary: underWaySummary(),
+      x: edges,
+      show: number,
       lines: [
         { label: 'sent, not ended', values: step(series.underWay), color: 'violet', stepped: true },
         { label: 'started, not ended', values: step(series.executing), color: 'teal', stepped: true, dash: [6, 3] },
       ],
-      numbers: columnsOf(x, [['Sent, not ended', series.underWay], ['Started, not ended', series.executing]], number),
+      numbers: columnsOf(
+        x,
+        [
+          ['Sent, not ended', series.underWay],
+          ['Started, not ended', series.executing],
+        ],
+        number,
+      ),
     }),
     gauge('Queue depth', 'queue', series.queueDepth, 'highest', 'orange'),
     gauge('Workers', 'workers', series.workers, 'lowest', 'blue'),
@@ -47,7 +70,12 @@ function columnsOf(x, named, show) {
     count: x.length,
     columns: [
       { label: 'From', kind: 'number', of: (row) => x[row], cell: (row) => clock(x[row]) },
-      ...named.map(([label, values]) => ({ label, kind: 'number', of: (row) => values[row] ?? null, cell: (row) => (values[row] === null || values[row] === undefined ? null : show(values[row])) })),
+      ...named.map(([label, values]) => ({
+        label,
+        kind: 'number',
+        of: (row) => values[row] ?? null,
+        cell: (row) => (values[row] === null || values[row] === undefined ? null : show(values[row])),
+      })),
     ],
   };
 }
@@ -75,7 +103,14 @@ function gauge(title, name, of, extreme, color_name) {
   const kept = of.byInterval ? ` Each point is the ${extreme} of its interval.` : '';
   const summary = `Between ${number(of.value[low])} (at ${clock(of.at[low], 0)}) and ${number(of.value[high])} (at ${clock(of.at[high], 0)}) in ${plural(of.samples, 'sample')}.${kept}`;
   return plot({
-    title, summary, height: 130, x: of.at, show: number, lines: [{ label: title.toLowerCase(), values: of.value, color: color_name, stepped: true, area: color_name === 'blue' }],
+    title,
+    summary,
+    height: 130,
+    x: of.at,
+    show: number,
+    lines: [
+      { label: title.toLowerCase(), values: of.value, color: color_name, stepped: true, area: color_name === 'blue' },
+    ],
     numbers: columnsOf(of.at, [[title, of.value]], number),
   });
 }
@@ -83,18 +118,35 @@ function gauge(title, name, of, extreme, color_name) {
 function latency() {
   const { delays } = data;
   const { dots } = delays;
-  const few = dots.at.length < dots.total ? ` Of ${number(dots.total)} runs the slowest and the failed of each interval are drawn.` : '';
+  const few =
+    dots.at.length < dots.total
+      ? ` Of ${number(dots.total)} runs the slowest and the failed of each interval are drawn.`
+      : '';
   const slowest = highest(dots.took);
   const bad = dots.good.some((good) => good === 0) ? ' A cross is a run that did not succeed.' : '';
   const summary = `From the instant at which a run was due (not sent) to its end, by when it was due; quantiles per ${span(delays.width)} of runs that succeeded. The slowest took ${span(dots.took[slowest])} (due at ${clock(dots.at[slowest], 0)}). A dot is a run.${bad}${few}`;
   return plot({
-    title: 'Run latency', summary, height: 240, x: delays.at.length > 0 ? delays.at : [0], show: span, draw: drawDots, top: slowestWithin,
+    title: 'Run latency',
+    summary,
+    height: 240,
+    x: delays.at.length > 0 ? delays.at : [0],
+    show: span,
+    draw: drawDots,
+    top: slowestWithin,
     lines: [
       { label: 'p50', values: delays.p50, color: 'teal', points: true },
       { label: 'p95', values: delays.p95, color: 'orange', dash: [8, 3], points: true },
       { label: 'p99', values: delays.p99, color: 'violet', dash: [2, 3], points: true },
     ],
-    numbers: columnsOf(delays.at, [['p50', delays.p50], ['p95', delays.p95], ['p99', delays.p99]], span),
+    numbers: columnsOf(
+      delays.at,
+      [
+        ['p50', delays.p50],
+        ['p95', delays.p95],
+        ['p99', delays.p99],
+      ],
+      span,
+    ),
   });
 }
 
@@ -134,19 +186,39 @@ function drawDots(u) {
 
 function curve() {
   const { groups } = data.delays;
-  const percents = groups.reduce((most, group) => (group.curve.length > most.length ? group.curve : most), []).map(([percent]) => percent);
-  const looks = { 'all runs': ['blue', undefined], 'overlapped by a fault': ['fault', [8, 3]], 'the others': ['teal', [2, 3]] };
+  const percents = groups
+    .reduce((most, group) => (group.curve.length > most.length ? group.curve : most), [])
+    .map(([percent]) => percent);
+  const looks = {
+    'all runs': ['blue', undefined],
+    'overlapped by a fault': ['fault', [8, 3]],
+    'the others': ['teal', [2, 3]],
+  };
   const all = groups[0].quantiles;
   return plot({
-    title: 'How long runs took, from the instant they were due', curve: true, height: 220, show: span,
+    title: 'How long runs took, from the instant they were due',
+    curve: true,
+    height: 220,
+    show: span,
     summary: `Of all ${plural(all.samples, 'run')} that succeeded, half took ${span(milliseconds(all.p50))} or less, 95 of 100 ${span(milliseconds(all.p95))} or less, the slowest ${span(milliseconds(all.max))}.`,
     x: percents.map((percent) => -Math.log10(1 - percent / 100)),
-    lines: groups.map((group) => ({ label: group.name, color: looks[group.name][0], dash: looks[group.name][1], points: true, values: percents.map((_, place) => group.curve[place]?.[1] ?? null) })),
+    lines: groups.map((group) => ({
+      label: group.name,
+      color: looks[group.name][0],
+      dash: looks[group.name][1],
+      points: true,
+      values: percents.map((_, place) => group.curve[place]?.[1] ?? null),
+    })),
     numbers: {
       count: percents.length,
       columns: [
         { label: 'Of 100 runs', kind: 'number', of: (row) => percents[row] },
-        ...groups.map((group) => ({ label: group.name, kind: 'number', of: (row) => group.curve[row]?.[1] ?? null, cell: (row) => (group.curve[row] ? span(group.curve[row][1]) : null) })),
+        ...groups.map((group) => ({
+          label: group.name,
+          kind: 'number',
+          of: (row) => group.curve[row]?.[1] ?? null,
+          cell: (row) => (group.curve[row] ? span(group.curve[row][1]) : null),
+        })),
       ],
     },
   });
@@ -157,10 +229,29 @@ function quantiles() {
     ...data.delays.groups.map((group) => [`Latency, ${group.name}`, group.quantiles]),
     ...(data.load.lateness ? [['Lateness: launches behind their instant', data.load.lateness]] : []),
   ];
-  const cell = (name) => ({ label: name, kind: 'number', of: (row) => milliseconds(rows[row][1][name]), cell: (row) => span(milliseconds(rows[row][1][name])) });
+  const cell = (name) => ({
+    label: name,
+    kind: 'number',
+    of: (row) => milliseconds(rows[row][1][name]),
+    cell: (row) => span(milliseconds(rows[row][1][name])),
+  });
   const of = new Table({
-    caption: 'Quantiles', noun: ['line', 'lines'], count: rows.length,
-    columns: [{ label: 'What', of: (row) => rows[row][0] }, { label: 'samples', kind: 'number', of: (row) => rows[row][1].samples, cell: (row) => number(rows[row][1].samples) }, cell('p50'), cell('p95'), cell('p99'), cell('max')],
+    caption: 'Quantiles',
+    noun: ['line', 'lines'],
+    count: rows.length,
+    columns: [
+      { label: 'What', of: (row) => rows[row][0] },
+      {
+        label: 'samples',
+        kind: 'number',
+        of: (row) => rows[row][1].samples,
+        cell: (row) => number(rows[row][1].samples),
+      },
+      cell('p50'),
+      cell('p95'),
+      cell('p99'),
+      cell('max'),
+    ],
   });
   return of.root;
 }
@@ -170,18 +261,46 @@ function faultList() {
   const items = data.bands.map((band, place) => {
     const end = band.healed === null ? 'not proved to be healed' : `healed at ${clock(band.healed)}`;
     const until = band.until === null ? '' : `, in place for ${span(band.until - band.from)}`;
-    return element('li', {}, element('span', { class: 'number' }, `${place + 1}`), ` ${band.name}: from ${clock(band.from)}${until}, ${end}`);
+    return element(
+      'li',
+      {},
+      element('span', { class: 'number' }, `${place + 1}`),
+      ` ${band.name}: from ${clock(band.from)}${until}, ${end}`,
+    );
   });
-  const part = element('select', { id: 'part', 'data-part': '', onchange: () => {
-    const band = data.bands[Number(part.value) - 1];
-    if (band === undefined) return zoom(null);
-    const end = band.healed ?? band.until ?? data.series.end;
-    const room = Math.max(5000, (end - band.from) * 0.5);
-    return zoom([Math.max(0, band.from - room), Math.min(data.series.end, end + room)]);
-  } }, ['the whole time', ...data.bands.map((band) => `around ${band.name}`)].map((text, value) => element('option', { value }, text)));
-  return element('div', { class: 'faultlist' },
-    items.length === 0 ? element('p', { class: 'quiet' }, 'No fault was injected.') : element('ol', { 'aria-label': 'Faults, shaded in the plots' }, items),
-    element('div', { class: 'controls' },
+  const part = element(
+    'select',
+    {
+      id: 'part',
+      'data-part': '',
+      onchange: () => {
+        const band = data.bands[Number(part.value) - 1];
+        if (band === undefined) return zoom(null);
+        const end = band.healed ?? band.until ?? data.series.end;
+        const room = Math.max(5000, (end - band.from) * 0.5);
+        return zoom([Math.max(0, band.from - room), Math.min(data.series.end, end + room)]);
+      },
+    },
+    ['the whole time', ...data.bands.map((band) => `around ${band.name}`)].map((text, value) =>
+      element('option', { value }, text),
+    ),
+  );
+  return element(
+    'div',
+    { class: 'faultlist' },
+    items.length === 0
+      ? element('p', { class: 'quiet' }, 'No fault was injected.')
+      : element('ol', { 'aria-label': 'Faults, shaded in the plots' }, items),
+    element(
+      'div',
+      { class: 'controls' },
       field('Show', part),
-      element('p', { class: 'quiet hint' }, element('span', { 'data-zoom': '', role: 'status' }, 'The whole time is shown.'), ' Drag across a plot to look closer, double-click to go back.')));
+      element(
+        'p',
+        { class: 'quiet hint' },
+        element('span', { 'data-zoom': '', role: 'status' }, 'The whole time is shown.'),
+        ' Drag across a plot to look closer, double-click to go back.',
+      ),
+    ),
+  );
 }

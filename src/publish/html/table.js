@@ -26,7 +26,13 @@ class Table {
     if (!needed) return [];
     const parts = [];
     if (this.search) {
-      this.input = element('input', { type: 'search', id: `${this.id}-search`, autocomplete: 'off', spellcheck: 'false', oninput: () => this.later() });
+      this.input = element('input', {
+        type: 'search',
+        id: `${this.id}-search`,
+        autocomplete: 'off',
+        spellcheck: 'false',
+        oninput: () => this.later(),
+      });
       parts.push(field(this.search_label ?? `Search ${this.noun[1]}`, this.input, 'grow'));
     }
     this.filters.forEach((filter, place) => {
@@ -42,22 +48,38 @@ class Table {
     this.heads = this.columns.map((column, place) => {
       const arrow = element('span', { class: 'arrow', 'aria-hidden': 'true' });
       const button = element('button', { type: 'button', onclick: () => this.sort(place) }, column.label, arrow);
-      return element('th', { scope: 'col', role: 'columnheader', 'aria-sort': 'none', class: column.kind ?? 'text' }, button);
+      return element(
+        'th',
+        { scope: 'col', role: 'columnheader', 'aria-sort': 'none', class: column.kind ?? 'text' },
+        button,
+      );
     });
     this.body = element('tbody', { role: 'rowgroup' });
     const head = element('thead', { role: 'rowgroup' }, element('tr', { role: 'row' }, this.heads));
     const caption = element('caption', { class: 'unseen' }, this.caption);
-    return scroller(`${this.caption}, table`, element('table', { role: 'table', class: this.style ?? '' }, caption, head, this.body));
+    return scroller(
+      `${this.caption}, table`,
+      element('table', { role: 'table', class: this.style ?? '' }, caption, head, this.body),
+    );
   }
 
   pager() {
-    const button = (label, text, to) => element('button', { type: 'button', 'aria-label': label, onclick: () => this.go(to()) }, text);
+    const button = (label, text, to) =>
+      element('button', { type: 'button', 'aria-label': label, onclick: () => this.go(to()) }, text);
     this.first = button('First page', '« First', () => 0);
     this.previous = button('Previous page', '‹ Previous', () => this.page - 1);
     this.next = button('Next page', 'Next ›', () => this.page + 1);
     this.last = button('Last page', 'Last »', () => this.pages() - 1);
     this.place = element('span', { class: 'place' });
-    this.nav = element('nav', { class: 'pager', 'aria-label': `Pages of ${this.caption}` }, this.first, this.previous, this.place, this.next, this.last);
+    this.nav = element(
+      'nav',
+      { class: 'pager', 'aria-label': `Pages of ${this.caption}` },
+      this.first,
+      this.previous,
+      this.place,
+      this.next,
+      this.last,
+    );
     return this.nav;
   }
 
@@ -110,7 +132,7 @@ class Table {
       const [one, other] = [values[a], values[b]];
       if (none(one) || none(other)) return none(one) - none(other) || a - b;
       if (one === other) return a - b;
-      return (one < other) === down ? 1 : -1;
+      return one < other === down ? 1 : -1;
     });
   }
 
@@ -124,7 +146,9 @@ class Table {
     if (!this.rows.includes(row)) {
       if (this.input) this.input.value = '';
       this.chosen = this.filters.map(() => 0);
-      this.root.querySelectorAll('select').forEach((select) => { select.value = '0'; });
+      this.root.querySelectorAll('select').forEach((select) => {
+        select.value = '0';
+      });
       this.select();
     }
     this.go(Math.floor(this.rows.indexOf(row) / this.size));
@@ -136,7 +160,13 @@ class Table {
     this.body.replaceChildren(...shown.map((row) => this.line(row)));
     if (shown.length === 0) {
       const text = this.count === 0 ? this.empty : `None of the ${plural(this.count, ...this.noun)} is like that.`;
-      this.body.append(element('tr', { role: 'row' }, element('td', { role: 'cell', colspan: this.columns.length, class: 'nothing' }, text)));
+      this.body.append(
+        element(
+          'tr',
+          { role: 'row' },
+          element('td', { role: 'cell', colspan: this.columns.length, class: 'nothing' }, text),
+        ),
+      );
     }
     const all = this.rows.length === this.count ? '' : ` of ${number(this.count)}`;
     this.status.textContent = `${number(this.rows.length)}${all} ${this.rows.length === 1 && all === '' ? this.noun[0] : this.noun[1]}`;
@@ -153,7 +183,12 @@ class Table {
   /** `aria-disabled`, not `disabled`: whoever has just pressed it keeps the focus. */
   enable() {
     const [isFirst, isLast] = [this.page === 0, this.page === this.pages() - 1];
-    for (const [button, off] of [[this.first, isFirst], [this.previous, isFirst], [this.next, isLast], [this.last, isLast]]) {
+    for (const [button, off] of [
+      [this.first, isFirst],
+      [this.previous, isFirst],
+      [this.next, isLast],
+      [this.last, isLast],
+    ]) {
       button.setAttribute('aria-disabled', String(off));
     }
   }
@@ -162,7 +197,11 @@ class Table {
     const cells = this.columns.map((column) => {
       const shown = column.cell ? column.cell(row) : column.of(row);
       const isNone = shown === null || shown === undefined || shown === '';
-      return element('td', { role: 'cell', class: `${column.kind ?? 'text'}${isNone ? ' none' : ''}`, 'data-label': column.label }, isNone ? '–' : shown);
+      return element(
+        'td',
+        { role: 'cell', class: `${column.kind ?? 'text'}${isNone ? ' none' : ''}`, 'data-label': column.label },
+        isNone ? '–' : shown,
+      );
     });
     const line = element('tr', { role: 'row' }, cells);
     this.row?.(row, line);

@@ -5,19 +5,25 @@ const verdicts = { Passed: ['good', '✓'], Failed: ['bad', '✕'], Unknown: ['d
 function showVerdict() {
   const [kind, sign] = verdicts[data.verdict];
   const lasted = data.hasStarted ? span(data.series.end) : null;
-  const head = element('section', { id: 'verdict', class: `verdict ${kind}`, 'aria-labelledby': 'title', tabindex: '-1' },
+  const head = element(
+    'section',
+    { id: 'verdict', class: `verdict ${kind}`, 'aria-labelledby': 'title', tabindex: '-1' },
     element('p', { class: 'eyebrow' }, 'dagstorm report'),
     element('h1', { id: 'title' }, data.scenario),
     element('p', { class: 'badge' }, element('span', { 'aria-hidden': 'true' }, sign), ` ${data.verdict}`),
     element('p', { class: 'summary' }, sentence(data.summary)),
-    facts([
-      ['Generation', data.generation],
-      [data.hasStarted ? 'Started' : 'Accepted', date(0)],
-      ['Lasted', lasted],
-      ['Audited', date(data.censusAt)],
-      ['Dagster', data.dagsterVersion],
-      ['Target', data.environment[0][1]],
-    ], { class: 'facts inline' }));
+    facts(
+      [
+        ['Generation', data.generation],
+        [data.hasStarted ? 'Started' : 'Accepted', date(0)],
+        ['Lasted', lasted],
+        ['Audited', date(data.censusAt)],
+        ['Dagster', data.dagsterVersion],
+        ['Target', data.environment[0][1]],
+      ],
+      { class: 'facts inline' },
+    ),
+  );
   document.getElementById('main').append(head);
   document.getElementById('contents').append(element('li', {}, element('a', { href: '#verdict' }, 'Verdict')));
   head.append(counts());
@@ -26,41 +32,117 @@ function showVerdict() {
 /** The counts of the three levels: what is wrong when above zero stands out, what is zero steps back. */
 function counts() {
   const of = data.counts;
-  const level = (title, rows, note) => element('div', { class: 'level' },
-    element('h2', {}, title),
-    note === null ? null : element('p', { class: 'quiet' }, note),
-    element('dl', {}, rows.filter(([, value, kind]) => value > 0 || kind !== 'rare').map(([term, value, kind]) => element(
-      'div', { class: value === 0 ? 'zero' : kind === 'bad' ? 'bad' : kind === 'doubt' ? 'doubt' : '' },
-      element('dt', {}, term), element('dd', {}, number(value), value > 0 && kind === 'bad' ? element('span', { class: 'sign' }, ' ✕') : null)))));
-  const runs = level('Runs', [
-    ['planned', of.planned], ['attempted', of.attempted], ['acknowledged', of.acknowledged], ['completed', of.completed],
-    ['lost', of.lost, 'bad'], ['duplicated', of.duplicated, 'bad'], ['unexpected', of.unexpected, 'bad'], ['falsely failed', of.falselyFailed, 'bad'],
-    ['in doubt for a while', of.indeterminate, 'rare'], ['recovered', of.recovered, 'rare'], ['adopted', of.adopted, 'rare'],
-    ['unfinished', of.unfinished, 'rare'], ['rejected', of.rejected, 'rare'], ['resolved absent', of.resolvedAbsent, 'rare'], ['dropped', of.dropped, 'rare'],
-  ], null);
-  const steps = level('Steps, by Dagster’s events', [
-    ['completed', of.stepsCompleted], ['completed more than once', of.stepsDuplicated, 'bad'], ['re-executed (recovery)', of.stepsReexecuted],
-  ], null);
-  const effects = data.effectsRead ? level('Effects, by the workers’ own records', [
-    ['completed', of.effectsCompleted], ['completed more than once', of.effectsDuplicated, 'bad'],
-    ['lost', of.effectsLost, 'bad'], ['unexpected', of.effectsUnexpected, 'bad'],
-  ], null) : level('Effects, by the workers’ own records', [], 'Not checked: the target does not say where the workers write down what they did.');
+  const level = (title, rows, note) =>
+    element(
+      'div',
+      { class: 'level' },
+      element('h2', {}, title),
+      note === null ? null : element('p', { class: 'quiet' }, note),
+      element(
+        'dl',
+        {},
+        rows
+          .filter(([, value, kind]) => value > 0 || kind !== 'rare')
+          .map(([term, value, kind]) =>
+            element(
+              'div',
+              { class: value === 0 ? 'zero' : kind === 'bad' ? 'bad' : kind === 'doubt' ? 'doubt' : '' },
+              element('dt', {}, term),
+              element(
+                'dd',
+                {},
+                number(value),
+                value > 0 && kind === 'bad' ? element('span', { class: 'sign' }, ' ✕') : null,
+              ),
+            ),
+          ),
+      ),
+    );
+  const runs = level(
+    'Runs',
+    [
+      ['planned', of.planned],
+      ['attempted', of.attempted],
+      ['acknowledged', of.acknowledged],
+      ['completed', of.completed],
+      ['lost', of.lost, 'bad'],
+      ['duplicated', of.duplicated, 'bad'],
+      ['unexpected', of.unexpected, 'bad'],
+      ['falsely failed', of.falselyFailed, 'bad'],
+      ['in doubt for a while', of.indeterminate, 'rare'],
+      ['recovered', of.recovered, 'rare'],
+      ['adopted', of.adopted, 'rare'],
+      ['unfinished', of.unfinished, 'rare'],
+      ['rejected', of.rejected, 'rare'],
+      ['resolved absent', of.resolvedAbsent, 'rare'],
+      ['dropped', of.dropped, 'rare'],
+    ],
+    null,
+  );
+  const steps = level(
+    'Steps, by Dagster’s events',
+    [
+      ['completed', of.stepsCompleted],
+      ['completed more than once', of.stepsDuplicated, 'bad'],
+      ['re-executed (recovery)', of.stepsReexecuted],
+    ],
+    null,
+  );
+  const effects = data.effectsRead
+    ? level(
+        'Effects, by the workers’ own records',
+        [
+          ['completed', of.effectsCompleted],
+          ['completed more than once', of.effectsDuplicated, 'bad'],
+          ['lost', of.effectsLost, 'bad'],
+          ['unexpected', of.effectsUnexpected, 'bad'],
+        ],
+        null,
+      )
+    : level(
+        'Effects, by the workers’ own records',
+        [],
+        'Not checked: the target does not say where the workers write down what they did.',
+      );
   return element('div', { class: 'levels' }, runs, steps, effects);
 }
 
 function showFindings() {
-  const all = [['finding', data.findings], ['permitted', data.tolerated], ['recovery', data.recoveries]]
-    .flatMap(([sort, list]) => list.shown.map((finding) => ({ sort, ...finding })));
+  const all = [
+    ['finding', data.findings],
+    ['permitted', data.tolerated],
+    ['recovery', data.recoveries],
+  ].flatMap(([sort, list]) => list.shown.map((finding) => ({ sort, ...finding })));
   const parts = [];
   if (data.findings.total === 0) parts.push(element('p', {}, mark('good', 'Nothing broke the contract.')));
   if (all.length > 0) parts.push(findings(all));
-  for (const [name, list] of [['findings', data.findings], ['permitted by the contract', data.tolerated], ['recoveries', data.recoveries]]) {
-    if (list.total > list.shown.length) parts.push(element('p', { class: 'quiet' }, `${number(list.total - list.shown.length)} more ${name} stand in report.json.`));
+  for (const [name, list] of [
+    ['findings', data.findings],
+    ['permitted by the contract', data.tolerated],
+    ['recoveries', data.recoveries],
+  ]) {
+    if (list.total > list.shown.length)
+      parts.push(
+        element(
+          'p',
+          { class: 'quiet' },
+          `${number(list.total - list.shown.length)} more ${name} stand in report.json.`,
+        ),
+      );
   }
-  section('findings', 'Findings', `Findings (${number(data.findings.total)})`,
+  section(
+    'findings',
+    'Findings',
+    `Findings (${number(data.findings.total)})`,
     all.length > data.findings.shown.length
-      ? element('p', { class: 'quiet' }, 'A recovery is a step that was started again after an attempt that never completed: no violation. What the contract permits is none either.') : null,
-    ...parts);
+      ? element(
+          'p',
+          { class: 'quiet' },
+          'A recovery is a step that was started again after an attempt that never completed: no violation. What the contract permits is none either.',
+        )
+      : null,
+    ...parts,
+  );
 }
 
 const sorts = { finding: 'bad', permitted: 'off', recovery: 'note' };
@@ -68,19 +150,54 @@ const sorts = { finding: 'bad', permitted: 'off', recovery: 'note' };
 function findings(all) {
   const where = (finding) => (finding.key ? Number(finding.key.slice(finding.key.lastIndexOf('/') + 1)) : null);
   const kinds = [...new Set(all.map((finding) => words(finding.kind)))];
-  const text = all.map((one) => [one.key, one.kind, words(one.kind), one.level, one.step, one.message, ...one.runs, ...(one.overlappingFaults ?? [])].join(' ').toLowerCase());
+  const text = all.map((one) =>
+    [
+      one.key,
+      one.kind,
+      words(one.kind),
+      one.level,
+      one.step,
+      one.message,
+      ...one.runs,
+      ...(one.overlappingFaults ?? []),
+    ]
+      .join(' ')
+      .toLowerCase(),
+  );
   return new Table({
-    caption: 'Findings', noun: ['entry', 'entries'], count: all.length, size: 20, style: 'cards', search: (row) => text[row], search_label: 'Search findings',
+    caption: 'Findings',
+    noun: ['entry', 'entries'],
+    count: all.length,
+    size: 20,
+    style: 'cards',
+    search: (row) => text[row],
+    search_label: 'Search findings',
     filters: [
-      { label: 'Sort', options: Object.keys(sorts), accepts: (row, option) => all[row].sort === Object.keys(sorts)[option - 1] },
+      {
+        label: 'Sort',
+        options: Object.keys(sorts),
+        accepts: (row, option) => all[row].sort === Object.keys(sorts)[option - 1],
+      },
       { label: 'Kind', options: kinds, accepts: (row, option) => words(all[row].kind) === kinds[option - 1] },
     ],
     columns: [
-      { label: 'What', of: (row) => all[row].kind, cell: (row) => mark(sorts[all[row].sort], `${words(all[row].kind)}${all[row].sort === 'finding' ? '' : `, ${all[row].sort}`}`) },
+      {
+        label: 'What',
+        of: (row) => all[row].kind,
+        cell: (row) =>
+          mark(
+            sorts[all[row].sort],
+            `${words(all[row].kind)}${all[row].sort === 'finding' ? '' : `, ${all[row].sort}`}`,
+          ),
+      },
       { label: 'Level', of: (row) => all[row].level },
       { label: 'Key', kind: 'number', of: (row) => where(all[row]), cell: (row) => laneLink(all[row]) },
       { label: 'In words', kind: 'prose', of: (row) => all[row].message, cell: (row) => sentence(all[row].message) },
-      { label: 'Meanwhile', of: (row) => (all[row].overlappingFaults ?? []).join(' '), cell: (row) => meanwhile(all[row]) },
+      {
+        label: 'Meanwhile',
+        of: (row) => (all[row].overlappingFaults ?? []).join(' '),
+        cell: (row) => meanwhile(all[row]),
+      },
     ],
   }).root;
 }
@@ -90,12 +207,22 @@ function meanwhile(finding) {
   const faults = finding.overlappingFaults ?? [];
   const deaths = (finding.taskDeaths ?? []).map((death) => `task ${short(death.task).slice(0, 8)}… ended`);
   const all = [...faults, ...deaths];
-  return all.length === 0 ? null : all.length > 4 ? `${all.slice(0, 4).join(', ')} and ${all.length - 4} more` : all.join(', ');
+  return all.length === 0
+    ? null
+    : all.length > 4
+      ? `${all.slice(0, 4).join(', ')} and ${all.length - 4} more`
+      : all.join(', ');
 }
 
 function laneLink(finding) {
-  const place = data.lanes.shown.findIndex((lane) => (finding.key ? lane.key === finding.key : lane.key === null && lane.runs[0]?.id === finding.runs[0]));
-  const text = finding.key ? `#${finding.key.slice(finding.key.lastIndexOf('/') + 1)}` : finding.runs.length > 0 ? 'a run without one' : null;
+  const place = data.lanes.shown.findIndex((lane) =>
+    finding.key ? lane.key === finding.key : lane.key === null && lane.runs[0]?.id === finding.runs[0],
+  );
+  const text = finding.key
+    ? `#${finding.key.slice(finding.key.lastIndexOf('/') + 1)}`
+    : finding.runs.length > 0
+      ? 'a run without one'
+      : null;
   if (place < 0 || text === null) return text;
   return element('a', { href: `#lane-${place}`, onclick: () => revealLane(place) }, text);
 }
@@ -109,27 +236,74 @@ function measured(value) {
 function showRest() {
   if (data.thresholds.length > 0) {
     const of = (row) => data.thresholds[row];
-    const holds = (one) => (one.holds === true ? mark('good', 'holds') : one.holds === false ? mark('bad', 'does not hold') : mark('doubt', 'not known'));
-    section('thresholds', 'Thresholds', null, new Table({
-      caption: 'Thresholds', noun: ['threshold', 'thresholds'], style: 'cards', count: data.thresholds.length, search: (row) => of(row).threshold.toLowerCase(),
-      columns: [
-        { label: 'Threshold', of: (row) => of(row).threshold, cell: (row) => element('code', {}, of(row).threshold) },
-        { label: 'Measured', kind: 'number', of: (row) => measured(of(row).value), cell: (row) => (/[a-z]$/.test(of(row).value ?? '') && !of(row).value.includes('/') ? span(measured(of(row).value)) : of(row).value) },
-        { label: 'Samples', kind: 'number', of: (row) => of(row).samples, cell: (row) => number(of(row).samples) },
-        { label: 'Holds', of: (row) => String(of(row).holds), cell: (row) => holds(of(row)) },
-      ],
-    }).root);
+    const holds = (one) =>
+      one.holds === true
+        ? mark('good', 'holds')
+        : one.holds === false
+          ? mark('bad', 'does not hold')
+          : mark('doubt', 'not known');
+    section(
+      'thresholds',
+      'Thresholds',
+      null,
+      new Table({
+        caption: 'Thresholds',
+        noun: ['threshold', 'thresholds'],
+        style: 'cards',
+        count: data.thresholds.length,
+        search: (row) => of(row).threshold.toLowerCase(),
+        columns: [
+          { label: 'Threshold', of: (row) => of(row).threshold, cell: (row) => element('code', {}, of(row).threshold) },
+          {
+            label: 'Measured',
+            kind: 'number',
+            of: (row) => measured(of(row).value),
+            cell: (row) =>
+              /[a-z]$/.test(of(row).value ?? '') && !of(row).value.includes('/')
+                ? span(measured(of(row).value))
+                : of(row).value,
+          },
+          { label: 'Samples', kind: 'number', of: (row) => of(row).samples, cell: (row) => number(of(row).samples) },
+          { label: 'Holds', of: (row) => String(of(row).holds), cell: (row) => holds(of(row)) },
+        ],
+      }).root,
+    );
   }
   const unchecked = data.assumptions.filter((text) => text.startsWith('Not checked:'));
-  for (const [gauge, name] of [[data.series.queueDepth, 'queue depth'], [data.series.workers, 'number of workers']]) {
+  for (const [gauge, name] of [
+    [data.series.queueDepth, 'queue depth'],
+    [data.series.workers, 'number of workers'],
+  ]) {
     if (gauge === null) unchecked.push(`Not sampled: the ${name}.`);
   }
   const open = data.gaps.map((gap) => element('li', {}, element('strong', {}, gap.reason), `: ${gap.message}`));
-  section('proof', 'What this rests on', 'Proof',
+  section(
+    'proof',
+    'What this rests on',
+    'Proof',
     element('h3', {}, 'Not proved'),
-    open.length === 0 ? element('p', {}, mark('good', 'Everything that a pass needs is proved; there are no gaps.')) : element('ul', { class: 'gaps' }, open),
+    open.length === 0
+      ? element('p', {}, mark('good', 'Everything that a pass needs is proved; there are no gaps.'))
+      : element('ul', { class: 'gaps' }, open),
     element('h3', {}, 'Not checked'),
-    unchecked.length === 0 ? element('p', {}, 'Nothing was left out.') : element('ul', {}, unchecked.map((text) => element('li', {}, text.replace(/^Not checked: (.)/, (_, first) => first.toUpperCase())))),
+    unchecked.length === 0
+      ? element('p', {}, 'Nothing was left out.')
+      : element(
+          'ul',
+          {},
+          unchecked.map((text) =>
+            element(
+              'li',
+              {},
+              text.replace(/^Not checked: (.)/, (_, first) => first.toUpperCase()),
+            ),
+          ),
+        ),
     element('h3', {}, 'Assumed'),
-    element('ul', {}, data.assumptions.filter((text) => !text.startsWith('Not checked:')).map((text) => element('li', {}, text))));
+    element(
+      'ul',
+      {},
+      data.assumptions.filter((text) => !text.startsWith('Not checked:')).map((text) => element('li', {}, text)),
+    ),
+  );
 }
