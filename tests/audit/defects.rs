@@ -14,7 +14,8 @@ pub struct Defect {
     pub says: &'static str,
 }
 
-type OfAKey = (&'static str, fn(&mut Story, u32));
+/// What must be said of a key, and how its defect is planted.
+pub type OfAKey = (&'static str, fn(&mut Story, u32));
 
 /// Defects of one key, each with the finding it must give: they can be planted side by side.
 pub const OF_A_KEY: &[OfAKey] = &[

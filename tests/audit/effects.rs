@@ -3,12 +3,12 @@
 use dagstorm::model::{CompletionOutcome, CompletionRecord, RunStatus, StepEventKind};
 
 use crate::{
-    defects::Defect,
+    defects::{Defect, OfAKey},
     story::{Story, arn, at, later, step},
 };
 
 /// Defects of one key, with the finding each must give, where the workers' records are read.
-pub const OF_A_KEY: &[(&str, fn(&mut Story, u32))] = &[
+pub const OF_A_KEY: &[OfAKey] = &[
     ("Lost/Effect", drop_record),
     ("Duplicated/Effect", |story, index| {
         done_again(story, index);

@@ -22,7 +22,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use crate::{
-    defects::{ALL, Defect},
+    defects::{ALL, Defect, OfAKey},
     story::Story,
 };
 
@@ -215,7 +215,7 @@ proptest! {
 
 fn exactly(
     mut story: Story,
-    defects: &[(&'static str, fn(&mut Story, u32))],
+    defects: &[OfAKey],
     planted: BTreeMap<u32, usize>,
     seed: u64,
 ) -> Result<(), TestCaseError> {
