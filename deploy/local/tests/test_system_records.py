@@ -139,7 +139,7 @@ def test_an_end_is_recorded_for_a_worker_that_died_and_for_no_other(dsn: str, re
         return records.start(Attempt(f"run:{step}", "run", step, 1, "w1", None, 1, "a/0a-1/0"))
 
     def outcomes(step: str) -> list[Any]:
-        rows = _all(dsn, f"SELECT outcome FROM exec_attempts WHERE step_key = '{step}' ORDER BY id")  # noqa: S608
+        rows = _all(dsn, f"SELECT outcome FROM exec_attempts WHERE step_key = '{step}' ORDER BY id")
         return [row[0] for row in rows]
 
     crashed = started("died")
