@@ -52,8 +52,10 @@ pub fn notice(state: &Generation, run_ids: &[String], records: &[RunRecord]) -> 
         for event in record.events.iter().filter(|event| event.kind == StepEventKind::Succeeded) {
             *completions.entry(&event.step).or_default() += 1;
         }
-        for (step, times) in completions.into_iter().filter(|(_, times)| *times > 1) {
-            let run_id = &record.run.run_id;
+        let run_id = &record.run.run_id;
+        // Of a batch that a crash tore, the first part may be there.
+        let is_told = |step: &str| state.step_duplicates.contains_key(&(run_id.clone(), step.to_owned()));
+        for (step, times) in completions.into_iter().filter(|(step, times)| *times > 1 && !is_told(step)) {
             let name = record.run.key.as_ref().map_or_else(|| run_id.clone(), ToString::to_string);
             let reason = format!("{name}: step {step} was completed {times} times in run {run_id}");
             events.push(Event::StepDuplicateSeen { run_id: run_id.clone(), step: step.to_owned(), reason });

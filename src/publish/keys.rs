@@ -23,6 +23,8 @@ pub(super) struct Row<'a> {
     pub runs: Vec<&'a RunRecord>,
     /// The words of the findings about it.
     pub words: Vec<String>,
+    /// How often a worker recorded a step of it as completed; `None`: that was not read.
+    pub(super) effects: Option<usize>,
 }
 
 impl Row<'_> {
@@ -78,14 +80,21 @@ pub(super) fn rows<'a>(
             words.entry(key).or_default().push(word(finding));
         }
     }
+    let mut effects: Option<BTreeMap<&str, usize>> = census.completions.as_ref().map(|_| BTreeMap::new());
+    for record in census.completions.iter().flat_map(|all| &all.records).filter(|record| record.is_completed()) {
+        effects.iter_mut().for_each(|effects| *effects.entry(&record.run_id).or_default() += 1);
+    }
     (0u32..).zip(plan.arrivals.from(0)).map(move |(index, arrival)| {
         let key = plan.key(index);
+        let found = runs.remove(&key).unwrap_or_default();
+        let of_run = |run: &&RunRecord| effects.as_ref()?.get(run.run.run_id.as_str()).copied();
         Row {
+            effects: effects.as_ref().map(|_| found.iter().filter_map(of_run).sum()),
             index,
             job: &plan.choices[arrival.choice as usize].job,
             due: generation.started_at.map(|started| started.plus(arrival.offset)),
             submission: generation.submissions.get(&index),
-            runs: runs.remove(&key).unwrap_or_default(),
+            runs: found,
             words: words.remove(&key).unwrap_or_default(),
             key,
         }
@@ -94,7 +103,11 @@ pub(super) fn rows<'a>(
 
 /// What was found, in a word and its level.
 pub(super) fn word(finding: &Finding) -> String {
-    format!("{:?} ({:?})", finding.kind, finding.level).to_lowercase()
+    let text = |word: serde_json::Result<serde_json::Value>| match word {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(_) | Err(_) => unreachable!("kinds and levels are written as words"),
+    };
+    format!("{} ({})", text(serde_json::to_value(finding.kind)), text(serde_json::to_value(finding.level)))
 }
 
 #[derive(Serialize)]
@@ -112,6 +125,8 @@ struct Line<'a> {
     latency_s: Option<f64>,
     steps_started: usize,
     steps_completed: usize,
+    /// By the workers' own records; empty where they were not read.
+    effects_completed: Option<usize>,
     findings: String,
 }
 
@@ -132,6 +147,7 @@ pub fn keys(plan: &Plan, generation: &Generation, census: &Census, audit: &Audit
             latency_s: row.due.zip(row.ended()).map(|(due, ended)| ended.since(due).as_secs_f64()),
             steps_started: row.steps(StepEventKind::Started),
             steps_completed: row.steps(StepEventKind::Succeeded),
+            effects_completed: row.effects,
             findings: row.words.join(" "),
         };
         writer.serialize(line).expect("writing to memory cannot fail");

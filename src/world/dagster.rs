@@ -376,8 +376,8 @@ impl Dagster {
 /// What rustls says of a certificate whose chain ends at nobody that is trusted; it has no type that could be asked for.
 const UNKNOWN_ISSUER: &str = "UnknownIssuer";
 
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }

@@ -6,6 +6,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use tokio_postgres::{Client, Config, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::dagster::root_cause;
 use crate::model::{Why, WhyKind};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,7 +64,7 @@ fn tls() -> MakeRustlsConnect {
 pub fn why(what: &str, error: &tokio_postgres::Error) -> Why {
     let (kind, text) = match error.as_db_error() {
         Some(answer) => (kind(answer.code()), answer.message().to_owned()),
-        None => (WhyKind::Unreachable, root(error)),
+        None => (WhyKind::Unreachable, root_cause(error)),
     };
     Why { kind, message: format!("{what}: {text}") }
 }
@@ -80,14 +81,6 @@ fn kind(state: &SqlState) -> WhyKind {
     } else {
         WhyKind::ServerError
     }
-}
-
-fn root(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

@@ -73,10 +73,11 @@ fn a_step_that_was_completed_twice_is_told_once() {
     let reason = format!("{}: step a was completed 3 times in run r1", case.plan.key(1));
     let double = Event::StepDuplicateSeen { run_id: "r1".to_owned(), step: "a".to_owned(), reason };
     let read = Event::StepsRead { run_ids: ["r0", "r1", "r9"].map(str::to_owned).to_vec() };
-    assert_eq!(told, [double, read]);
-    for event in told {
-        case.event(40.0, event);
-    }
+    assert_eq!(told, [double.clone(), read.clone()]);
+    // A crash may leave the first of the two alone: the run is read again, and told once all the same.
+    case.event(40.0, double);
+    assert_eq!(case.tells(&["r0", "r1", "r9"], &records), [read.clone()]);
+    case.event(41.0, read);
     assert_eq!(case.tells(&["r0", "r1"], &records), []);
     // A start again without a completion is a recovery.
     let mut again = case.read(2, &["a"]);

@@ -67,7 +67,7 @@ function milliseconds(text) {
   );
 }
 
-const spelled = { falselyFailed: 'falsely failed', falselyfailed: 'falsely failed', reexecuted: 're-executed' };
+const spelled = { falselyFailed: 'falsely failed', reexecuted: 're-executed' };
 
 /** `resolvedAbsent` as `resolved absent`. */
 function words(name) {

@@ -158,12 +158,17 @@ fn over(fault: &FaultState, census: &Census) -> Option<Timestamp> {
     fault.heal.as_ref().map(|heal| heal.cause.at).or_else(|| recovered_at(fault, census))
 }
 
+/// An address as it may be shown to anyone: what stands behind a `?` may be a secret. A password is in no address.
+fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or(url)
+}
+
 /// Where it took place, by name; no value of a header, no password.
 fn environment(report: &Report, generation: &Generation, census: &Census) -> Vec<(&'static str, String)> {
     let target = &generation.target;
     let mut facts = vec![
         ("Target", target.name.to_string()),
-        ("Dagster", format!("{} at {}", report.dagster_version, target.dagster.url)),
+        ("Dagster", format!("{} at {}", report.dagster_version, without_query(&target.dagster.url))),
         ("Code location", format!("{}, repository {}", target.dagster.location, target.dagster.repository)),
         ("Request time-out and settle", format!("{}, {}", target.dagster.request_timeout, target.dagster.settle)),
     ];
