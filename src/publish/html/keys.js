@@ -40,7 +40,7 @@ function showKeys() {
     ],
     columns: [
       { label: 'Key', kind: 'number', of: (row) => of.index[row], cell: (row) => keyCell(of.index[row], lanes) },
-      { label: 'Job', kind: 'name', of: (row) => name(of.job, row) },
+      { label: 'Job', of: (row) => name(of.job, row), cell: (row) => jobCell(name(of.job, row)) },
       { label: 'Findings', of: (row) => name(of.findings, row), cell: (row) => foundCell(name(of.findings, row)) },
       { label: 'Outcome', of: (row) => words(name(of.outcome, row)) },
       { label: 'Status', of: (row) => name(of.status, row) },
@@ -83,6 +83,11 @@ function keyCell(index, lanes) {
     : element('a', { href: `#lane-${place}`, onclick: () => revealLane(place) }, `#${index}`);
 }
 
+/** Names are broken only where they are longer than any column should be. */
+function jobCell(name) {
+  return element('span', { class: 'job' }, name);
+}
+
 function foundCell(text) {
   return text === ''
     ? null
@@ -100,7 +105,7 @@ function jobTable() {
     size: 20,
     search: (row) => data.jobs[row].job.toLowerCase(),
     columns: [
-      { label: 'Job', kind: 'name', of: (row) => data.jobs[row].job },
+      { label: 'Job', of: (row) => data.jobs[row].job, cell: (row) => jobCell(data.jobs[row].job) },
       {
         label: 'Planned',
         kind: 'number',
