@@ -61,6 +61,7 @@ class History:
     runs: list[Json] = field(default_factory=list)
     records: list[Json] = field(default_factory=list)
     reads_records: bool = False
+    starts: bool = True
 
     def key(self, index: int) -> str:
         return f"{self.scenario}/{GENERATION}/{index}"
@@ -194,8 +195,9 @@ class History:
         yield line({"head": head})
         begin: list[tuple[float, Json]] = [
             (-1.0, {"accepted": {"generation": GENERATION, "scenario": scenario, "target": TARGET}}),
-            (0.0, {"started": {"at": at(0), "dagsterVersion": "1.13.27"}}),
         ]
+        if self.starts:
+            begin.append((0.0, {"started": {"at": at(0), "dagsterVersion": "1.13.27"}}))
         ordered = sorted(self.events, key=lambda event: event[0])
         for seq, (seconds, event) in enumerate(begin + ordered):
             yield line({"record": {"seq": seq, "at": at(seconds), "epoch": 1, "event": event}})
@@ -243,6 +245,15 @@ def small() -> History:
         all_of.sample("queueDepth", second, waiting + (second // 10 == second / 10))
         all_of.sample("workers", second, 2 if 63 <= second < 71 else 3)
     return all_of
+
+
+def uneventful(*, starts: bool) -> History:
+    """Three keys, each done once, and nothing else; or a scenario that never began."""
+    calm = History("uneventful", 2, 3, [{"job": "fast_job", "weight": 1.0}], starts=starts)
+    for index in range(3 if starts else 0):
+        calm.sent(index)
+        calm.run(index, work("3b1f0c9d77e24a51"))
+    return calm
 
 
 def ten_keys(all_of: History, workers: list[str]) -> None:

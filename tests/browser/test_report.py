@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from chromium import FLAGS, chromium
-from histories import GENERATION, HOSTILE, History, large, run_id, small
+from histories import GENERATION, HOSTILE, History, large, run_id, small, uneventful
 from playwright.sync_api import Browser, expect, sync_playwright
 from screen import PHONE, Screen
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "dagstorm"
 KEYS = 100_000
-FAILED = 1
+PASSED, FAILED, UNKNOWN = 0, 1, 3
 DARK = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"}
 ACCESSIBILITY = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
 NONE = "\N{EN DASH}"
@@ -26,7 +26,7 @@ NONE = "\N{EN DASH}"
 Opener = Callable[..., Screen]
 
 
-def render(history: History, folder: Path) -> Path:
+def render(history: History, folder: Path, verdict: int = FAILED) -> Path:
     """As a user would, years later: from the history alone."""
     assert PROGRAM.is_file(), f"{PROGRAM} is missing: run `cargo build` first"
     source = folder / "history.jsonl"
@@ -34,7 +34,7 @@ def render(history: History, folder: Path) -> Path:
         out.writelines(history.lines())
     page = folder / "report.html"
     done = subprocess.run([PROGRAM, "audit", source, "--html", page], capture_output=True, text=True, check=False)
-    assert done.returncode == FAILED, done.stderr
+    assert done.returncode == verdict, done.stderr
     return page
 
 
@@ -110,6 +110,25 @@ def test_every_kind_of_finding_is_shown(few: Path, open_page: Opener) -> None:
         ("duplicated", "effect"),
         ("lost", "effect"),
     }
+
+
+def test_what_went_well_is_said_as_plainly_as_what_did_not(tmp_path: Path, open_page: Opener) -> None:
+    page = open_page(render(uneventful(starts=True), tmp_path, PASSED)).page
+    expect(page.locator(".badge")).to_have_text("✓ Passed")
+    expect(page.locator("#findings")).to_contain_text("Nothing broke the contract.")
+    for said in ("there are no gaps", "Not sampled: the queue depth.", "Not sampled: the number of workers."):
+        expect(page.locator("#proof")).to_contain_text(said)
+    expect(page.locator("#story")).to_contain_text("No fault was injected.")
+    expect(page.locator("#story")).to_contain_text("Not sampled: there is no record of the workers.")
+    expect(page.locator("#lanes")).to_have_count(0)
+    assert Axe().run(page, options=ACCESSIBILITY).violations_count == 0
+
+
+def test_what_never_began_has_no_story(tmp_path: Path, open_page: Opener) -> None:
+    page = open_page(render(uneventful(starts=False), tmp_path, UNKNOWN)).page
+    expect(page.locator(".badge")).to_have_text("? Unknown")
+    expect(page.locator("#story")).to_contain_text("It never started: nothing was sent.")
+    expect(page.locator("#proof")).to_contain_text("NothingAcknowledged")
 
 
 def test_what_others_wrote_is_text_and_nothing_else(few: Path, open_page: Opener) -> None:
