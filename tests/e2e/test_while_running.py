@@ -49,36 +49,36 @@ def so_far(status: Document) -> dict[str, Any]:
 
 
 def test_a_second_run_of_a_key_is_told_while_it_runs_and_once(operator: Operator, stack: Stack) -> None:
-    operator.drop(scenario("twice", {"constant": {"rate": "30/min"}}, "40s", FAST))
+    operator.drop(scenario("told-twice", {"constant": {"rate": "30/min"}}, "40s", FAST))
     operator.start()
     calm = operator.wait(
-        "twice", "a first run", lambda status: bool(so_far(status).get("counts", {}).get("succeeded")), 40
+        "told-twice", "a first run", lambda status: bool(so_far(status).get("counts", {}).get("succeeded")), 40
     )
     assert so_far(calm)["verdict"] == "NothingWrongSoFar"
-    first = stack.runs("twice")[-1]
+    first = stack.runs("told-twice")[-1]
     own = [tag for tag in first["tags"] if tag["key"].startswith("dagstorm/")]
     second = launch(stack, "fast_job", own)
-    status = operator.wait("twice", "the duplicate", lambda status: bool(so_far(status).get("findings")), 15)
+    status = operator.wait("told-twice", "the duplicate", lambda status: bool(so_far(status).get("findings")), 15)
     assert status["phase"] == "Running", "long before the audit"
     assert (so_far(status)["verdict"], so_far(status)["counts"]["duplicated"]) == ("FailedSoFar", 1)
     (finding,) = so_far(status)["findings"]
     assert "was launched 2 times" in finding
     assert second in finding
     assert first["runId"] in finding
-    assert [event["type"] for event in told(operator, "twice", "DuplicateSeen")] == ["Warning"]
+    assert [event["type"] for event in told(operator, "told-twice", "DuplicateSeen")] == ["Warning"]
 
     # Runs that have ended are read step by step meanwhile; none of them did one twice.
-    operator.wait("twice", "steps that were read", lambda status: bool(so_far(status)["counts"]["stepsRead"]), 25)
-    assert so_far(operator.status("twice"))["counts"]["stepsDuplicated"] == 0
+    operator.wait("told-twice", "steps that were read", lambda status: bool(so_far(status)["counts"]["stepsRead"]), 25)
+    assert so_far(operator.status("told-twice"))["counts"]["stepsDuplicated"] == 0
 
     # It is in the journal: whoever goes on knows of it, and does not tell it again.
     operator.end(signal.SIGKILL)
     operator.start()
-    ended = operator.wait_verdict("twice", within_s=120)
+    ended = operator.wait_verdict("told-twice", within_s=120)
     assert ended["phase"] == "Failed", ended
     assert ended["audit"]["counts"]["duplicated"] == 1
     assert "soFar" not in ended["audit"]
-    assert len(told(operator, "twice", "DuplicateSeen")) == 1
+    assert len(told(operator, "told-twice", "DuplicateSeen")) == 1
 
 
 def test_a_threshold_ends_it_and_the_rest_is_never_sent(operator: Operator, stack: Stack) -> None:
