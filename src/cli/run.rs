@@ -195,7 +195,7 @@ fn summarize(folder: &Folder, statuses: &[Status], began: Timestamp) -> anyhow::
         if let (Some(_), Some(generation)) = (audit.and_then(|audit| audit.counts.as_ref()), &body.observed_generation)
             && let Some(report) = folder.report_folder(name, generation)
         {
-            let _ = writeln!(out, "  report: {}", report.join("report.md").display());
+            let _ = writeln!(out, "  report: {}", report.join("report.html").display());
         }
         worst = worse(worst, exit);
     }

@@ -68,7 +68,7 @@ class Demo:
 
     def report(self, name: str) -> Path | None:
         generation = self.status(name).get("observedGeneration", "none")
-        report = self.data / "reports" / name / generation / "report.md"
+        report = self.data / "reports" / name / generation / "report.html"
         return report if report.exists() else None
 
 
