@@ -56,13 +56,13 @@ pub fn judge(generation: &Generation, census: &Census, audit: &mut Audit) {
                 starts: count(StepEventKind::Started),
                 retries: count(StepEventKind::UpForRetry),
             };
-            judge_step(&Work { generation, run, step, records: &records }, &seen, audit);
+            judge_step(&Work { generation, run, step, records: &records }, Some(&seen), audit);
         }
     }
     let runs: BTreeMap<&str, &RunRecord> = census.runs.iter().map(|run| (run.run.run_id.as_str(), run)).collect();
     for ((run_id, step), records) in steps {
         match runs.get(run_id) {
-            Some(run) => judge_unknown_step(&Work { generation, run, step, records: &records }, audit),
+            Some(run) => judge_step(&Work { generation, run, step, records: &records }, None, audit),
             None => judge_unknown_run(run_id, step, &records, audit),
         }
     }
@@ -108,21 +108,31 @@ impl Work<'_> {
     }
 }
 
-fn judge_step(work: &Work<'_>, seen: &Seen, audit: &mut Audit) {
+/// `seen`: what Dagster's log shows of the step; `None`: nothing at all.
+fn judge_step(work: &Work<'_>, seen: Option<&Seen>, audit: &mut Audit) {
     let (name, step, done) = (work.name(), work.step, work.completions());
     audit.counts.effects_completed += u32::from(done > 0);
-    let again = work.records.len() > 1 + seen.retries && seen.starts <= 1 + seen.retries;
+    let is_seen = seen.is_some_and(|seen| seen.successes > 0);
+    let is_begun_again = seen.is_some_and(|seen| {
+        let once = 1 + seen.retries;
+        work.records.len() > once && seen.starts <= once
+    });
     if done > 1 {
         audit.counts.effects_duplicated += 1;
         let message = format!("{name}: the work of step {step} was done {done} times, by its workers' records");
         audit.found(work.finding(FindingKind::Duplicated, message));
-    } else if done == 0 && seen.successes > 0 {
+    } else if done == 0 && is_seen {
         audit.counts.effects_lost += 1;
         let message = format!("{name}: Dagster says that step {step} completed, and no worker has recorded it");
         audit.found(work.finding(FindingKind::Lost, message));
-    } else if done == 1 && seen.successes == 0 {
+    } else if done == 1 && seen.is_none() && work.run.run.status == RunStatus::Success {
+        audit.counts.effects_unexpected += 1;
+        let by = work.completed_by();
+        let message = format!("{name}: work of step {step} was done that Dagster's log knows nothing of: {by}");
+        audit.found(work.finding(FindingKind::Unexpected, message));
+    } else if done == 1 && !is_seen {
         judge_unseen(work, audit);
-    } else if again {
+    } else if is_begun_again {
         let times = work.records.len();
         let message = format!("{name}: the work of step {step} was begun {times} times and done {done} times");
         audit.recoveries.push(work.finding(FindingKind::Reexecuted, message));
@@ -144,24 +154,6 @@ fn judge_unseen(work: &Work<'_>, audit: &mut Audit) {
         let (name, step, by) = (work.name(), work.step, work.completed_by());
         let message = format!("{name}: Dagster says {status}, yet the work of step {step} was done: {by}");
         audit.found(work.finding(FindingKind::FalselyFailed, message));
-    }
-}
-
-/// Work of a step of which Dagster's log has no event at all.
-fn judge_unknown_step(work: &Work<'_>, audit: &mut Audit) {
-    let done = work.completions();
-    audit.counts.effects_completed += u32::from(done > 0);
-    if done > 1 {
-        judge_step(work, &Seen { successes: 0, starts: 0, retries: 0 }, audit);
-        // It is counted once.
-        audit.counts.effects_completed -= 1;
-    } else if done == 1 && work.run.run.status != RunStatus::Success {
-        judge_unseen(work, audit);
-    } else if done == 1 {
-        audit.counts.effects_unexpected += 1;
-        let (name, step, by) = (work.name(), work.step, work.completed_by());
-        let message = format!("{name}: work of step {step} was done that Dagster's log knows nothing of: {by}");
-        audit.found(work.finding(FindingKind::Unexpected, message));
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::{
     fault::{FaultStage, FaultState},
-    generation::{Generation, Sample, SubmissionStage},
+    generation::{Generation, Sample},
+    submission::SubmissionStage,
 };
 use crate::{
     model::{Aggregate, Criterion, Faults, Metric, RunStatus, RunView, Scope, Timestamp, Weighed},

@@ -11,13 +11,15 @@ mod record;
 mod segment;
 mod state;
 mod store;
+mod submission;
 
 pub use fault::{FaultStage, FaultState, Heal, HealStep};
 pub use files::{FileStore, newest_epoch};
-pub use generation::{Fact, Generation, Launches, Sample, Submission, SubmissionStage, TaskLife};
+pub use generation::{Fact, Generation, Sample, TaskLife};
 pub use holding::{Fenced, Holding, TRUSTED_FOR, read_epoch};
 pub use log::{LogError, decode, encode};
 pub use measure::{Evidence, Measured};
 pub use record::{Conclusion, Dependency, Event, Found, Record, RunCounts, Summary, ThresholdResult};
 pub use state::{IllegalRecord, State};
 pub use store::{Store, Trouble};
+pub use submission::{Launches, Submission, SubmissionStage};

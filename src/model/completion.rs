@@ -145,6 +145,7 @@ pub struct Completions {
     /// Why, of the first few.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
+    /// A history has a line for each of them instead.
     #[serde(skip)]
     pub records: Vec<CompletionRecord>,
 }

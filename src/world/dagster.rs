@@ -191,14 +191,7 @@ impl Dagster {
     }
 
     /// Reads every run of a generation with its raw step events.
-    pub async fn census(&self, query: &CensusQuery, now: Timestamp) -> Seen<Census> {
-        match self.try_census(query, now).await {
-            Ok(census) => Seen::Fresh(census),
-            Err(why) => Seen::Unavailable(why),
-        }
-    }
-
-    async fn try_census(&self, query: &CensusQuery, now: Timestamp) -> Result<Census, Why> {
+    pub async fn census(&self, query: &CensusQuery, now: Timestamp) -> Result<Census, Why> {
         // Reading changes nothing, so what failed is read again at once: a census is all or nothing.
         let again = |error: &Why| is_passing(error);
         let read = || self.runs_page(&query.scenario, &query.generation, None, With { runs: 1, ..With::look() });

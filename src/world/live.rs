@@ -211,21 +211,14 @@ impl World for LiveWorld {
 
     async fn census(&self, target: &Target, query: &CensusQuery) -> Seen<Census> {
         let (now, clients) = (SystemClock.now(), self.clients(target));
-        let dagster = match &clients.dagster {
-            Ok(dagster) => dagster,
-            Err(why) => return Seen::Unavailable(why.clone()),
-        };
-        let mut census = match dagster.census(query, now).await {
-            Seen::Fresh(census) => census,
-            Seen::Unavailable(why) => return Seen::Unavailable(why),
-        };
-        if let Some(source) = &target.completions {
-            match completions::read(&clients.aws().await.sqs, source, query, &census).await {
-                Ok(read) => census.completions = Some(read),
-                Err(why) => return Seen::Unavailable(why),
+        let census = async {
+            let mut census = clients.dagster()?.census(query, now).await?;
+            if let Some(source) = &target.completions {
+                census.completions = Some(completions::read(&clients.aws().await.sqs, source, query, &census).await?);
             }
-        }
-        Seen::Fresh(census)
+            Ok(census)
+        };
+        seen(census.await)
     }
 
     async fn leftovers(&self, target: &Target) -> Leftovers {
