@@ -125,7 +125,7 @@ def test_a_run_passes_and_its_metrics_are_there(stack: Stack, tmp_path: Path) ->
     done = run(stack, tmp_path / "data", *files)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "measured: Passed — 6 of 6 acknowledged runs completed exactly once" in done.stdout
-    [report] = (tmp_path / "data").glob("reports/measured/*/report.md")
+    [report] = (tmp_path / "data").glob("reports/measured/*/report.html")
     assert str(report) in done.stdout
 
     cloudwatch = stack.client("cloudwatch")
