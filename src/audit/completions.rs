@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// The records of each step of each run.
-type OfSteps<'a> = BTreeMap<(&'a str, &'a str), Vec<&'a CompletionRecord>>;
+pub type OfSteps<'a> = BTreeMap<(&'a str, &'a str), Vec<&'a CompletionRecord>>;
 
-fn of_steps(census: &Census) -> OfSteps<'_> {
+pub fn of_steps(census: &Census) -> OfSteps<'_> {
     let mut steps: OfSteps<'_> = BTreeMap::new();
     for record in census.completions.iter().flat_map(|all| &all.records) {
         steps.entry((&record.run_id, &record.step)).or_default().push(record);
@@ -53,7 +53,7 @@ pub fn judge(generation: &Generation, census: &Census, audit: &mut Audit) {
             let count = |kind: StepEventKind| events.iter().filter(|event| event.kind == kind).count();
             let seen = Seen {
                 successes: count(StepEventKind::Succeeded),
-                starts: count(StepEventKind::Started),
+                starts: events.iter().filter(|event| event.kind.is_begin()).count(),
                 retries: count(StepEventKind::UpForRetry),
             };
             judge_step(&Work { generation, run, step, records: &records }, Some(&seen), audit);
@@ -175,7 +175,7 @@ fn judge_unknown_run(run_id: &str, step: &str, records: &[&CompletionRecord], au
 }
 
 /// Begins and ends, in the order of time as far as the workers' clocks tell it.
-fn attempts(records: &[&CompletionRecord]) -> Vec<Attempt> {
+pub fn attempts(records: &[&CompletionRecord]) -> Vec<Attempt> {
     let mut attempts = vec![];
     for record in records {
         let mut push = |what: &str, at| {

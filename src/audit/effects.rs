@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     journal::{FaultState, Generation},
-    model::{Census, FaultId, Span, StepEventKind, Timestamp},
+    model::{Census, FaultId, Span, Timestamp},
     plan::Plan,
 };
 
@@ -34,8 +34,7 @@ pub struct FaultEffect {
 /// Measures every fault that lasted and was taken back.
 pub fn measure(plan: &Plan, generation: &Generation, census: &Census) -> Vec<FaultEffect> {
     let events = census.runs.iter().flat_map(|record| &record.events);
-    let mut starts: Vec<Timestamp> =
-        events.filter(|event| event.kind == StepEventKind::Started).map(|event| event.at).collect();
+    let mut starts: Vec<Timestamp> = events.filter(|event| event.kind.is_begin()).map(|event| event.at).collect();
     starts.sort_unstable();
     let faults = plan.faults.iter().filter_map(|planned| Some((&planned.id, generation.faults.get(&planned.id)?)));
     faults.filter_map(|(id, fault)| of(id, fault, &starts)).collect()
@@ -46,7 +45,7 @@ pub fn measure(plan: &Plan, generation: &Generation, census: &Census) -> Vec<Fau
 pub fn recovered_at(fault: &FaultState, census: &Census) -> Option<Timestamp> {
     let steady_at = fault.steady_at?;
     let events = census.runs.iter().flat_map(|record| &record.events);
-    let starts = events.filter(|event| event.kind == StepEventKind::Started && event.at >= fault.intended_at);
+    let starts = events.filter(|event| event.kind.is_begin() && event.at >= fault.intended_at);
     let first = starts.map(|event| event.at).min().filter(|_| !fault.is_held());
     Some(first.map_or(steady_at, |first| first.max(steady_at)))
 }

@@ -20,7 +20,7 @@ pub fn settles_at(generation: &Generation, census: &Census) -> Option<Timestamp>
             let attempts = attempts(events);
             let mut open: Vec<&Attempt> = vec![];
             for attempt in &attempts {
-                if attempt.what == STARTED {
+                if attempt.is_begin() {
                     open.push(attempt);
                 } else if let Some(first) = (!open.is_empty()).then(|| open.remove(0)) {
                     // Which attempt ended is not recorded: the oldest is, so that the youngest stays open.
@@ -28,7 +28,7 @@ pub fn settles_at(generation: &Generation, census: &Census) -> Option<Timestamp>
                 }
             }
             // One that was stopped explains one that is open, whichever of them it is.
-            let stopped = |one: &&Attempt| one.what == STARTED && was_stopped(generation, one.task.as_ref(), one.at);
+            let stopped = |one: &&Attempt| one.is_begin() && was_stopped(generation, one.task.as_ref(), one.at);
             let explained = attempts.iter().filter(stopped).count();
             if open.len() > explained {
                 last_open = last_open.max(open.last().map(|attempt| attempt.at));
@@ -87,7 +87,8 @@ pub fn judge(generation: &Generation, census: &Census, audit: &mut Audit) {
 
 fn judge_step(generation: &Generation, record: &RunRecord, step: &str, events: &[&StepEvent], audit: &mut Audit) {
     let count = |kind: StepEventKind| events.iter().filter(|event| event.kind == kind).count();
-    let (starts, completions) = (count(StepEventKind::Started), count(StepEventKind::Succeeded));
+    let starts = events.iter().filter(|event| event.kind.is_begin()).count();
+    let completions = count(StepEventKind::Succeeded);
     audit.counts.steps_completed += u32::from(completions > 0);
     let finding = |kind: FindingKind, often: usize| {
         let attempts = attempts(events);
@@ -102,8 +103,18 @@ fn judge_step(generation: &Generation, record: &RunRecord, step: &str, events: &
         audit.recoveries.push(finding(FindingKind::Reexecuted, starts));
     }
     if completions == 0 && starts > 0 && record.run.status == RunStatus::Success && count(StepEventKind::Failed) == 0 {
-        audit
-            .gap("NoCompletion", format!("run {} succeeded, yet its step {step} has no completion", record.run.run_id));
+        let message = format!("run {} succeeded, yet its step {step} has no completion", record.run.run_id);
+        audit.gap("NoCompletion", message.clone());
+        let attempts = attempts(events);
+        audit.unfinished.push(step_finding(
+            generation,
+            record,
+            step,
+            Level::Step,
+            FindingKind::Unfinished,
+            attempts,
+            message,
+        ));
     }
 }
 
@@ -158,10 +169,18 @@ fn times(record: &RunRecord, step: &str, kind: FindingKind, times: usize, attemp
 }
 
 pub const STARTED: &str = "started";
+const RESTARTED: &str = "restarted";
 pub const COMPLETED: &str = "completed";
 
+impl Attempt {
+    /// The work began; a declared retry begins with a restart.
+    pub fn is_begin(&self) -> bool {
+        self.what == STARTED || self.what == RESTARTED
+    }
+}
+
 /// Starts and completions, each with the task whose claim came last before it.
-fn attempts(events: &[&StepEvent]) -> Vec<Attempt> {
+pub fn attempts(events: &[&StepEvent]) -> Vec<Attempt> {
     let mut claimed: Option<TaskArn> = None;
     let mut attempts = vec![];
     for event in events {
@@ -174,11 +193,10 @@ fn attempts(events: &[&StepEvent]) -> Vec<Attempt> {
             StepEventKind::Succeeded => COMPLETED,
             StepEventKind::Failed => "failed",
             StepEventKind::UpForRetry => "up for retry",
-            StepEventKind::Restarted => "restarted",
+            StepEventKind::Restarted => RESTARTED,
             StepEventKind::Skipped => "skipped",
         };
-        let task =
-            event.task.clone().or_else(|| (event.kind == StepEventKind::Started).then(|| claimed.clone()).flatten());
+        let task = event.task.clone().or_else(|| event.kind.is_begin().then(|| claimed.clone()).flatten());
         attempts.push(Attempt { what: what.into(), at: event.at, task, worker: None });
     }
     attempts
@@ -196,7 +214,7 @@ pub fn overlaps(fault: &FaultState, from: Timestamp, to: Timestamp) -> bool {
 
 /// The task of an attempt that the fault stopped while the attempt was under way.
 fn killed_task<'a>(fault: &FaultState, attempts: &'a [Attempt]) -> Option<&'a TaskArn> {
-    let started = attempts.iter().filter(|attempt| attempt.what == STARTED && attempt.at <= fault.last_attempt_at);
+    let started = attempts.iter().filter(|attempt| attempt.is_begin() && attempt.at <= fault.last_attempt_at);
     started
         .filter_map(|attempt| attempt.task.as_ref())
         .find(|task| fault.targets.iter().any(|target| target.arn == **task))

@@ -9,6 +9,7 @@ mod submissions;
 #[cfg(test)]
 mod tests;
 mod thresholds;
+mod unfinished;
 
 pub use circumstances::TaskDeath;
 pub use effects::{FaultEffect, recovered_at};
@@ -46,6 +47,9 @@ pub struct Audit {
     pub effects: Vec<FaultEffect>,
     /// What is not proved. Without findings, any of them makes the verdict Unknown.
     pub gaps: Vec<Gap>,
+    /// What had not ended, step by step where a step was open: hung, or looked at too early. Its run has a gap.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<Finding>,
     /// Steps that were started again after an attempt that never completed: recovery, no violation.
     pub recoveries: Vec<Finding>,
     /// What the verdict rests on.
@@ -72,6 +76,8 @@ pub enum FindingKind {
     Reexecuted,
     /// A threshold that does not hold.
     Threshold,
+    /// A run, or a step of it, that had not ended when it was looked at last: still under way, or hung.
+    Unfinished,
 }
 
 /// By whose account.
@@ -195,11 +201,11 @@ pub fn audit_generation(plan: &Plan, generation: &Generation, census: &Census) -
     thresholds::judge(plan, generation, census, &mut audit);
     audit.effects = effects::measure(plan, generation, census);
     audit.assumptions = assumptions(generation, census);
-    let all = audit.findings.iter_mut().chain(&mut audit.tolerated).chain(&mut audit.recoveries);
-    circumstances::explain(generation, census, all);
-    audit.findings.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));
-    audit.tolerated.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));
-    audit.recoveries.sort_by(|a, b| (&a.key, &a.step).cmp(&(&b.key, &b.step)));
+    let mut lists = [&mut audit.findings, &mut audit.tolerated, &mut audit.recoveries, &mut audit.unfinished];
+    circumstances::explain(generation, census, lists.iter_mut().flat_map(|list| list.iter_mut()));
+    for list in lists {
+        list.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));
+    }
     audit.verdict = match (audit.findings.is_empty(), audit.gaps.is_empty()) {
         (false, _) => Verdict::Failed,
         (true, false) => Verdict::Unknown,
@@ -237,6 +243,7 @@ impl Audit {
             thresholds: vec![],
             effects: vec![],
             gaps: vec![],
+            unfinished: vec![],
             recoveries: vec![],
             assumptions: vec![],
             contract: plan.expect.contract,
@@ -255,7 +262,8 @@ impl Audit {
                 | FindingKind::Unexpected
                 | FindingKind::FalselyFailed
                 | FindingKind::Reexecuted
-                | FindingKind::Threshold,
+                | FindingKind::Threshold
+                | FindingKind::Unfinished,
             ) => false,
         };
         if tolerated { &mut self.tolerated } else { &mut self.findings }.push(finding);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Audit, Finding, FindingKind, Level, completions::completed_steps};
+use super::{Audit, Finding, FindingKind, Level, completions::completed_steps, unfinished};
 use crate::{
     journal::{Found, Generation, SubmissionStage},
     model::{Census, Key, RunRecord, RunStatus, StepEventKind},
@@ -22,7 +22,7 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
             Some(_) | None => strangers.push(some),
         }
     }
-    let mut unsettled = 0;
+    let (mut unsettled, mut open) = (0, vec![]);
     for (index, submission) in &generation.submissions {
         audit.counts.attempted += u32::from(!matches!(submission.stage, SubmissionStage::Dropped { .. }));
         let key = plan.key(*index);
@@ -38,7 +38,7 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
                     }
                     Found::Adopted => audit.counts.adopted += 1,
                 }
-                judge_acknowledged(&key, run_id, found, &recorded, audit);
+                open.extend(judge_acknowledged(&key, run_id, found, &recorded, audit));
             }
             SubmissionStage::Rejected(_) => audit.counts.rejected += 1,
             SubmissionStage::Absent(_) => {
@@ -64,17 +64,18 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
         audit.counts.unexpected += found.len() as u32;
         audit.findings.push(finding(FindingKind::Unexpected, key.cloned(), found, message));
     }
+    unfinished::judge(generation, census, &open, audit);
     gaps(plan, unsettled, audit);
 }
 
-/// `recorded`: the steps that a worker has recorded as completed.
-fn judge_acknowledged(
+/// `recorded`: the steps that a worker has recorded as completed. Returns the run that the key still waits for.
+fn judge_acknowledged<'a>(
     key: &Key,
     run_id: &str,
-    found: &[RunRecord],
+    found: &'a [RunRecord],
     recorded: &BTreeSet<(&str, &str)>,
     audit: &mut Audit,
-) {
+) -> Option<&'a RunRecord> {
     if found.len() > 1 {
         let message = format!("{key} was launched {} times: {}", found.len(), ids(found).join(", "));
         audit.counts.duplicated += 1;
@@ -92,13 +93,13 @@ fn judge_acknowledged(
         let mut lost = finding(FindingKind::Lost, Some(key.clone()), found, message);
         lost.runs.push(run_id.to_owned());
         audit.found(lost);
-        return;
+        return None;
     }
     if found.iter().any(|record| record.run.status == RunStatus::Success) {
         audit.counts.completed += 1;
     } else if let Some(open) = found.iter().find(|record| !record.run.status.is_terminal()) {
         audit.counts.unfinished += 1;
-        audit.gap("Unfinished", format!("run {} of {key} is still {}", open.run.run_id, open.run.status));
+        return Some(open);
     } else if found.iter().any(|record| work_was_done(record, recorded)) {
         let message = format!("{key}: Dagster says {}, yet every step that was started completed", found[0].run.status);
         audit.counts.falsely_failed += 1;
@@ -108,16 +109,18 @@ fn judge_acknowledged(
         audit.counts.lost += 1;
         audit.found(finding(FindingKind::Lost, Some(key.clone()), found, message));
     }
+    None
 }
 
 /// Every step that was started or failed was completed, by Dagster's log or by its worker's own record.
 fn work_was_done(record: &RunRecord, recorded: &BTreeSet<(&str, &str)>) -> bool {
     let of = |kind: StepEventKind| record.events.iter().filter(move |event| event.kind == kind);
+    let begins = || record.events.iter().filter(|event| event.kind.is_begin());
     let is_recorded = |step: &str| recorded.contains(&(record.run.run_id.as_str(), step));
     let succeeded = |step: &str| of(StepEventKind::Succeeded).any(|event| &*event.step == step);
-    of(StepEventKind::Started).count() > 0
+    begins().next().is_some()
         && of(StepEventKind::Failed).all(|event| is_recorded(&event.step))
-        && of(StepEventKind::Started).all(|event| succeeded(&event.step) || is_recorded(&event.step))
+        && begins().all(|event| succeeded(&event.step) || is_recorded(&event.step))
 }
 
 fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {

@@ -417,8 +417,19 @@ pub enum StepEventKind {
     Failed,
     /// A declared retry follows (`STEP_UP_FOR_RETRY`).
     UpForRetry,
+    /// The begin of a declared retry, in place of `STEP_START`.
     Restarted,
     Skipped,
+}
+
+impl StepEventKind {
+    /// The work of the step begins with it.
+    pub fn is_begin(self) -> bool {
+        match self {
+            Self::Started | Self::Restarted => true,
+            Self::Claimed | Self::Succeeded | Self::Failed | Self::UpForRetry | Self::Skipped => false,
+        }
+    }
 }
 
 /// One metric value for CloudWatch.

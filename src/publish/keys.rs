@@ -55,9 +55,18 @@ impl Row<'_> {
         self.runs.iter().filter_map(|record| record.run.ended_at).max()
     }
 
-    /// How many step events of this kind its runs have.
-    pub fn steps(&self, kind: StepEventKind) -> usize {
-        self.runs.iter().flat_map(|record| &record.events).filter(|event| event.kind == kind).count()
+    /// How often a step of it began.
+    pub fn steps_started(&self) -> usize {
+        self.steps(StepEventKind::is_begin)
+    }
+
+    /// How often a step of it succeeded.
+    pub fn steps_completed(&self) -> usize {
+        self.steps(|kind| kind == StepEventKind::Succeeded)
+    }
+
+    fn steps(&self, is_meant: impl Fn(StepEventKind) -> bool) -> usize {
+        self.runs.iter().flat_map(|record| &record.events).filter(|event| is_meant(event.kind)).count()
     }
 }
 
@@ -75,7 +84,8 @@ pub(super) fn rows<'a>(
         }
     }
     let mut words: BTreeMap<&Key, Vec<String>> = BTreeMap::new();
-    for finding in audit.findings.iter().chain(&audit.tolerated).chain(&audit.recoveries) {
+    let lists = [&audit.findings, &audit.unfinished, &audit.tolerated, &audit.recoveries];
+    for finding in lists.into_iter().flatten() {
         if let Some(key) = &finding.key {
             words.entry(key).or_default().push(word(finding));
         }
@@ -145,8 +155,8 @@ pub fn keys(plan: &Plan, generation: &Generation, census: &Census, audit: &Audit
             started: row.started(),
             ended: row.ended(),
             latency_s: row.due.zip(row.ended()).map(|(due, ended)| ended.since(due).as_secs_f64()),
-            steps_started: row.steps(StepEventKind::Started),
-            steps_completed: row.steps(StepEventKind::Succeeded),
+            steps_started: row.steps_started(),
+            steps_completed: row.steps_completed(),
             effects_completed: row.effects,
             findings: row.words.join(" "),
         };

@@ -73,6 +73,7 @@ fn render(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     writeln!(out)?;
     faults(out, report)?;
+    section(out, "Not ended", &report.audit.unfinished)?;
     section(out, "Permitted by the contract", &report.audit.tolerated)?;
     section(out, "Re-executed (recovery, no violation)", &report.audit.recoveries)?;
     writeln!(out, "## What this rests on\n")?;

@@ -26,6 +26,8 @@ pub struct Recorded {
     #[serde(default)]
     pub recoveries: Vec<RecordedFinding>,
     #[serde(default)]
+    pub unfinished: Vec<RecordedFinding>,
+    #[serde(default)]
     pub thresholds: Vec<ThresholdResult>,
     pub gaps: Vec<RecordedGap>,
     #[serde(default)]

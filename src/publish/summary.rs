@@ -51,6 +51,7 @@ fn render(report: &Recorded, out: &mut String) -> std::fmt::Result {
     counts(out, report)?;
     latencies(out, report)?;
     faults(out, report)?;
+    findings(out, "Not ended", '?', &report.unfinished)?;
     findings(out, "Permitted by the contract", '·', &report.tolerated)?;
     findings(out, "Re-executed (recovery, no violation)", '·', &report.recoveries)?;
     if !report.assumptions.is_empty() {

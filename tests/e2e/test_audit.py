@@ -144,6 +144,10 @@ def test_an_audit_that_is_too_early_is_unknown(stack: Stack, tmp_path: Path) -> 
     found = report(tmp_path / "data")
     assert found["findings"] == []
     assert "Unfinished" in {gap["reason"] for gap in found["gaps"]}
+    # Each key is named with what it waits for: its step and who is at it, once somebody is.
+    assert {one["key"].rsplit("/", 1)[1] for one in found["unfinished"]} == {str(index) for index in range(6)}
+    at_work = [one for one in found["unfinished"] if one["level"] == "step"]
+    assert all(one["attempts"][0]["what"] == "started" for one in at_work), at_work
     # Asked again when they have ended, the same records pass.
     history = report_folder(tmp_path / "data") / "history.jsonl"
 

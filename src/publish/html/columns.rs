@@ -8,7 +8,7 @@ use super::data::Origin;
 use crate::{
     audit::Audit,
     journal::Generation,
-    model::{Census, RunStatus, StepEventKind},
+    model::{Census, RunStatus},
     plan::Plan,
     publish::keys::{Row, rows},
 };
@@ -104,8 +104,8 @@ impl Columns {
         self.status.push(&row.statuses());
         self.started.push(row.started().map(|at| origin.to(at)));
         self.ended.push(row.ended().map(|at| origin.to(at)));
-        self.steps_started.push(row.steps(StepEventKind::Started));
-        self.steps_completed.push(row.steps(StepEventKind::Succeeded));
+        self.steps_started.push(row.steps_started());
+        self.steps_completed.push(row.steps_completed());
         self.findings.push(&row.words.join(", "));
     }
 }

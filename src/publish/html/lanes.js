@@ -1,6 +1,7 @@
 /* What became of each key that something was found of: its runs, steps and records on an axis of its own. */
 
 const lanes_a_page = 5;
+const lane_marks = { finding: 'bad', unfinished: 'doubt', tolerated: 'off', recovery: 'note' };
 let lane_page = 0;
 
 function showLanes() {
@@ -25,7 +26,7 @@ function showLanes() {
     element(
       'p',
       { class: 'quiet' },
-      `${plural(total, 'key')} with findings or recoveries${more > 0 ? `; the first ${number(shown.length)} are drawn here, ${number(more)} more stand in the table of findings` : ''}. Times count from the start. Shaded: faults, from their injection to the proof that they are gone.`,
+      `${plural(total, 'key')} with findings, recoveries or no end${more > 0 ? `; the first ${number(shown.length)} are drawn here, ${number(more)} more stand in the table of findings` : ''}. Times count from the start. Shaded: faults, from their injection to the proof that they are gone.`,
     ),
     list,
     nav,
@@ -62,7 +63,7 @@ function drawLane(lane, place) {
       'li',
       {},
       mark(
-        note.sort === 'finding' ? 'bad' : note.sort === 'recovery' ? 'note' : 'off',
+        lane_marks[note.sort],
         `${words(note.kind)} (${note.level})`,
       ),
       element('span', {}, ` ${sentence(note.message)}`),

@@ -114,7 +114,12 @@ impl<'a> Subject<'a> {
 
 /// The lanes, violations first.
 pub fn lanes(plan: &Plan, generation: &Generation, census: &Census, audit: &Audit, origin: Origin) -> Lanes {
-    let sorts = [("finding", &audit.findings), ("tolerated", &audit.tolerated), ("recovery", &audit.recoveries)];
+    let sorts = [
+        ("finding", &audit.findings),
+        ("unfinished", &audit.unfinished),
+        ("tolerated", &audit.tolerated),
+        ("recovery", &audit.recoveries),
+    ];
     let found = || sorts.into_iter().flat_map(|(sort, all)| all.iter().map(move |finding| (sort, finding)));
     let mut order: Vec<Subject<'_>> = vec![];
     let mut known: BTreeSet<Subject<'_>> = BTreeSet::new();

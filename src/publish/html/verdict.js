@@ -110,6 +110,7 @@ function counts() {
 function showFindings() {
   const all = [
     ['finding', data.findings],
+    ['open', data.unfinished],
     ['permitted', data.tolerated],
     ['recovery', data.recoveries],
   ].flatMap(([sort, list]) => list.shown.map((finding) => ({ sort, ...finding })));
@@ -118,6 +119,7 @@ function showFindings() {
   if (all.length > 0) parts.push(findings(all));
   for (const [name, list] of [
     ['findings', data.findings],
+    ['open runs and steps', data.unfinished],
     ['permitted by the contract', data.tolerated],
     ['recoveries', data.recoveries],
   ]) {
@@ -138,14 +140,14 @@ function showFindings() {
       ? element(
           'p',
           { class: 'quiet' },
-          'A recovery is a step that was started again after an attempt that never completed: no violation. What the contract permits is none either.',
+          'A recovery is a step that was started again after an attempt that never completed: no violation. What the contract permits is none either. What had not ended proves nothing: it is hung, or was looked at too early.',
         )
       : null,
     ...parts,
   );
 }
 
-const sorts = { finding: 'bad', permitted: 'off', recovery: 'note' };
+const sorts = { finding: 'bad', open: 'doubt', permitted: 'off', recovery: 'note' };
 
 function findings(all) {
   const where = (finding) => (finding.key ? Number(finding.key.slice(finding.key.lastIndexOf('/') + 1)) : null);
@@ -187,7 +189,7 @@ function findings(all) {
         cell: (row) =>
           mark(
             sorts[all[row].sort],
-            `${words(all[row].kind)}${all[row].sort === 'finding' ? '' : `, ${all[row].sort}`}`,
+            `${words(all[row].kind)}${['finding', 'open'].includes(all[row].sort) ? '' : `, ${all[row].sort}`}`,
           ),
       },
       { label: 'Level', of: (row) => all[row].level },

@@ -1,0 +1,132 @@
+//! What a run that has not ended hangs on.
+
+use super::{
+    Attempt, Audit, Finding, FindingKind, Level,
+    completions::{self, OfSteps, of_steps},
+    executions::{self, by_step, step_finding},
+};
+use crate::{
+    journal::Generation,
+    model::{Census, RunRecord, Span, StepEvent, StepEventKind, Timestamp},
+};
+
+/// `open`: the runs that keys still wait for. Each is a gap, and has an entry for each of its open steps.
+pub fn judge(generation: &Generation, census: &Census, open: &[&RunRecord], audit: &mut Audit) {
+    if open.is_empty() {
+        return;
+    }
+    let records = of_steps(census);
+    for run in open {
+        let name = run.run.key.as_ref().map_or_else(|| run.run.run_id.clone(), ToString::to_string);
+        let still = format!("run {} of {name} is still {}", run.run.run_id, run.run.status);
+        let steps = by_step(run)
+            .into_iter()
+            .filter_map(|(step, events)| Open::of(run, step, &events, &records, census.taken_at));
+        let mut entries: Vec<Finding> = steps
+            .map(|step| {
+                let message = format!("{still}: {}", step.says(census.taken_at));
+                let (kind, level) = (FindingKind::Unfinished, Level::Step);
+                step_finding(generation, run, step.name, level, kind, step.attempts, message)
+            })
+            .collect();
+        if entries.is_empty() {
+            entries.push(of_run(run, format!("{still}: {}", between(run)), census.taken_at));
+        }
+        let mut message = entries[0].message.clone();
+        if let more @ 1.. = entries.len() - 1 {
+            message.push_str(&format!("; further steps of it that are open: {more}"));
+        }
+        audit.gap("Unfinished", message);
+        audit.unfinished.append(&mut entries);
+    }
+}
+
+/// That it was open when it was looked at last: what happened until then happened meanwhile.
+fn still_open(at: Timestamp) -> Attempt {
+    Attempt { what: "still open".into(), at, task: None, worker: None }
+}
+
+/// A step that began and has not ended, or waits for its retry.
+struct Open<'a> {
+    name: &'a str,
+    kind: StepEventKind,
+    since: Timestamp,
+    /// By Dagster's log and by the workers' records, in the order of time.
+    attempts: Vec<Attempt>,
+    /// A worker has recorded its end: who and when, as far as is known.
+    recorded: Option<(String, Option<Timestamp>)>,
+}
+
+impl<'a> Open<'a> {
+    /// `None`: it has ended, or nobody began it.
+    fn of(
+        run: &'a RunRecord,
+        name: &'a str,
+        events: &[&StepEvent],
+        records: &OfSteps<'_>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let last = events.iter().rev().find(|event| event.kind != StepEventKind::Claimed)?;
+        let is_open = match last.kind {
+            StepEventKind::Started | StepEventKind::Restarted | StepEventKind::UpForRetry => true,
+            StepEventKind::Claimed | StepEventKind::Succeeded | StepEventKind::Failed | StepEventKind::Skipped => false,
+        };
+        // A worker that died leaves its start behind: whoever completed the step may have begun before it.
+        if !is_open || events.iter().any(|event| event.kind == StepEventKind::Succeeded) {
+            return None;
+        }
+        let records = records.get(&(run.run.run_id.as_str(), name)).map_or(&[][..], Vec::as_slice);
+        let mut attempts = executions::attempts(events);
+        attempts.extend(completions::attempts(records));
+        attempts.sort_by_key(|attempt| attempt.at);
+        attempts.push(still_open(now));
+        let done = records.iter().find(|record| record.is_completed());
+        let recorded = done.map(|record| (record.worker.as_deref().unwrap_or("a worker").to_owned(), record.finished));
+        Some(Self { name, kind: last.kind, since: last.at, attempts, recorded })
+    }
+
+    /// In words, as of the last look.
+    fn says(&self, now: Timestamp) -> String {
+        let Self { name, since, .. } = self;
+        let waited = Span::from_millis(now.since(*since).as_millis() as u64);
+        if self.kind == StepEventKind::UpForRetry {
+            return format!("its step {name} waits for its retry since {since}, {waited}");
+        }
+        let begin = self.attempts.iter().rfind(|one| one.is_begin() && (one.worker.is_some() || one.task.is_some()));
+        let by = begin.and_then(|begin| {
+            let task = begin.task.as_ref().map(|task| format!("task {}", task.id()));
+            begin.worker.as_deref().map(str::to_owned).or(task)
+        });
+        let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
+        let mut text = format!("its step {name}, started at {since}{by}, had not ended {waited} later");
+        if let Some((by, at)) = &self.recorded {
+            let at = at.map(|at| format!(" at {at}")).unwrap_or_default();
+            text.push_str(&format!(", though {by} recorded its end{at}"));
+        }
+        text
+    }
+}
+
+/// No step of it is open.
+fn between(run: &RunRecord) -> String {
+    let last = run.events.iter().filter(|event| event.kind != StepEventKind::Claimed).max_by_key(|event| event.at);
+    match last {
+        Some(last) => format!("no step of it is open, the last one, {}, ended at {}", last.step, last.at),
+        None => "none of its steps was started".to_owned(),
+    }
+}
+
+fn of_run(run: &RunRecord, message: String, now: Timestamp) -> Finding {
+    let started = run.run.started_at.map(|at| Attempt { what: "run started".into(), at, task: None, worker: None });
+    Finding {
+        kind: FindingKind::Unfinished,
+        level: Level::Run,
+        key: run.run.key.clone(),
+        runs: vec![run.run.run_id.clone()],
+        step: None,
+        message,
+        attempts: started.into_iter().chain([still_open(now)]).collect(),
+        overlapping_faults: vec![],
+        task_deaths: vec![],
+    }
+}
