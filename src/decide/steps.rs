@@ -1,5 +1,5 @@
-//! The step events of runs that have ended, read in the background while the scenario runs: what was completed twice is
-//! told then, and not only at the end.
+//! The step events of runs that have ended and what their workers recorded, read in the background while the scenario
+//! runs: what was completed twice is told then, and not only at the end.
 //!
 //! A run is read once, when a look shows that it has ended; what its steps do later, the census sees. A failed look reads
 //! nothing, and the same runs are asked for again.
@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     journal::{Event, Generation},
-    model::{Observation, Query, RunRecord, StepEventKind, Timestamp},
+    model::{Observation, Query, StepEventKind, StepsView, Timestamp},
     plan::Plan,
 };
 
@@ -38,31 +38,47 @@ pub fn look(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
     })
 }
 
-/// What the answer shows: steps that were completed more than once, and that these runs are read.
+/// What the answer shows: steps that were completed more than once, by either account, and that these runs are read.
 ///
 /// What was asked for and is not there is read as well: it is for the census to miss it.
-pub fn notice(state: &Generation, run_ids: &[String], records: &[RunRecord]) -> Vec<Event> {
+pub fn notice(state: &Generation, run_ids: &[String], view: &StepsView) -> Vec<Event> {
     if state.concluded.is_some() {
         return vec![];
     }
     let unread: Vec<&String> = run_ids.iter().filter(|run_id| !state.steps_read.contains(*run_id)).collect();
     let mut events = vec![];
-    for record in records.iter().filter(|record| unread.contains(&&record.run.run_id)) {
-        let mut completions: BTreeMap<&str, u32> = BTreeMap::new();
-        for event in record.events.iter().filter(|event| event.kind == StepEventKind::Succeeded) {
-            *completions.entry(&event.step).or_default() += 1;
-        }
+    for record in view.runs.iter().filter(|record| unread.contains(&&record.run.run_id)) {
         let run_id = &record.run.run_id;
+        let name = record.run.key.as_ref().map_or_else(|| run_id.clone(), ToString::to_string);
         // Of a batch that a crash tore, the first part may be there.
-        let is_told = |step: &str| state.step_duplicates.contains_key(&(run_id.clone(), step.to_owned()));
-        for (step, times) in completions.into_iter().filter(|(step, times)| *times > 1 && !is_told(step)) {
-            let name = record.run.key.as_ref().map_or_else(|| run_id.clone(), ToString::to_string);
-            let reason = format!("{name}: step {step} was completed {times} times in run {run_id}");
+        let is_news = |step: &str| !state.step_duplicates.contains_key(&(run_id.clone(), step.to_owned()));
+        let mut told = |step: &str, reason: String| {
             events.push(Event::StepDuplicateSeen { run_id: run_id.clone(), step: step.to_owned(), reason });
+        };
+        let succeeded = record.events.iter().filter(|event| event.kind == StepEventKind::Succeeded);
+        let completed = often(succeeded.map(|event| &*event.step));
+        for (step, times) in completed.iter().filter(|(step, times)| **times > 1 && is_news(step)) {
+            told(step, format!("{name}: step {step} was completed {times} times in run {run_id}"));
+        }
+        let recorded = view.work.iter().filter(|work| work.run_id == *run_id && work.is_completed());
+        let done = often(recorded.map(|work| &*work.step));
+        let is_said = |step: &str| completed.get(step).is_some_and(|times| *times > 1);
+        for (step, times) in done.into_iter().filter(|(step, times)| *times > 1 && is_news(step) && !is_said(step)) {
+            let by = "by its workers' records";
+            told(step, format!("{name}: the work of step {step} was done {times} times in run {run_id}, {by}"));
         }
     }
     if !unread.is_empty() {
         events.push(Event::StepsRead { run_ids: unread.into_iter().cloned().collect() });
     }
     events
+}
+
+/// How often each of them comes.
+fn often<'a>(steps: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, u32> {
+    let mut counts = BTreeMap::new();
+    for step in steps {
+        *counts.entry(step).or_default() += 1;
+    }
+    counts
 }

@@ -31,8 +31,8 @@ pub use network::{
 };
 pub use observation::{
     AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, DatumUnit, InstanceView, ObjectsView, Observation,
-    PolicyView, Query, QueueView, RunRecord, RunStatus, RunView, Seen, ServiceView, StepEvent, StepEventKind, TaskSet,
-    TaskView, Timed, Why, WhyKind,
+    PolicyView, Query, QueueView, RunRecord, RunStatus, RunView, Seen, ServiceView, StepEvent, StepEventKind,
+    StepsView, TaskSet, TaskView, Timed, Why, WhyKind,
 };
 pub use target::{Guard, Target};
 pub use threshold::{Aggregate, Comparison, Threshold, Weighed, When};

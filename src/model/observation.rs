@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Completions, GenerationId, Key, Names, NetworkAcl, NetworkView, Object, ScenarioName, SecurityGroup,
-    SecurityGroupRule, Subnet, TaskArn, Timestamp,
+    CompletionRecord, Completions, GenerationId, Key, Names, NetworkAcl, NetworkView, Object, ScenarioName,
+    SecurityGroup, SecurityGroupRule, Subnet, TaskArn, Timestamp,
 };
 
 /// The answer of a look, or why there is none.
@@ -128,7 +128,7 @@ pub struct Observation {
     pub leaving: bool,
     pub dagster: Option<Timed<DagsterView>>,
     /// The runs that were asked for last.
-    pub steps: Option<Timed<Vec<RunRecord>>>,
+    pub steps: Option<Timed<StepsView>>,
     pub services: BTreeMap<String, Timed<ServiceView>>,
     pub queue: Option<Timed<QueueView>>,
     pub queue_age: Option<Timed<AgeView>>,
@@ -344,6 +344,15 @@ pub struct PolicyView {
 pub struct QueueView {
     pub visible: u64,
     pub in_flight: u64,
+}
+
+/// Runs that have ended.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StepsView {
+    /// Those of the runs asked for that Dagster has, with their step events.
+    pub runs: Vec<RunRecord>,
+    /// What workers recorded of their steps, where that can be asked for by run.
+    pub work: Vec<CompletionRecord>,
 }
 
 /// The age of a queue's oldest message, as CloudWatch keeps it.

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 use super::postgres;
 use crate::model::{
-    Census, CensusQuery, Completions, CompletionsTarget, Gathering, Why, WhyKind, completion::CompletionSource,
+    Census, CensusQuery, CompletionRecord, Completions, CompletionsTarget, Gathering, Why, WhyKind,
+    completion::CompletionSource,
 };
 
 /// Whether the records can be read at all, before anything rests on it.
@@ -52,6 +53,20 @@ pub async fn read(
             queue::read(sqs, name, &runs, &mut gathering).await?;
             Ok(gathering.end())
         }
+    }
+}
+
+/// Reads what was recorded of a few runs, while others are under way: of a table alone. From files and queues everything
+/// would have to be read each time; there is nothing then.
+pub async fn of_runs(target: &CompletionsTarget, runs: &BTreeSet<String>) -> Result<Vec<CompletionRecord>, Why> {
+    match &target.source {
+        CompletionSource::Postgres { url_from_env, table } => {
+            let client = postgres::connect(url_from_env).await?;
+            let mut gathering = Gathering::new(target, String::new());
+            table::of_runs(&client, table, &target.fields, runs, &mut gathering).await?;
+            Ok(gathering.end().records)
+        }
+        CompletionSource::Jsonl { .. } | CompletionSource::Queue { .. } => Ok(vec![]),
     }
 }
 

@@ -18,8 +18,8 @@ use super::{
     queue,
 };
 use crate::model::{
-    AgeView, Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timed, Timestamp, Why,
-    WhyKind,
+    AgeView, Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, RunRecord, Seen, StepsView, Target,
+    Timed, Timestamp, Why, WhyKind,
 };
 
 /// AWS and Dagster as they are.
@@ -121,8 +121,8 @@ impl World for LiveWorld {
                 observation.dagster = Some(Timed { asked_at, answer });
             }
             Query::Steps { scenario, generation, version, run_ids } => {
-                let answer = async { clients.dagster()?.steps(scenario, generation, version, run_ids).await }.await;
-                observation.steps = Some(Timed { asked_at, answer: seen(answer) });
+                let runs = async { clients.dagster()?.steps(scenario, generation, version, run_ids).await };
+                observation.steps = Some(Timed { asked_at, answer: seen(with_work(target, runs.await).await) });
             }
             Query::Service { service } => {
                 let answer = async { ecs::look(self.ecs_of(target, &clients).await?, service).await }.await;
@@ -236,6 +236,16 @@ impl World for LiveWorld {
 async fn completions(target: &Target, clients: &Clients) -> Result<(), Why> {
     let source = target.completions.as_ref().ok_or_else(|| undeclared(target, "completions"))?;
     completions::check(&clients.aws().await.sqs, source).await
+}
+
+/// Adds what workers recorded of these runs. Where that cannot be read, the look failed: the same runs are asked for again.
+async fn with_work(target: &Target, runs: Result<Vec<RunRecord>, Why>) -> Result<StepsView, Why> {
+    let runs = runs?;
+    let Some(source) = &target.completions else { return Ok(StepsView { runs, work: vec![] }) };
+    let run_ids = runs.iter().map(|record| record.run.run_id.clone()).collect();
+    let work = completions::of_runs(source, &run_ids).await;
+    let work = work.inspect_err(|why| tracing::warn!(%why, "the workers' records could not be read; trying again"))?;
+    Ok(StepsView { runs, work })
 }
 
 async fn queue_age(target: &Target, clients: &Clients, now: Timestamp) -> Result<AgeView, Why> {

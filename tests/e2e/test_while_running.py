@@ -7,6 +7,7 @@ import signal
 from typing import Any
 from urllib.request import Request, urlopen
 
+import psycopg2
 from rig import Document, Operator, Stack, scenario, wait_for
 
 FAST = {"fast_job": 1}
@@ -79,6 +80,40 @@ def test_a_second_run_of_a_key_is_told_while_it_runs_and_once(operator: Operator
     assert ended["audit"]["counts"]["duplicated"] == 1
     assert "soFar" not in ended["audit"]
     assert len(told(operator, "told-twice", "DuplicateSeen")) == 1
+
+
+# Another worker's record of the same work, as a system would leave it whose workers do not claim what they do.
+DONE_AGAIN = """
+INSERT INTO exec_attempts (key, run_id, step_key, attempt, worker, receive_count, scenario_key, started, finished, outcome)
+SELECT key, run_id, step_key, attempt, 'another worker', 2, scenario_key, started, finished, outcome
+FROM exec_attempts a WHERE scenario_key LIKE %s AND outcome = 'completed' AND NOT EXISTS (
+    SELECT FROM exec_attempts b WHERE (b.run_id, b.step_key, b.worker) = (a.run_id, a.step_key, 'another worker'))
+"""
+
+
+def test_work_that_was_done_twice_is_told_while_it_runs(operator: Operator, stack: Stack) -> None:
+    operator.drop(scenario("done-twice", {"constant": {"rate": "30/min"}}, "40s", FAST))
+    operator.start()
+    connection = psycopg2.connect(stack.environment()["STACK_POSTGRES_URL"].replace("+psycopg2", ""))
+    connection.autocommit = True
+
+    def is_told(status: Document) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(DONE_AGAIN, ("done-twice/%",))
+        return bool(so_far(status).get("findings"))
+
+    try:
+        status = operator.wait("done-twice", "the duplicate", is_told, 60)
+    finally:
+        connection.close()
+    assert status["phase"] == "Running", "long before the audit"
+    assert so_far(status)["counts"]["stepsDuplicated"] >= 1
+    assert "was done 2 times in run" in so_far(status)["findings"][0]
+    assert told(operator, "done-twice", "StepDuplicateSeen")
+    ended = operator.wait_verdict("done-twice", within_s=120)
+    assert ended["phase"] == "Failed", ended
+    assert ended["audit"]["counts"]["stepsDuplicated"] == 0, "Dagster's log shows each of them once"
+    assert ended["audit"]["counts"]["effectsDuplicated"] >= so_far(status)["counts"]["stepsDuplicated"]
 
 
 def test_a_threshold_ends_it_and_the_rest_is_never_sent(operator: Operator, stack: Stack) -> None:

@@ -6,7 +6,7 @@ use dagstorm::{
     model::{
         AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, Observation, Outcome,
         Query, QueueView, Receipt, RunRecord, RunStatus, RunView, ScenarioName, Seen, ServiceView, StepEvent,
-        StepEventKind, Target, TaskView, Timed, Timestamp, Why, WhyKind,
+        StepEventKind, StepsView, Target, TaskView, Timed, Timestamp, Why, WhyKind,
     },
     world::{Clock, Leftovers, World},
 };
@@ -257,7 +257,8 @@ impl SimWorld {
                 let asked = core.runs.iter().filter(|(id, _)| run_ids.contains(id));
                 let records =
                     asked.map(|(id, run)| RunRecord { run: view(id, run), events: log(&core, run) }).collect();
-                let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(records) };
+                let view = StepsView { runs: records, work: vec![] };
+                let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(view) };
                 observation.steps = Some(Timed { asked_at, answer });
             }
             Query::Service { service } if service == SERVICE => {

@@ -1,7 +1,7 @@
 //! Steps of runs that have ended, read while the scenario runs.
 
 use super::{super::steps, *};
-use crate::model::{RunRecord, StepEvent, StepEventKind};
+use crate::model::{CompletionOutcome, CompletionRecord, RunRecord, StepEvent, StepEventKind, StepsView};
 
 fn living() -> Case {
     let mut case = Case::started(false);
@@ -37,9 +37,14 @@ impl Case {
         RunRecord { run, events }
     }
 
-    fn tells(&self, run_ids: &[&str], records: &[RunRecord]) -> Vec<Event> {
+    fn tells(&self, run_ids: &[&str], runs: &[RunRecord]) -> Vec<Event> {
+        self.tells_of_work(run_ids, runs, &[])
+    }
+
+    fn tells_of_work(&self, run_ids: &[&str], runs: &[RunRecord], work: &[CompletionRecord]) -> Vec<Event> {
         let run_ids: Vec<String> = run_ids.iter().map(|id| (*id).to_owned()).collect();
-        steps::notice(self.state.current.as_ref().unwrap(), &run_ids, records)
+        let view = StepsView { runs: runs.to_vec(), work: work.to_vec() };
+        steps::notice(self.state.current.as_ref().unwrap(), &run_ids, &view)
     }
 }
 
@@ -51,7 +56,7 @@ fn each_run_is_read_once_when_it_has_ended() {
     case.dagster(21.0, &[(0, RunStatus::Success), (1, RunStatus::Failure), (2, RunStatus::Started)]);
     assert_eq!(case.asks(21.1), ["r0", "r1"]);
     assert!(case.decides(21.1).contains("look steps"));
-    case.observation.steps = Some(Timed { asked_at: at(21.1), answer: Seen::Fresh(vec![]) });
+    case.observation.steps = Some(Timed { asked_at: at(21.1), answer: Seen::Fresh(StepsView::default()) });
     assert_eq!(case.asks(31.0), [""; 0], "not so soon again");
     assert_eq!(case.asks(31.1), ["r0", "r1"], "nothing is written down of them");
     case.event(31.1, Event::StepsRead { run_ids: vec!["r0".to_owned(), "r1".to_owned()] });
@@ -84,4 +89,46 @@ fn a_step_that_was_completed_twice_is_told_once() {
     let restart = again.events[0].clone();
     again.events.push(restart);
     assert_eq!(case.tells(&["r2"], &[again]), [Event::StepsRead { run_ids: vec!["r2".to_owned()] }]);
+}
+
+#[test]
+fn work_that_was_done_twice_is_told_once_whatever_dagster_shows() {
+    let case = living();
+    let work = |run_id: &str, step: &str, outcome: CompletionOutcome| CompletionRecord {
+        run_id: run_id.to_owned(),
+        step: step.into(),
+        key: None,
+        worker: None,
+        task: None,
+        started: Some(at(1.0)),
+        finished: None,
+        outcome,
+    };
+    let done = |run_id: &str, step: &str| work(run_id, step, CompletionOutcome::Completed);
+    let records = [
+        done("r0", "a"),
+        work("r0", "a", CompletionOutcome::Open),
+        done("r1", "a"),
+        done("r1", "a"),
+        done("r1", "b"),
+        done("r1", "b"),
+        done("r2", "a"),
+        done("r2", "a"),
+    ];
+    // Of r2 nothing was asked; that b was completed twice, Dagster shows itself.
+    let told = case.tells_of_work(&["r0", "r1"], &[case.read(0, &["a"]), case.read(1, &["a", "b", "b"])], &records);
+    let key = case.plan.key(1);
+    let double = |step: &str, reason: String| Event::StepDuplicateSeen {
+        run_id: "r1".to_owned(),
+        step: step.to_owned(),
+        reason,
+    };
+    assert_eq!(
+        told,
+        [
+            double("b", format!("{key}: step b was completed 2 times in run r1")),
+            double("a", format!("{key}: the work of step a was done 2 times in run r1, by its workers' records")),
+            Event::StepsRead { run_ids: ["r0", "r1"].map(str::to_owned).to_vec() },
+        ]
+    );
 }

@@ -77,7 +77,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let view = self.observation.dagster.as_ref().filter(|_| looked.dagster).and_then(|seen| seen.answer.fresh());
         let mut events = view.map(|view| notice::runs(plan, current, view)).unwrap_or_default();
         let steps = self.observation.steps.as_ref().and_then(|seen| seen.answer.fresh());
-        events.extend(steps.map(|records| steps::notice(current, &looked.steps, records)).unwrap_or_default());
+        events.extend(steps.map(|view| steps::notice(current, &looked.steps, view)).unwrap_or_default());
         if looked.any && !self.observation.leaving {
             events.extend(notice::breach(plan, current, &self.observation, self.shared.clock.now()));
         }

@@ -75,6 +75,20 @@ pub async fn read(
     Ok(())
 }
 
+/// Reads what is of some runs, whatever keys it carries.
+pub async fn of_runs(
+    client: &Client,
+    table: &str,
+    fields: &CompletionFields,
+    runs: &BTreeSet<String>,
+    gathering: &mut Gathering<'_>,
+) -> Result<(), Why> {
+    let (name, run) = (quoted(table), column(&fields.run));
+    let by_run = format!("SELECT to_jsonb(t)::text FROM {name} AS t WHERE t.{run}::text = ANY($1)");
+    let all: Vec<&String> = runs.iter().collect();
+    Reading { client, table, runs, gathering, number: 0 }.rows(&by_run, &[&all]).await
+}
+
 struct Reading<'a, 'b> {
     client: &'a Client,
     table: &'a str,
