@@ -112,7 +112,7 @@ fn between(run: &RunRecord) -> String {
     let last = run.events.iter().filter(|event| event.kind != StepEventKind::Claimed).max_by_key(|event| event.at);
     match last {
         Some(last) => format!("no step of it is open, the last one, {}, ended at {}", last.step, last.at),
-        None => "none of its steps was started".to_owned(),
+        None => "no step of it has begun".to_owned(),
     }
 }
 

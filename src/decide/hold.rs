@@ -19,6 +19,9 @@ const SELDOM: Duration = Duration::from_secs(30);
 const ANEW: u32 = 3;
 /// Whether somebody else changed the object is judged by a look that is not older than this.
 const FRESH: Duration = Duration::from_secs(2);
+/// However long ago the next effect was due, no look counts that is older: this process may have stood still since. A call
+/// to AWS gives up sooner, so that slow answers count.
+const STALE: Duration = Duration::from_secs(15);
 
 /// A queue's policy takes up to 60 s to be in force, and as long to be seen (SQS's SetQueueAttributes).
 const QUEUE_SETTLE: Duration = Duration::from_secs(70);
@@ -147,6 +150,7 @@ impl Held<'_> {
         // The first change waits for a look that shows the mark: without, nobody else could tell of the change.
         let is_marked_now = number > 0 && matches!(self.fault.inject[number - 1], Effect::Mark { .. });
         let since = if is_change && is_marked_now { self.fault.last_attempt_at } else { again.minus(FRESH) };
+        let since = since.max(self.now.minus(STALE));
         match self.progress(since) {
             Progress::Unseen | Progress::Gone => return,
             Progress::Foreign(difference) => return self.begin_to_heal(difference, decision),
@@ -182,8 +186,8 @@ impl Held<'_> {
             decision.wake(again);
             return;
         }
-        // By a fresh look: this process may have stood still since the last one.
-        match self.progress(again.minus(FRESH)) {
+        let since = again.minus(FRESH).max(self.now.minus(STALE));
+        match self.progress(since) {
             Progress::Unseen | Progress::Gone => return,
             Progress::Foreign(difference) => return self.stall(difference, decision),
             Progress::Intact
@@ -203,7 +207,7 @@ impl Held<'_> {
             return;
         }
         let number = number as u32;
-        if is_unmark && matches!(self.progress(again.minus(FRESH)), Progress::Intact | Progress::Steady) {
+        if is_unmark && matches!(self.progress(since), Progress::Intact | Progress::Steady) {
             // Nothing of ours is on the object: what is there now is another's.
             let outcome = Outcome::Done(Receipt::Changed);
             return decision.notes.push(Event::HealTried { fault: self.id.clone(), effect: number, outcome });

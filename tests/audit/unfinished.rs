@@ -154,7 +154,7 @@ fn it_is_said_what_a_run_hangs_on() {
             "hung: between two steps",
             "STARTED: no step of it is open, the last one, work, ended at 1970-01-12T13:47:12.500000Z",
         ),
-        ("hung: a run that is still queued", "QUEUED: none of its steps was started"),
+        ("hung: a run that is still queued", "QUEUED: no step of it has begun"),
     ] {
         assert_eq!(gap(named(name)), says, "{name}");
     }

@@ -177,6 +177,19 @@ fn it_is_injected_in_order_taken_back_in_order_and_proved() {
 }
 
 #[test]
+fn who_stood_still_looks_again_before_anything_is_sent() {
+    let mut case = denying();
+    case.injected(5.3, 1, done()).queue(6.0, true, true);
+    case.follow(6.1);
+    case.queue(15.0, true, true);
+    case.follow(15.0);
+    // Its way back is due at once, and the process goes on a quarter of a minute later.
+    assert_eq!(words(&case.follow(30.1)), "", "somebody else may have changed it meanwhile");
+    case.queue(30.1, true, true);
+    assert_eq!(words(&case.follow(30.2)), "allowQueue");
+}
+
+#[test]
 fn a_mark_that_does_not_show_or_is_another_ones_is_no_licence() {
     let mut case = held("denyQueue: {}");
     case.queue(4.9, false, false);
