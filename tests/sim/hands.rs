@@ -50,8 +50,16 @@ const HANDS: [Hand; 8] =
 impl Core {
     /// A call that changes an object comes about.
     pub fn change(&mut self, call: &Effect) {
-        let now = self.now;
+        let (now, was) = (self.now, self.objects.now().clone());
         self.objects.change(now, |things| things.take(call));
+        let broken = self.objects.broken_by(call).filter(|_| was != *self.objects.now());
+        if let Some(object) = broken.filter(|object| !self.objects.is_marked(object) && !self.objects.unmarked_by_hand)
+        {
+            self.violates(format!("{} comes about, and {object} has no mark that tells of it", brief(call)));
+        }
+        if matches!(call, Effect::Mark { .. }) {
+            self.objects.unmarked_by_hand = false;
+        }
         let touched = match call {
             Effect::Mark { object, .. } => Some((object.clone(), 25)),
             Effect::RevokeRules { .. } => Some((objects::group(), 35)),
@@ -132,6 +140,7 @@ impl Core {
             Hand::Original => objects::cut().filter(|rule| is_in(&rules, rule)).collect(),
             // Without its mark and without a journal, nobody could ever tell what is still on its way.
             Hand::Wholly if self.keeps_disk => {
+                self.objects.unmarked_by_hand = true;
                 return self.objects.change(now, |things| {
                     things.rules = baseline.rules;
                     things.group_tags = baseline.group_tags;

@@ -39,6 +39,8 @@ pub struct Objects {
     pub edit: Option<Edit>,
     /// When somebody else last changed a rule back.
     pub mended_at: Timestamp,
+    /// Somebody else took a mark away, and none was set since.
+    pub unmarked_by_hand: bool,
 }
 
 /// A rule that somebody else has changed by hand.
@@ -61,7 +63,13 @@ impl Objects {
             running: SUPPORT,
             service_tags: Tags::new(),
         };
-        Self { baseline: things.clone(), past: vec![(began, things)], edit: None, mended_at: began }
+        Self {
+            baseline: things.clone(),
+            past: vec![(began, things)],
+            edit: None,
+            mended_at: began,
+            unmarked_by_hand: false,
+        }
     }
 
     pub fn now(&self) -> &Things {
@@ -96,6 +104,20 @@ impl Objects {
     pub fn was_whole_since(&self, since: Timestamp) -> bool {
         let later = self.past.iter().filter(|(at, _)| *at > since).map(|(_, things)| things);
         [self.at(since)].into_iter().chain(later).any(|things| things.running >= self.baseline.desired)
+    }
+
+    /// The object that a call breaks; `None`: it breaks none, or takes back what another one broke.
+    pub fn broken_by(&self, call: &Effect) -> Option<Object> {
+        let is_of_baseline = |rule: &SecurityGroupRule| self.baseline.rules.iter().any(|one| one.same_rule(rule));
+        match call {
+            Effect::AuthorizeRules { rules } if !rules.iter().all(is_of_baseline) => Some(group()),
+            Effect::RevokeRules { rules } if rules.iter().any(is_of_baseline) => Some(group()),
+            Effect::DenyQueue { url } => Some(Object::Queue(url.clone())),
+            Effect::SetDesiredCount { service, to, .. } if *to < self.baseline.desired => {
+                Some(Object::Service(service.clone()))
+            }
+            _ => None,
+        }
     }
 
     /// Whether a fault has marked this object.

@@ -91,6 +91,12 @@ function drawLane(lane, place) {
   );
 }
 
+/** What is still under way is neither. */
+function runMark(run) {
+  if (run.status === 'SUCCESS') return 'good';
+  return run.ended === null ? 'cut' : 'bad';
+}
+
 /** The instants of a lane, with a little room on both sides. */
 function rangeOf(lane) {
   const all = [lane.due, lane.sent];
@@ -174,7 +180,7 @@ function runRows(run, { row, at, bar }) {
     rows.push(
       row(
         name,
-        bar(run.started, run.ended, `run ${run.status === 'SUCCESS' ? 'good' : 'bad'}`, run.status, `run ${run.id}`),
+        bar(run.started, run.ended, `run ${runMark(run)}`, run.status, `run ${run.id}`),
       ),
     );
   for (const [step, its] of Map.groupBy(run.events, (event) => event.step))
