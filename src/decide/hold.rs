@@ -19,9 +19,9 @@ const SELDOM: Duration = Duration::from_secs(30);
 const ANEW: u32 = 3;
 /// Whether somebody else changed the object is judged by a look that is not older than this.
 const FRESH: Duration = Duration::from_secs(2);
-/// However long ago the next effect was due, no look counts that is older: this process may have stood still since. A call
-/// to AWS gives up sooner, so that slow answers count.
-const STALE: Duration = Duration::from_secs(15);
+/// However long ago the next effect was due, no look counts that is older: this process may have stood still since. The
+/// slowest look counts all the same, or what is broken would stay so: it is a few calls, and each gives up after 10 s.
+const STALE: Duration = Duration::from_secs(60);
 
 /// A queue's policy takes up to 60 s to be in force, and as long to be seen (SQS's SetQueueAttributes).
 const QUEUE_SETTLE: Duration = Duration::from_secs(70);

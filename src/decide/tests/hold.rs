@@ -183,10 +183,10 @@ fn who_stood_still_looks_again_before_anything_is_sent() {
     case.follow(6.1);
     case.queue(15.0, true, true);
     case.follow(15.0);
-    // Its way back is due at once, and the process goes on a quarter of a minute later.
-    assert_eq!(words(&case.follow(30.1)), "", "somebody else may have changed it meanwhile");
-    case.queue(30.1, true, true);
-    assert_eq!(words(&case.follow(30.2)), "allowQueue");
+    // Its way back is due at once, and the process goes on a minute later.
+    assert_eq!(words(&case.follow(75.1)), "", "somebody else may have changed it meanwhile");
+    case.queue(75.1, true, true);
+    assert_eq!(words(&case.follow(75.2)), "allowQueue");
 }
 
 #[test]
