@@ -16,8 +16,12 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     let looked = observation.dagster.as_ref().and_then(|seen| Some((seen.asked_at, seen.answer.fresh()?)));
     let Some(started_at) = state.started_at else {
         match &state.stop {
-            // Runs of a predecessor that lost its disk.
-            Some(stop) if state.adopting.is_some() => drain(plan, state, stop, stop.at, looked, now, decision),
+            // Runs of a predecessor that lost its disk: what it sent last can still appear for one settle.
+            Some(stop) if state.adopting.is_some() => {
+                let window = state.accepted_at.plus(state.target.dagster.settle.duration());
+                let looked = looked.filter(|(asked_at, _)| *asked_at >= window);
+                drain(plan, state, stop, stop.at, looked, now, decision);
+            }
             Some(stop) => conclude_stopped(&stop.value, decision),
             None => {}
         }

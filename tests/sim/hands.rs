@@ -9,7 +9,7 @@ use dagstorm::{
 
 use crate::{
     core::{Core, Happening, brief},
-    objects::{self, Edit},
+    objects::{self, Edit, Objects},
     storm::{Dice, Mishap},
 };
 
@@ -22,6 +22,13 @@ pub struct Orphan {
     pub fault: String,
     pub heal_by: Timestamp,
     pub undo: Vec<Effect>,
+}
+
+impl Orphan {
+    fn has_marked(&self, objects: &Objects, object: &Object) -> bool {
+        mark::read(object, objects.now().tags(object))
+            .is_some_and(|mark| mark.fault == self.fault && mark.heal_by == Some(self.heal_by))
+    }
 }
 
 /// What an edit by hand is.
@@ -190,15 +197,17 @@ impl Core {
 
     /// Whether what lost data folders left behind is all taken back.
     pub fn has_no_orphans(&mut self) -> bool {
-        let (now, things) = (self.now, self.objects.now());
+        let (now, objects) = (self.now, &self.objects);
         self.orphans.retain(|orphan| {
-            let is_marked = |object: &Object| {
-                mark::read(object, things.tags(object))
-                    .is_some_and(|mark| mark.fault == orphan.fault && mark.heal_by == Some(orphan.heal_by))
-            };
-            now < orphan.since.plus(AWS_SETTLE) || objects::all().iter().any(is_marked)
+            now < orphan.since.plus(AWS_SETTLE)
+                || objects::all().iter().any(|object| orphan.has_marked(objects, object))
         });
         self.orphans.is_empty()
+    }
+
+    /// Whether an object carries the mark of what a lost data folder left behind: that is for its heal-by to be taken back.
+    pub fn is_an_orphans(&self, object: &Object) -> bool {
+        self.orphans.iter().any(|orphan| orphan.has_marked(&self.objects, object))
     }
 
     /// Whether an effect takes back what a lost data folder left behind: no journal knows of it.
