@@ -84,7 +84,8 @@ def test_a_second_run_of_a_key_is_told_while_it_runs_and_once(operator: Operator
 
 # Another worker's record of the same work, as a system would leave it whose workers do not claim what they do.
 DONE_AGAIN = """
-INSERT INTO exec_attempts (key, run_id, step_key, attempt, worker, receive_count, scenario_key, started, finished, outcome)
+INSERT INTO exec_attempts
+    (key, run_id, step_key, attempt, worker, receive_count, scenario_key, started, finished, outcome)
 SELECT key, run_id, step_key, attempt, 'another worker', 2, scenario_key, started, finished, outcome
 FROM exec_attempts a WHERE scenario_key LIKE %s AND outcome = 'completed' AND NOT EXISTS (
     SELECT FROM exec_attempts b WHERE (b.run_id, b.step_key, b.worker) = (a.run_id, a.step_key, 'another worker'))
