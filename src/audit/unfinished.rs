@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     journal::Generation,
-    model::{Census, RunRecord, Span, StepEvent, StepEventKind, Timestamp},
+    model::{Census, CompletionRecord, RunRecord, Span, StepEvent, StepEventKind, Timestamp},
 };
 
 /// `open`: the runs that keys still wait for. Each is a gap, and has an entry for each of its open steps.
@@ -51,6 +51,8 @@ struct Open<'a> {
     name: &'a str,
     kind: StepEventKind,
     since: Timestamp,
+    /// Who began it last, where that is known.
+    by: Option<String>,
     /// By Dagster's log and by the workers' records, in the order of time.
     attempts: Vec<Attempt>,
     /// A worker has recorded its end: who and when, as far as is known.
@@ -77,12 +79,13 @@ impl<'a> Open<'a> {
         }
         let records = records.get(&(run.run.run_id.as_str(), name)).map_or(&[][..], Vec::as_slice);
         let mut attempts = executions::attempts(events);
+        let by = by(&attempts, records);
         attempts.extend(completions::attempts(records));
         attempts.sort_by_key(|attempt| attempt.at);
         attempts.push(still_open(now));
         let done = records.iter().find(|record| record.is_completed());
         let recorded = done.map(|record| (record.worker.as_deref().unwrap_or("a worker").to_owned(), record.finished));
-        Some(Self { name, kind: last.kind, since: last.at, attempts, recorded })
+        Some(Self { name, kind: last.kind, since: last.at, by, attempts, recorded })
     }
 
     /// In words, as of the last look.
@@ -92,12 +95,7 @@ impl<'a> Open<'a> {
         if self.kind == StepEventKind::UpForRetry {
             return format!("its step {name} waits for its retry since {since}, {waited}");
         }
-        let begin = self.attempts.iter().rfind(|one| one.is_begin() && (one.worker.is_some() || one.task.is_some()));
-        let by = begin.and_then(|begin| {
-            let task = begin.task.as_ref().map(|task| format!("task {}", task.id()));
-            begin.worker.as_deref().map(str::to_owned).or(task)
-        });
-        let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
+        let by = self.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
         let mut text = format!("its step {name}, started at {since}{by}, had not ended {waited} later");
         if let Some((by, at)) = &self.recorded {
             let at = at.map(|at| format!(" at {at}")).unwrap_or_default();
@@ -107,9 +105,25 @@ impl<'a> Open<'a> {
     }
 }
 
+/// Who began the last attempt: the task that Dagster's log names, as it calls itself where it has a record. Where the log names
+/// none, the last record tells, unless there are fewer of them than begins: it may be an earlier attempt's.
+fn by(begun: &[Attempt], records: &[&CompletionRecord]) -> Option<String> {
+    let begins = begun.iter().filter(|attempt| attempt.is_begin());
+    let Some(task) = begins.clone().next_back()?.task.as_ref() else {
+        let last = records.iter().max_by_key(|record| record.started).filter(|_| records.len() >= begins.count())?;
+        return last.worker.as_deref().map(str::to_owned);
+    };
+    let own = records.iter().find(|record| record.task.as_ref() == Some(task));
+    own.and_then(|record| record.worker.as_deref().map(str::to_owned)).or_else(|| Some(format!("task {}", task.id())))
+}
+
 /// No step of it is open.
 fn between(run: &RunRecord) -> String {
-    let last = run.events.iter().filter(|event| event.kind != StepEventKind::Claimed).max_by_key(|event| event.at);
+    let is_end = |kind: StepEventKind| match kind {
+        StepEventKind::Succeeded | StepEventKind::Failed | StepEventKind::Skipped => true,
+        StepEventKind::Claimed | StepEventKind::Started | StepEventKind::UpForRetry | StepEventKind::Restarted => false,
+    };
+    let last = run.events.iter().filter(|event| is_end(event.kind)).max_by_key(|event| event.at);
     match last {
         Some(last) => format!("no step of it is open, the last one, {}, ended at {}", last.step, last.at),
         None => "no step of it has begun".to_owned(),

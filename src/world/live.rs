@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use aws_config::SdkConfig;
@@ -21,6 +22,9 @@ use crate::model::{
     AgeView, Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, RunRecord, Seen, StepsView, Target,
     Timed, Timestamp, Why, WhyKind,
 };
+
+/// So long the workers' records are waited for while a scenario runs.
+const WORK_WITHIN: Duration = Duration::from_secs(8);
 
 /// AWS and Dagster as they are.
 #[derive(Default)]
@@ -238,13 +242,25 @@ async fn completions(target: &Target, clients: &Clients) -> Result<(), Why> {
     completions::check(&clients.aws().await.sqs, source).await
 }
 
-/// Adds what workers recorded of these runs. Where that cannot be read, the look failed: the same runs are asked for again.
+/// Adds what workers recorded of these runs. Where that cannot be read in time, nothing is added: what Dagster shows is told
+/// all the same, and the audit reads every record.
 async fn with_work(target: &Target, runs: Result<Vec<RunRecord>, Why>) -> Result<StepsView, Why> {
     let runs = runs?;
     let Some(source) = &target.completions else { return Ok(StepsView { runs, work: vec![] }) };
     let run_ids = runs.iter().map(|record| record.run.run_id.clone()).collect();
-    let work = completions::of_runs(source, &run_ids).await;
-    let work = work.inspect_err(|why| tracing::warn!(%why, "the workers' records could not be read; trying again"))?;
+    let work = match tokio::time::timeout(WORK_WITHIN, completions::of_runs(source, &run_ids)).await {
+        Ok(Ok(work)) => work,
+        Ok(Err(why)) => {
+            tracing::warn!(%why, "the workers' records of these runs could not be read: the audit will");
+            vec![]
+        }
+        Err(_) => {
+            tracing::warn!(
+                "the workers' records of these runs did not come within {WORK_WITHIN:?}: the audit reads them"
+            );
+            vec![]
+        }
+    };
     Ok(StepsView { runs, work })
 }
 

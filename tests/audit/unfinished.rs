@@ -146,6 +146,10 @@ fn it_is_said_what_a_run_hangs_on() {
             "STARTED: its step work waits for its retry since 1970-01-12T13:47:12.000000Z, 9m28s",
         ),
         (
+            "hung: a declared retry that began and never ended",
+            "STARTED: its step work, started at 1970-01-12T13:47:13.000000Z by task w0, had not ended 9m27s later",
+        ),
+        (
             "hung: two steps of one run",
             "STARTED: its step also, started at 1970-01-12T13:47:11.000000Z, had not ended 9m29s later; further \
              steps of it that are open: 1",

@@ -215,7 +215,7 @@ function stepParts(its, { at, bar }) {
   };
   for (const event of its) {
     if (event.what === 'Claimed') task = event.task;
-    else if (event.what === 'Started') {
+    else if (event.what === 'Started' || event.what === 'Restarted') {
       open.push({ at: event.at, task: event.task ?? task });
       task = null;
     } else {
