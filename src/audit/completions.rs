@@ -88,10 +88,6 @@ impl Work<'_> {
         self.records.iter().filter(|record| record.is_completed()).count()
     }
 
-    fn name(&self) -> String {
-        self.run.run.key.as_ref().map_or_else(|| self.run.run.run_id.clone(), ToString::to_string)
-    }
-
     fn finding(&self, kind: FindingKind, message: String) -> Finding {
         let attempts = attempts(self.records);
         step_finding(self.generation, self.run, self.step, Level::Effect, kind, attempts, message)
@@ -110,7 +106,7 @@ impl Work<'_> {
 
 /// `seen`: what Dagster's log shows of the step; `None`: nothing at all.
 fn judge_step(work: &Work<'_>, seen: Option<&Seen>, audit: &mut Audit) {
-    let (name, step, done) = (work.name(), work.step, work.completions());
+    let (name, step, done) = (work.run.name(), work.step, work.completions());
     audit.counts.effects_completed += u32::from(done > 0);
     let is_seen = seen.is_some_and(|seen| seen.successes > 0);
     let is_begun_again = seen.is_some_and(|seen| {
@@ -151,7 +147,7 @@ fn judge_unseen(work: &Work<'_>, audit: &mut Audit) {
             && finding.runs.contains(&work.run.run.run_id)
     };
     if !audit.findings.iter().any(is_said) {
-        let (name, step, by) = (work.name(), work.step, work.completed_by());
+        let (name, step, by) = (work.run.name(), work.step, work.completed_by());
         let message = format!("{name}: Dagster says {status}, yet the work of step {step} was done: {by}");
         audit.found(work.finding(FindingKind::FalselyFailed, message));
     }

@@ -160,7 +160,7 @@ pub fn step_finding(
 
 /// How often a step was started or completed, in a sentence.
 fn times(record: &RunRecord, step: &str, kind: FindingKind, times: usize, attempts: &[Attempt]) -> String {
-    let name = record.run.key.as_ref().map_or_else(|| record.run.run_id.clone(), ToString::to_string);
+    let name = record.name();
     if kind == FindingKind::Duplicated {
         return format!("{name}: step {step} was completed {times} times");
     }

@@ -156,7 +156,7 @@ fn ids(found: &[RunRecord]) -> Vec<String> {
     found.iter().map(|record| record.run.run_id.clone()).collect()
 }
 
-fn finding(kind: FindingKind, key: Option<Key>, found: &[RunRecord], message: String) -> Finding {
+pub fn finding(kind: FindingKind, key: Option<Key>, found: &[RunRecord], message: String) -> Finding {
     Finding {
         kind,
         level: Level::Run,

@@ -4,6 +4,7 @@ use super::{
     Attempt, Audit, Finding, FindingKind, Level,
     completions::{self, OfSteps, of_steps},
     executions::{self, by_step, step_finding},
+    submissions::finding,
 };
 use crate::{
     journal::Generation,
@@ -17,8 +18,7 @@ pub fn judge(generation: &Generation, census: &Census, open: &[&RunRecord], audi
     }
     let records = of_steps(census);
     for run in open {
-        let name = run.run.key.as_ref().map_or_else(|| run.run.run_id.clone(), ToString::to_string);
-        let still = format!("run {} of {name} is still {}", run.run.run_id, run.run.status);
+        let still = format!("run {} of {} is still {}", run.run.run_id, run.name(), run.run.status);
         let steps = by_step(run)
             .into_iter()
             .filter_map(|(step, events)| Open::of(run, step, &events, &records, census.taken_at));
@@ -69,12 +69,8 @@ impl<'a> Open<'a> {
         now: Timestamp,
     ) -> Option<Self> {
         let last = events.iter().rev().find(|event| event.kind != StepEventKind::Claimed)?;
-        let is_open = match last.kind {
-            StepEventKind::Started | StepEventKind::Restarted | StepEventKind::UpForRetry => true,
-            StepEventKind::Claimed | StepEventKind::Succeeded | StepEventKind::Failed | StepEventKind::Skipped => false,
-        };
         // A worker that died leaves its start behind: whoever completed the step may have begun before it.
-        if !is_open || events.iter().any(|event| event.kind == StepEventKind::Succeeded) {
+        if last.kind.is_end() || events.iter().any(|event| event.kind == StepEventKind::Succeeded) {
             return None;
         }
         let records = records.get(&(run.run.run_id.as_str(), name)).map_or(&[][..], Vec::as_slice);
@@ -119,11 +115,7 @@ fn by(begun: &[Attempt], records: &[&CompletionRecord]) -> Option<String> {
 
 /// No step of it is open.
 fn between(run: &RunRecord) -> String {
-    let is_end = |kind: StepEventKind| match kind {
-        StepEventKind::Succeeded | StepEventKind::Failed | StepEventKind::Skipped => true,
-        StepEventKind::Claimed | StepEventKind::Started | StepEventKind::UpForRetry | StepEventKind::Restarted => false,
-    };
-    let last = run.events.iter().filter(|event| is_end(event.kind)).max_by_key(|event| event.at);
+    let last = run.events.iter().filter(|event| event.kind.is_end()).max_by_key(|event| event.at);
     match last {
         Some(last) => format!("no step of it is open, the last one, {}, ended at {}", last.step, last.at),
         None => "no step of it has begun".to_owned(),
@@ -133,14 +125,7 @@ fn between(run: &RunRecord) -> String {
 fn of_run(run: &RunRecord, message: String, now: Timestamp) -> Finding {
     let started = run.run.started_at.map(|at| Attempt { what: "run started".into(), at, task: None, worker: None });
     Finding {
-        kind: FindingKind::Unfinished,
-        level: Level::Run,
-        key: run.run.key.clone(),
-        runs: vec![run.run.run_id.clone()],
-        step: None,
-        message,
         attempts: started.into_iter().chain([still_open(now)]).collect(),
-        overlapping_faults: vec![],
-        task_deaths: vec![],
+        ..finding(FindingKind::Unfinished, run.run.key.clone(), std::slice::from_ref(run), message)
     }
 }

@@ -49,7 +49,7 @@ pub fn notice(state: &Generation, run_ids: &[String], view: &StepsView) -> Vec<E
     let mut events = vec![];
     for record in view.runs.iter().filter(|record| unread.contains(&&record.run.run_id)) {
         let run_id = &record.run.run_id;
-        let name = record.run.key.as_ref().map_or_else(|| run_id.clone(), ToString::to_string);
+        let name = record.name();
         // Of a batch that a crash tore, the first part may be there.
         let is_news = |step: &str| !state.step_duplicates.contains_key(&(run_id.clone(), step.to_owned()));
         let mut told = |step: &str, reason: String| {

@@ -393,6 +393,11 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// For people: its key, or its id where it has none.
+    pub fn name(&self) -> String {
+        self.run.key.as_ref().map_or_else(|| self.run.run_id.clone(), ToString::to_string)
+    }
+
     /// Has it share its texts with others, and take no more room than it needs.
     pub fn share(&mut self, names: &mut Names) {
         self.run.key.iter_mut().for_each(|key| names.share_key(key));
@@ -437,6 +442,14 @@ impl StepEventKind {
         match self {
             Self::Started | Self::Restarted => true,
             Self::Claimed | Self::Succeeded | Self::Failed | Self::UpForRetry | Self::Skipped => false,
+        }
+    }
+
+    /// Nothing comes after it, unless a message is delivered once more.
+    pub fn is_end(self) -> bool {
+        match self {
+            Self::Succeeded | Self::Failed | Self::Skipped => true,
+            Self::Claimed | Self::Started | Self::UpForRetry | Self::Restarted => false,
         }
     }
 }

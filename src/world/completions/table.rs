@@ -58,7 +58,7 @@ pub async fn read(
     gathering: &mut Gathering<'_>,
 ) -> Result<(), Why> {
     check(client, table, fields).await?;
-    let (name, run, key) = (quoted(table), column(&fields.run), column(&fields.key));
+    let (name, key) = (quoted(table), column(&fields.key));
     let mut read = Reading { client, table, runs, gathering, number: 0 };
     let mut others = String::new();
     if columns(client, table).await?.contains(&fields.key) {
@@ -66,7 +66,7 @@ pub async fn read(
         read.rows(&by_key, &[&prefix]).await?;
         others = format!(" AND (t.{key} IS NULL OR NOT starts_with(t.{key}::text, $2))");
     }
-    let by_run = format!("SELECT to_jsonb(t)::text FROM {name} AS t WHERE t.{run}::text = ANY($1){others}");
+    let by_run = format!("{}{others}", by_run(table, fields));
     let all: Vec<&String> = runs.iter().collect();
     for some in all.chunks(RUNS) {
         let without_key: [&(dyn ToSql + Sync); 2] = [&some, &prefix];
@@ -83,10 +83,13 @@ pub async fn of_runs(
     runs: &BTreeSet<String>,
     gathering: &mut Gathering<'_>,
 ) -> Result<(), Why> {
-    let (name, run) = (quoted(table), column(&fields.run));
-    let by_run = format!("SELECT to_jsonb(t)::text FROM {name} AS t WHERE t.{run}::text = ANY($1)");
     let all: Vec<&String> = runs.iter().collect();
-    Reading { client, table, runs, gathering, number: 0 }.rows(&by_run, &[&all]).await
+    Reading { client, table, runs, gathering, number: 0 }.rows(&by_run(table, fields), &[&all]).await
+}
+
+/// Rows of the runs that are its first value.
+fn by_run(table: &str, fields: &CompletionFields) -> String {
+    format!("SELECT to_jsonb(t)::text FROM {} AS t WHERE t.{}::text = ANY($1)", quoted(table), column(&fields.run))
 }
 
 struct Reading<'a, 'b> {
