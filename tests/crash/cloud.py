@@ -214,8 +214,10 @@ def _acl(acl: dict[str, Any]) -> str:
     return json.dumps([acl["NetworkAclId"], acl["IsDefault"], entries, subnets, _tags(acl)])
 
 
-def scenario(fault: dict[str, Any]) -> dict[str, Any]:
-    load = {"name": "one", "for": "12s", "arrivals": {"burst": {"size": 1, "every": "13s"}}, "jobs": {"fast_job": 1}}
+def scenario(fault: dict[str, Any], lasts_s: int) -> dict[str, Any]:
+    """One run, and a fault that may be injected for as long as the load lasts."""
+    burst = {"size": 1, "every": f"{lasts_s + 1}s"}
+    load = {"name": "one", "for": f"{lasts_s}s", "arrivals": {"burst": burst}, "jobs": {"fast_job": 1}}
     spec = {
         "target": "local",
         "load": [load],
