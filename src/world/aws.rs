@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::{
+    interceptors::context::InterceptorContext,
+    orchestrator::HttpResponse,
+    retries::classifiers::{ClassifyRetry, RetryAction, RetryClassifierPriority},
+};
 
 use crate::model::{Outcome, Why, WhyKind};
 
@@ -32,6 +36,42 @@ pub fn timeouts() -> TimeoutConfig {
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
         .build()
+}
+
+/// The clients for what changes something: an attempt that may have been carried out is their last.
+///
+/// The SDK tells of the last attempt alone: `Refused` after an attempt whose answer was lost would say that nothing was done,
+/// and what was done would never be taken back.
+pub struct Changes {
+    pub ecs: aws_sdk_ecs::Client,
+    pub sqs: aws_sdk_sqs::Client,
+}
+
+impl Changes {
+    pub fn new(config: &SdkConfig) -> Self {
+        let ecs = aws_sdk_ecs::config::Builder::from(config).retry_classifier(OnlyRefused).build();
+        let sqs = aws_sdk_sqs::config::Builder::from(config).retry_classifier(OnlyRefused).build();
+        Self { ecs: aws_sdk_ecs::Client::from_conf(ecs), sqs: aws_sdk_sqs::Client::from_conf(sqs) }
+    }
+}
+
+/// Forbids to repeat what AWS has not answered with 4xx, whatever others say of it.
+#[derive(Debug)]
+struct OnlyRefused;
+
+impl ClassifyRetry for OnlyRefused {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let refused = context.response().is_some_and(|response| response.status().is_client_error());
+        if refused { RetryAction::NoActionIndicated } else { RetryAction::RetryForbidden }
+    }
+
+    fn name(&self) -> &'static str {
+        "only what AWS has refused is repeated"
+    }
+
+    fn priority(&self) -> RetryClassifierPriority {
+        RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
+    }
 }
 
 /// Says why a call failed. `what` names the thing that was asked about.

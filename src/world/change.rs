@@ -41,19 +41,19 @@ pub async fn act(aws: &Aws, effect: &Effect) -> Outcome {
         Effect::AuthorizeRules { rules } => within(with_ec2(aws, async |ec2| authorize(ec2, rules).await)).await,
         Effect::RevokeRules { rules } => within(with_ec2(aws, async |ec2| revoke(ec2, rules).await)).await,
         Effect::SetDesiredCount { cluster, service, from, to } => {
-            within(set_desired_count(&aws.ecs, cluster, service, *from, *to)).await
+            within(set_desired_count(aws, cluster, service, *from, *to)).await
         }
         Effect::SetInstance { cluster, instance, draining } => {
-            within(set_instance(&aws.ecs, cluster, instance, *draining)).await
+            within(set_instance(aws, cluster, instance, *draining)).await
         }
         Effect::CloneAcl { fault, vpc, of, entries } => {
             within(with_ec2(aws, async |ec2| acl::copy(ec2, fault, vpc, of, entries).await)).await
         }
         Effect::SwapAcl { subnet, to } => within(with_ec2(aws, async |ec2| acl::swap(ec2, subnet, to).await)).await,
         Effect::DeleteAcls { fault } => within(with_ec2(aws, async |ec2| acl::delete(ec2, fault).await)).await,
-        Effect::DenyQueue { url } => within(queue::deny(&aws.sqs, url)).await,
-        Effect::AllowQueue { url } => within(queue::allow(&aws.sqs, url)).await,
-        Effect::CopyMessages { url, count } => queue::copy(&aws.sqs, url, *count).await,
+        Effect::DenyQueue { url } => within(queue::deny(aws, url)).await,
+        Effect::AllowQueue { url } => within(queue::allow(aws, url)).await,
+        Effect::CopyMessages { url, count } => queue::copy(&aws.changes.sqs, url, *count).await,
     }
 }
 
@@ -85,12 +85,12 @@ async fn mark(aws: &Aws, object: &Object, tags: &indexmap::IndexMap<String, Stri
         }
         Object::Service(arn) | Object::Instance(arn) => {
             let tags = tags.iter().map(|(key, value)| aws_sdk_ecs::types::Tag::builder().key(key).value(value).build());
-            let answer = aws.ecs.tag_resource().resource_arn(arn).set_tags(Some(tags.collect())).send().await;
+            let answer = aws.changes.ecs.tag_resource().resource_arn(arn).set_tags(Some(tags.collect())).send().await;
             answer.map_or_else(|error| aws::outcome(&format!("TagResource {object}"), &error), |_| changed())
         }
         Object::Queue(url) => {
             let tags = tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-            let answer = aws.sqs.tag_queue().queue_url(url).set_tags(Some(tags)).send().await;
+            let answer = aws.changes.sqs.tag_queue().queue_url(url).set_tags(Some(tags)).send().await;
             answer.map_or_else(|error| aws::outcome(&format!("TagQueue {object}"), &error), |_| changed())
         }
     }
@@ -111,11 +111,11 @@ async fn try_unmark(aws: &Aws, object: &Object) -> Outcome {
             with_ec2(aws, async |ec2| ec2_outcome(ec2.delete_tags(std::slice::from_ref(id), &keys, false).await)).await
         }
         Object::Service(arn) | Object::Instance(arn) => {
-            let answer = aws.ecs.untag_resource().resource_arn(arn).set_tag_keys(Some(keys)).send().await;
+            let answer = aws.changes.ecs.untag_resource().resource_arn(arn).set_tag_keys(Some(keys)).send().await;
             answer.map_or_else(|error| aws::outcome(&format!("UntagResource {object}"), &error), |_| changed())
         }
         Object::Queue(url) => {
-            let answer = aws.sqs.untag_queue().queue_url(url).set_tag_keys(Some(keys)).send().await;
+            let answer = aws.changes.sqs.untag_queue().queue_url(url).set_tag_keys(Some(keys)).send().await;
             answer.map_or_else(|error| aws::outcome(&format!("UntagQueue {object}"), &error), |_| changed())
         }
     }
@@ -184,9 +184,9 @@ async fn revoke(ec2: &Ec2, rules: &[SecurityGroupRule]) -> Outcome {
     changed()
 }
 
-async fn set_desired_count(ecs: &aws_sdk_ecs::Client, cluster: &str, service: &str, from: u32, to: u32) -> Outcome {
+async fn set_desired_count(aws: &Aws, cluster: &str, service: &str, from: u32, to: u32) -> Outcome {
     let what = format!("service {service}");
-    let answer = match ecs.describe_services().cluster(cluster).services(service).send().await {
+    let answer = match aws.ecs.describe_services().cluster(cluster).services(service).send().await {
         Ok(answer) => answer,
         // A look changes nothing.
         Err(error) => return Outcome::Refused { reason: aws::why(&what, &error).message, retry: true },
@@ -203,7 +203,8 @@ async fn set_desired_count(ecs: &aws_sdk_ecs::Client, cluster: &str, service: &s
         _ if count == to => changed(),
         _ if count == from => {
             let wanted = i32::try_from(to).unwrap_or(i32::MAX);
-            let answer = ecs.update_service().cluster(cluster).service(service).desired_count(wanted).send().await;
+            let answer =
+                aws.changes.ecs.update_service().cluster(cluster).service(service).desired_count(wanted).send().await;
             answer.map_or_else(|error| aws::outcome(&format!("UpdateService {service}"), &error), |_| changed())
         }
         _ if to == 0 => {
@@ -214,9 +215,10 @@ async fn set_desired_count(ecs: &aws_sdk_ecs::Client, cluster: &str, service: &s
     }
 }
 
-async fn set_instance(ecs: &aws_sdk_ecs::Client, cluster: &str, instance: &str, draining: bool) -> Outcome {
+async fn set_instance(aws: &Aws, cluster: &str, instance: &str, draining: bool) -> Outcome {
     let status = if draining { ContainerInstanceStatus::Draining } else { ContainerInstanceStatus::Active };
-    let found = match ecs.describe_container_instances().cluster(cluster).container_instances(instance).send().await {
+    let found = match aws.ecs.describe_container_instances().cluster(cluster).container_instances(instance).send().await
+    {
         Ok(answer) => answer,
         // A look changes nothing.
         Err(error) => {
@@ -227,7 +229,13 @@ async fn set_instance(ecs: &aws_sdk_ecs::Client, cluster: &str, instance: &str, 
     if found.container_instances().iter().any(|one| one.status() == Some(status.as_str())) {
         return changed();
     }
-    let call = ecs.update_container_instances_state().cluster(cluster).container_instances(instance).status(status);
+    let call = aws
+        .changes
+        .ecs
+        .update_container_instances_state()
+        .cluster(cluster)
+        .container_instances(instance)
+        .status(status);
     match call.send().await {
         Err(error) => aws::outcome(&format!("UpdateContainerInstancesState {instance}"), &error),
         Ok(answer) => match answer.failures().first() {
@@ -240,3 +248,6 @@ async fn set_instance(ecs: &aws_sdk_ecs::Client, cluster: &str, instance: &str, 
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

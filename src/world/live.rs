@@ -10,7 +10,9 @@ use aws_config::SdkConfig;
 use tokio::sync::OnceCell;
 
 use super::{
-    Clock, SystemClock, World, aws, change, cloudwatch, completions,
+    Clock, SystemClock, World,
+    aws::{self, Changes},
+    change, cloudwatch, completions,
     dagster::Dagster,
     ec2::Ec2,
     ecs::{self, Ecs},
@@ -45,16 +47,21 @@ pub(super) struct Clients {
 /// The clients of AWS.
 pub(super) struct Aws {
     pub(super) config: SdkConfig,
+    /// For looks.
     pub(super) ecs: aws_sdk_ecs::Client,
+    /// Tells looks and changes apart by itself.
     pub(super) ec2: Result<Ec2, Why>,
+    /// For looks.
     pub(super) sqs: aws_sdk_sqs::Client,
+    pub(super) changes: Changes,
     pub(super) sts: aws_sdk_sts::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
 }
 
 impl Aws {
-    fn new(config: SdkConfig) -> Self {
+    pub(super) fn new(config: SdkConfig) -> Self {
         Self {
+            changes: Changes::new(&config),
             ecs: aws_sdk_ecs::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
             ec2: Ec2::new(&config),
@@ -194,7 +201,7 @@ impl World for LiveWorld {
                 Err(why) => Outcome::Refused { reason: why.message.clone(), retry: true },
             },
             Effect::StopTask { task, reason } => match &target.ecs {
-                Some(cluster) => ecs::stop_task(&clients.aws().await.ecs, &cluster.cluster, task, reason).await,
+                Some(cluster) => ecs::stop_task(&clients.aws().await.changes.ecs, &cluster.cluster, task, reason).await,
                 None => Outcome::Refused { reason: undeclared(target, "ecs").message, retry: false },
             },
             Effect::RehearseRules { .. }

@@ -12,7 +12,7 @@ use aws_sdk_sqs::{
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::{aws, change::changed};
+use super::{aws, change::changed, live::Aws};
 use crate::model::{Object, Outcome, PolicyView, QueueView, Receipt, Seen, Why, WhyKind};
 
 /// The id of our statement in a queue's policy: only dagstorm's own may be called so.
@@ -199,17 +199,17 @@ fn is_ours(statement: &Value) -> bool {
 }
 
 /// Adds our statement to the policy, unless it is there.
-pub async fn deny(client: &Client, url: &str) -> Outcome {
-    change_policy(client, url, |policy, arn| (!policy.has_ours()).then(|| policy.with_ours(arn))).await
+pub async fn deny(aws: &Aws, url: &str) -> Outcome {
+    change_policy(aws, url, |policy, arn| (!policy.has_ours()).then(|| policy.with_ours(arn))).await
 }
 
 /// Takes our statement out of the policy, if it is there.
-pub async fn allow(client: &Client, url: &str) -> Outcome {
-    change_policy(client, url, |policy, _| policy.has_ours().then(|| policy.without_ours())).await
+pub async fn allow(aws: &Aws, url: &str) -> Outcome {
+    change_policy(aws, url, |policy, _| policy.has_ours().then(|| policy.without_ours())).await
 }
 
-async fn change_policy(client: &Client, url: &str, change: impl FnOnce(Policy, &str) -> Option<String>) -> Outcome {
-    let attributes = match attributes(client, url).await {
+async fn change_policy(aws: &Aws, url: &str, change: impl FnOnce(Policy, &str) -> Option<String>) -> Outcome {
+    let attributes = match attributes(&aws.sqs, url).await {
         Ok(attributes) => attributes,
         Err(error) => return aws::outcome(&format!("GetQueueAttributes {url}"), &error),
     };
@@ -218,13 +218,14 @@ async fn change_policy(client: &Client, url: &str, change: impl FnOnce(Policy, &
         Err(reason) => return Outcome::Refused { reason: format!("the policy of {url}: {reason}"), retry: false },
     };
     let Some(text) = change(policy, &attributes.arn) else { return changed() };
-    let call = client.set_queue_attributes().queue_url(url).attributes(QueueAttributeName::Policy, text);
+    let call = aws.changes.sqs.set_queue_attributes().queue_url(url).attributes(QueueAttributeName::Policy, text);
     call.send().await.map_or_else(|error| aws::outcome(&format!("SetQueueAttributes {url}"), &error), |_| changed())
 }
 
 /// Copies up to `count` of the visible messages with all their attributes, and makes the originals visible again.
 ///
-/// What it holds when it fails becomes visible by itself within half a minute.
+/// What it holds when it fails becomes visible by itself within half a minute. `client` repeats nothing that may have been
+/// carried out.
 pub async fn copy(client: &Client, url: &str, count: u32) -> Outcome {
     let began = tokio::time::Instant::now();
     let is_late = || began.elapsed() >= COPY_WITHIN;
