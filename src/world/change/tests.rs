@@ -79,9 +79,10 @@ async fn outcomes(answers: &[(u16, &'static str)]) -> Vec<(Effect, Outcome, usiz
     for effect in effects() {
         let script = Script { answers: Arc::new(Mutex::new(answers.iter().copied().collect())) };
         let aws = aws(&script).await;
-        let outcome = match &effect {
-            Effect::StopTask { task, reason } => ecs::stop_task(&aws.changes.ecs, "demo", task, reason).await,
-            other => act(&aws, other).await,
+        let outcome = if let Effect::StopTask { task, reason } = &effect {
+            ecs::stop_task(&aws.changes.ecs, "demo", task, reason).await
+        } else {
+            act(&aws, &effect).await
         };
         let left = script.answers.lock().expect("no holder panics").len();
         found.push((effect, outcome, left));
