@@ -19,14 +19,10 @@ pub fn judge(generation: &Generation, census: &Census, open: &[&RunRecord], audi
     let records = of_steps(census);
     for run in open {
         let still = format!("run {} of {} is still {}", run.run.run_id, run.name(), run.run.status);
-        let steps = by_step(run)
-            .into_iter()
-            .filter_map(|(step, events)| Open::of(run, step, &events, &records, census.taken_at));
-        let mut entries: Vec<Finding> = steps
+        let mut entries: Vec<Finding> = open_steps(run, &records, census.taken_at)
             .map(|step| {
                 let message = format!("{still}: {}", step.says(census.taken_at));
-                let (kind, level) = (FindingKind::Unfinished, Level::Step);
-                step_finding(generation, run, step.name, level, kind, step.attempts, message)
+                step.finding(generation, run, message)
             })
             .collect();
         if entries.is_empty() {
@@ -46,11 +42,25 @@ fn still_open(at: Timestamp) -> Attempt {
     Attempt { what: "still open".into(), at, task: None, worker: None }
 }
 
+/// Those that Dagster's log names, and those that a worker alone has recorded: it was cut off from Dagster when it began.
+fn open_steps<'a>(run: &'a RunRecord, records: &OfSteps<'a>, now: Timestamp) -> impl Iterator<Item = Open<'a>> {
+    let mut steps = by_step(run);
+    for (_, step) in records.keys().filter(|(run_id, _)| *run_id == run.run.run_id) {
+        steps.entry(step).or_default();
+    }
+    steps.into_iter().filter_map(move |(step, events)| {
+        let of_step = records.get(&(run.run.run_id.as_str(), step)).map_or(&[][..], Vec::as_slice);
+        Open::of(step, &events, of_step, now)
+    })
+}
+
 /// A step that began and has not ended, or waits for its retry.
 struct Open<'a> {
     name: &'a str,
     kind: StepEventKind,
     since: Timestamp,
+    /// Dagster's log tells that it began.
+    logged: bool,
     /// Who began it last, where that is known.
     by: Option<String>,
     /// By Dagster's log and by the workers' records, in the order of time.
@@ -61,19 +71,17 @@ struct Open<'a> {
 
 impl<'a> Open<'a> {
     /// `None`: it has ended, or nobody began it.
-    fn of(
-        run: &'a RunRecord,
-        name: &'a str,
-        events: &[&StepEvent],
-        records: &OfSteps<'_>,
-        now: Timestamp,
-    ) -> Option<Self> {
-        let last = events.iter().rev().find(|event| event.kind != StepEventKind::Claimed)?;
+    fn of(name: &'a str, events: &[&StepEvent], records: &[&CompletionRecord], now: Timestamp) -> Option<Self> {
         // A worker that died leaves its start behind: whoever completed the step may have begun before it.
-        if last.kind.is_end() || events.iter().any(|event| event.kind == StepEventKind::Succeeded) {
+        if events.iter().any(|event| event.kind == StepEventKind::Succeeded) {
             return None;
         }
-        let records = records.get(&(run.run.run_id.as_str(), name)).map_or(&[][..], Vec::as_slice);
+        let last = events.iter().rev().find(|event| event.kind != StepEventKind::Claimed);
+        let (kind, since) = match last {
+            Some(last) if last.kind.is_end() => return None,
+            Some(last) => (last.kind, last.at),
+            None => (StepEventKind::Started, records.iter().filter_map(|record| record.started).max()?),
+        };
         let mut attempts = executions::attempts(events);
         let by = by(&attempts, records);
         attempts.extend(completions::attempts(records));
@@ -81,18 +89,27 @@ impl<'a> Open<'a> {
         attempts.push(still_open(now));
         let done = records.iter().find(|record| record.is_completed());
         let recorded = done.map(|record| (record.worker.as_deref().unwrap_or("a worker").to_owned(), record.finished));
-        Some(Self { name, kind: last.kind, since: last.at, by, attempts, recorded })
+        Some(Self { name, kind, since, logged: last.is_some(), by, attempts, recorded })
+    }
+
+    /// What stopped the worker of its last attempt, or was in place since: what an earlier one met explains nothing.
+    fn finding(self, generation: &Generation, run: &RunRecord, message: String) -> Finding {
+        let (kind, level) = (FindingKind::Unfinished, Level::Step);
+        let began = self.attempts.iter().rposition(|attempt| attempt.is_begin() && attempt.at <= self.since);
+        let last = self.attempts[began.unwrap_or(0)..].to_vec();
+        Finding { attempts: self.attempts, ..step_finding(generation, run, self.name, level, kind, last, message) }
     }
 
     /// In words, as of the last look.
     fn says(&self, now: Timestamp) -> String {
-        let Self { name, since, .. } = self;
+        let Self { name, since, logged, .. } = self;
         let waited = Span::from_millis(now.since(*since).as_millis() as u64);
         if self.kind == StepEventKind::UpForRetry {
             return format!("its step {name} waits for its retry since {since}, {waited}");
         }
         let by = self.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
-        let mut text = format!("its step {name}, started at {since}{by}, had not ended {waited} later");
+        let alone = if *logged { "" } else { " as its record says and Dagster's log does not" };
+        let mut text = format!("its step {name}, started at {since}{by}{alone}, had not ended {waited} later");
         if let Some((by, at)) = &self.recorded {
             let at = at.map(|at| format!(" at {at}")).unwrap_or_default();
             text.push_str(&format!(", though {by} recorded its end{at}"));
@@ -105,7 +122,7 @@ impl<'a> Open<'a> {
 /// none, the last record tells, unless there are fewer of them than begins: it may be an earlier attempt's.
 fn by(begun: &[Attempt], records: &[&CompletionRecord]) -> Option<String> {
     let begins = begun.iter().filter(|attempt| attempt.is_begin());
-    let Some(task) = begins.clone().next_back()?.task.as_ref() else {
+    let Some(task) = begins.clone().next_back().and_then(|last| last.task.as_ref()) else {
         let last = records.iter().max_by_key(|record| record.started).filter(|_| records.len() >= begins.count())?;
         return last.worker.as_deref().map(str::to_owned);
     };

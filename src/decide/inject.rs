@@ -187,7 +187,10 @@ pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
                 decision.notes.push(Event::FaultGivenUp { fault: id.clone(), reason });
             }
             Progress::Intact | Progress::NotYet if may_inject => {
-                let may = |effect: &Effect| planned.fault.may_repeat(effect, &state.target, observation);
+                let since = now.minus(FRESH);
+                let may = |effect: &Effect, others: &[&Effect]| {
+                    planned.fault.may_repeat(effect, others, &state.target, observation, since)
+                };
                 inject_again(id, fault, may, now, decision);
             }
             Progress::Steady
@@ -231,11 +234,14 @@ fn is_refused(fault: &FaultState) -> bool {
 fn inject_again(
     id: &FaultId,
     fault: &FaultState,
-    may: impl Fn(&Effect) -> bool,
+    may: impl Fn(&Effect, &[&Effect]) -> bool,
     now: Timestamp,
     decision: &mut Decision,
 ) {
     let overdue = fault.last_attempt_at.plus(AWS_SETTLE);
+    let is_refused = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Refused { .. }));
+    let may_be = fault.inject.iter().zip(&fault.outcomes).filter(|(_, outcome)| !is_refused(outcome));
+    let mut others: Vec<&Effect> = may_be.map(|(effect, _)| effect).collect();
     for (number, (effect, outcome)) in fault.inject.iter().zip(&fault.outcomes).enumerate() {
         let again = match outcome {
             Some(Outcome::Done(_) | Outcome::Refused { retry: false, .. }) => false,
@@ -246,7 +252,8 @@ fn inject_again(
             }
             None => now >= overdue,
         };
-        if again && may(effect) {
+        if again && may(effect, &others) {
+            others.push(effect);
             let number = number as u32;
             decision.intents.push(Event::InjectIntended { fault: id.clone(), effect: number });
             let purpose = Purpose::Inject { fault: id.clone(), effect: number };

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 pub use stop_tasks::{Follow, Selector, StopTasks};
 
 use crate::model::{
-    Effect, Object, Observation, Outcome, PolicyView, Query, Seen, Target, TaskView, Timed, Timestamp, Undo, WhyKind,
-    mark::FAULT_TAG,
+    Effect, Object, Observation, Outcome, PolicyView, Query, Seen, Target, TaskArn, TaskView, Timed, Timestamp, Undo,
+    WhyKind, mark::FAULT_TAG,
 };
 
 /// A fault as a scenario declares it. A new one is one more file and one more arm here.
@@ -229,10 +229,23 @@ impl Fault {
         aim.unwrap_or_else(|aim| aim)
     }
 
-    /// Whether an effect whose fate is not known may be sent again: the guard has a say in that too.
-    pub fn may_repeat(&self, effect: &Effect, target: &Target, observation: &Observation) -> bool {
+    /// Whether an effect whose fate is not known may be sent again, by a look asked at or after `since`: the guard has a say in
+    /// that too. `others` are the effects of the fault that may have come about, or will.
+    pub fn may_repeat<'a>(
+        &self,
+        effect: &Effect,
+        others: &[&'a Effect],
+        target: &Target,
+        observation: &Observation,
+        since: Timestamp,
+    ) -> bool {
         match (self, effect) {
-            (Self::StopTasks(fault), Effect::StopTask { task, .. }) => fault.may_repeat(task, target, observation),
+            (Self::StopTasks(fault), Effect::StopTask { task, .. }) => {
+                let stopped =
+                    |one: &&'a Effect| if let Effect::StopTask { task, .. } = one { Some(task) } else { None };
+                let going: Vec<&TaskArn> = others.iter().filter_map(stopped).collect();
+                fault.may_repeat(task, &going, target, observation, since)
+            }
             (_, _) => true,
         }
     }

@@ -151,12 +151,21 @@ impl StopTasks {
         is_alive(task) && !task.own && (self.include_protected || !task.protected) && permits(guard, task)
     }
 
-    /// Whether this task may be stopped, as the last look shows it: a stop whose fate is not known is sent again.
-    pub fn may_repeat(&self, task: &TaskArn, target: &Target, observation: &Observation) -> bool {
-        let Ok((_, tasks)) = self.seen(target, observation, Timestamp::from_micros(0)) else { return false };
-        let left = tasks.iter().filter(|one| is_alive(one)).count() as u32;
+    /// Whether a stop whose fate is not known may be sent again, as a look asked at or after `since` shows its task. Those of
+    /// `going` may be stopped by now, or will be: none of them counts as one that stays.
+    pub fn may_repeat(
+        &self,
+        task: &TaskArn,
+        going: &[&TaskArn],
+        target: &Target,
+        observation: &Observation,
+        since: Timestamp,
+    ) -> bool {
+        let Ok((_, tasks)) = self.seen(target, observation, since) else { return false };
+        let stays = |one: &&TaskView| is_alive(one) && one.arn != *task && !going.contains(&&one.arn);
+        let left = tasks.iter().filter(stays).count() as u32;
         let may = tasks.iter().any(|one| one.arn == *task && self.may_stop(&target.guard, one));
-        may && left > target.guard.min_healthy
+        may && left >= target.guard.min_healthy
     }
 
     /// How many of these tasks a pick may stop.

@@ -4,7 +4,7 @@ use dagstorm::model::{CompletionOutcome, RunStatus, StepEventKind};
 
 use crate::{
     defects::{Defect, ended},
-    story::{Story, at, step},
+    story::{Story, arn, at, step},
 };
 
 /// Its step began, and nothing came after that.
@@ -24,7 +24,7 @@ pub const ALL: &[Defect] = &[
         name: "hung: its worker was stopped, and nobody took the step up",
         plant: |s| {
             hung(s, 0);
-            s.run(0).events[0].task = Some(crate::story::arn("victim"));
+            s.run(0).events[0].task = Some(arn("victim"));
         },
         says: "Unknown Unfinished unfinished/Step",
     },
@@ -44,6 +44,25 @@ pub const ALL: &[Defect] = &[
             hung(s, 3);
         },
         says: "Unknown Unfinished unfinished/Step",
+    },
+    Defect {
+        name: "hung: its worker was cut off before Dagster heard that it began",
+        plant: |s| {
+            let open = &mut s.records()[3];
+            (open.outcome, open.finished) = (CompletionOutcome::Open, None);
+            hung(s, 3);
+            s.run(3).events.clear();
+        },
+        says: "Unknown Unfinished unfinished/Step",
+    },
+    Defect {
+        name: "hung: begun again after its worker was stopped",
+        plant: |s| {
+            hung(s, 0);
+            s.run(0).events[0].task = Some(arn("victim"));
+            s.run(0).events.push(step(StepEventKind::Started, 40.0, Some("w1")));
+        },
+        says: "Unknown Unfinished recovery/Step unfinished/Step",
     },
     Defect {
         name: "hung: a declared retry that never began",
@@ -140,6 +159,15 @@ fn it_is_said_what_a_run_hangs_on() {
             "hung: a worker did the work, and Dagster never heard of it",
             "STARTED: its step work, started at 1970-01-12T13:47:11.000000Z by worker, had not ended 9m29s later, though \
              worker recorded its end at 1970-01-12T13:47:12.500000Z",
+        ),
+        (
+            "hung: its worker was cut off before Dagster heard that it began",
+            "STARTED: its step work, started at 1970-01-12T13:47:11.000000Z by worker as its record says and Dagster's log \
+             does not, had not ended 9m29s later",
+        ),
+        (
+            "hung: begun again after its worker was stopped",
+            "STARTED: its step work, started at 1970-01-12T13:47:20.000000Z by task w1, had not ended 9m20s later",
         ),
         (
             "hung: a declared retry that never began",

@@ -3,6 +3,7 @@
 #![allow(clippy::too_many_lines, reason = "a table is long")]
 
 mod abort;
+mod again;
 mod gauges;
 mod hold;
 mod limits;
