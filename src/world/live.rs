@@ -279,3 +279,23 @@ async fn queue_age(target: &Target, clients: &Clients, now: Timestamp) -> Result
 pub(super) fn undeclared(target: &Target, field: &str) -> Why {
     Why { kind: WhyKind::NotFound, message: format!("target `{}` has no `spec.{field}`", target.name) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::completion::{CompletionFields, CompletionSource, CompletionsTarget};
+
+    #[tokio::test]
+    async fn what_dagster_shows_is_told_where_the_workers_table_cannot_be_read() {
+        let record: RunRecord = serde_json::from_value(serde_json::json!({
+            "runId": "r", "job": "j", "status": "Started", "events": [],
+        }))
+        .expect("a record");
+        let source =
+            CompletionSource::Postgres { url_from_env: "DAGSTORM_TEST_UNSET".to_owned(), table: "t".to_owned() };
+        let completions = CompletionsTarget { source, fields: CompletionFields::default(), completed: vec![] };
+        let target = Target { completions: Some(completions), ..Target::anywhere(None) };
+        let view = with_work(&target, Ok(vec![record.clone()])).await.expect("what Dagster shows");
+        assert_eq!(view, StepsView { runs: vec![record], work: vec![] });
+    }
+}
