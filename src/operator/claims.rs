@@ -1,6 +1,10 @@
 //! Which AWS objects are being changed by the faults of which scenario: no two change one at a time.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    time::Duration,
+};
 
 use crate::{
     journal::{FaultStage, FaultState},
@@ -53,6 +57,13 @@ impl Claims {
         true
     }
 
+    /// All that faults of this process have.
+    pub fn all(&self) -> BTreeSet<Object> {
+        let held = self.0.lock().expect("no holder of this lock panics");
+        let objects = held.values().flatten().filter(|(_, rests)| rests.is_none());
+        objects.map(|(object, _)| object.clone()).collect()
+    }
+
     /// Whether a fault of this process has it.
     pub fn is_held(&self, object: &Object) -> bool {
         let held = self.0.lock().expect("no holder of this lock panics");
@@ -86,9 +97,10 @@ mod tests {
         claims.hold(&a, [(object("sg-1"), None)].into(), at(1));
         assert!(claims.claim(&b, &[object("sg-2")], at(1)), "it was let go");
         assert!(!claims.claim(&b, &[object("sg-1")], at(1)) && claims.is_held(&object("sg-1")));
+        assert_eq!(claims.all(), [object("sg-1"), object("sg-2"), object("sg-3")].into());
         claims.hold(&a, [(object("sg-1"), Some(at(7)))].into(), at(2));
         claims.hold(&a, Held::new(), at(3));
-        assert!(!claims.is_held(&object("sg-1")));
+        assert!(!claims.is_held(&object("sg-1")) && !claims.all().contains(&object("sg-1")));
         assert!(!claims.claim(&b, &[object("sg-1")], at(6)) && !claims.claim(&a, &[object("sg-1")], at(6)), "it rests");
         assert!(claims.claim(&b, &[object("sg-1")], at(7)));
     }

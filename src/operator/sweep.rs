@@ -16,6 +16,8 @@ pub const EVERY: Duration = Duration::from_secs(60);
 /// Looks for orphans of each target once, and takes them back.
 pub async fn sweep<W: World, S, C: Clock>(shared: Handle<W, S, C>, targets: Vec<Target>) {
     for target in targets {
+        // What a fault has now it may have healed when the looks are over, which show its mark.
+        let held = shared.claims.all();
         let leftovers = shared.world.leftovers(&target).await;
         for why in &leftovers.unseen {
             // Who has no right to look has had none to break anything.
@@ -25,7 +27,8 @@ pub async fn sweep<W: World, S, C: Clock>(shared: Handle<W, S, C>, targets: Vec<
                 tracing::warn!(target = %target.name, %why, "orphaned faults could not be looked for");
             }
         }
-        for leftover in leftovers.found.iter().filter(|leftover| is_orphan(&shared, leftover)) {
+        let unheld = leftovers.found.iter().filter(|leftover| !held.contains(&leftover.object));
+        for leftover in unheld.filter(|leftover| is_orphan(&shared, leftover)) {
             let (object, fault) = (&leftover.object, &leftover.mark.fault);
             match take_back(&shared.world, &target, leftover).await {
                 Ok(_) => tracing::warn!(target = %target.name, %object, fault, "an orphaned fault is healed"),

@@ -57,10 +57,13 @@ pub async fn act(aws: &Aws, effect: &Effect) -> Outcome {
     }
 }
 
+/// Its time is looked at first: who stood still in the midst of an effect sends no further call of it.
 async fn within(change: impl Future<Output = Outcome>) -> Outcome {
-    tokio::time::timeout(WITHIN, change)
-        .await
-        .unwrap_or_else(|_| Outcome::Unknown { reason: format!("no answer within {WITHIN:?}") })
+    tokio::select! {
+        biased;
+        () = tokio::time::sleep(WITHIN) => Outcome::Unknown { reason: format!("no answer within {WITHIN:?}") },
+        outcome = change => outcome,
+    }
 }
 
 async fn with_ec2(aws: &Aws, change: impl AsyncFnOnce(&Ec2) -> Outcome) -> Outcome {

@@ -45,6 +45,9 @@ impl SimWorld {
             }
         };
         for call in calls {
+            if self.core.lock().unwrap().now.since(began) >= WITHIN {
+                return self.unknown("no answer in time");
+            }
             if let Some(failed) = self.call(&call, began).await {
                 return failed;
             }

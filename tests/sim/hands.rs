@@ -60,11 +60,11 @@ impl Core {
         let (now, was) = (self.now, self.objects.now().clone());
         self.objects.change(now, |things| things.take(call));
         let broken = self.objects.broken_by(call).filter(|_| was != *self.objects.now());
-        if let Some(object) = broken.filter(|object| !self.objects.is_marked(object) && !self.objects.unmarked_by_hand)
-        {
+        let is_excused = |object: &Object| self.objects.unmarked_by_hand && *object == objects::group();
+        if let Some(object) = broken.filter(|object| !self.objects.is_marked(object) && !is_excused(object)) {
             self.violates(format!("{} comes about, and {object} has no mark that tells of it", brief(call)));
         }
-        if matches!(call, Effect::Mark { .. }) {
+        if matches!(call, Effect::Mark { object, .. } if *object == objects::group()) {
             self.objects.unmarked_by_hand = false;
         }
         let touched = match call {

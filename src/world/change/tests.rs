@@ -111,3 +111,17 @@ async fn what_was_not_even_judged_is_repeated() {
         assert_eq!(left, 0, "{effect:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_stood_still_in_the_midst_of_an_effect_sends_no_further_call() {
+    let sent = std::cell::Cell::new(1);
+    let mut effect = Box::pin(within(async {
+        tokio::task::yield_now().await;
+        sent.set(2);
+        changed()
+    }));
+    assert!(futures::poll!(&mut effect).is_pending());
+    tokio::time::advance(WITHIN).await;
+    assert!(matches!(effect.await, Outcome::Unknown { .. }));
+    assert_eq!(sent.get(), 1);
+}
