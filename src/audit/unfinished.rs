@@ -45,11 +45,12 @@ fn still_open(at: Timestamp) -> Attempt {
 /// Those that Dagster's log names, and those that a worker alone has recorded: it was cut off from Dagster when it began.
 fn open_steps<'a>(run: &'a RunRecord, records: &OfSteps<'a>, now: Timestamp) -> impl Iterator<Item = Open<'a>> {
     let mut steps = by_step(run);
-    for (_, step) in records.keys().filter(|(run_id, _)| *run_id == run.run.run_id) {
+    let run_id = run.run.run_id.as_str();
+    for (&(_, step), _) in records.range((run_id, "")..).take_while(|((of, _), _)| *of == run_id) {
         steps.entry(step).or_default();
     }
     steps.into_iter().filter_map(move |(step, events)| {
-        let of_step = records.get(&(run.run.run_id.as_str(), step)).map_or(&[][..], Vec::as_slice);
+        let of_step = records.get(&(run_id, step)).map_or(&[][..], Vec::as_slice);
         Open::of(step, &events, of_step, now)
     })
 }

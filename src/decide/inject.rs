@@ -239,10 +239,10 @@ fn inject_again(
     decision: &mut Decision,
 ) {
     let overdue = fault.last_attempt_at.plus(AWS_SETTLE);
-    let is_refused = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Refused { .. }));
-    let may_be = fault.inject.iter().zip(&fault.outcomes).filter(|(_, outcome)| !is_refused(outcome));
+    let effects = || fault.inject.iter().zip(&fault.outcomes);
+    let may_be = effects().filter(|(_, outcome)| !matches!(outcome, Some(Outcome::Refused { .. })));
     let mut others: Vec<&Effect> = may_be.map(|(effect, _)| effect).collect();
-    for (number, (effect, outcome)) in fault.inject.iter().zip(&fault.outcomes).enumerate() {
+    for (number, (effect, outcome)) in effects().enumerate() {
         let again = match outcome {
             Some(Outcome::Done(_) | Outcome::Refused { retry: false, .. }) => false,
             // What may have happened, and would add up, is not done again.

@@ -14,6 +14,13 @@ fn hung(story: &mut Story, index: u32) {
     story.run(index).run.ended_at = None;
 }
 
+/// And its worker recorded no more than that it began.
+fn begun(story: &mut Story, index: u32) {
+    let open = &mut story.records()[index as usize];
+    (open.outcome, open.finished) = (CompletionOutcome::Open, None);
+    hung(story, index);
+}
+
 pub const ALL: &[Defect] = &[
     Defect {
         name: "hung: a step that began and never ended",
@@ -38,19 +45,13 @@ pub const ALL: &[Defect] = &[
     },
     Defect {
         name: "hung: a worker recorded the begin of it, and no end",
-        plant: |s| {
-            let open = &mut s.records()[3];
-            (open.outcome, open.finished) = (CompletionOutcome::Open, None);
-            hung(s, 3);
-        },
+        plant: |s| begun(s, 3),
         says: "Unknown Unfinished unfinished/Step",
     },
     Defect {
         name: "hung: its worker was cut off before Dagster heard that it began",
         plant: |s| {
-            let open = &mut s.records()[3];
-            (open.outcome, open.finished) = (CompletionOutcome::Open, None);
-            hung(s, 3);
+            begun(s, 3);
             s.run(3).events.clear();
         },
         says: "Unknown Unfinished unfinished/Step",
