@@ -7,6 +7,7 @@ mod hold;
 mod inject;
 mod limits;
 pub mod notice;
+mod predecessor;
 mod ready;
 pub mod steps;
 mod submit;

@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Decision, gauges, inject, limits, steps};
+use super::{Decision, gauges, inject, limits, predecessor::Predecessor, steps};
 use crate::{
     journal::{Dependency, Event, FaultStage, Found, Generation},
-    model::{DagsterView, Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
+    model::{Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
     plan::{Plan, PlannedFault},
 };
 
@@ -262,22 +262,30 @@ fn start(plan: &Plan, state: &Generation, observation: &Observation, now: Timest
     if !dagster.missing_jobs.is_empty() || !the_rest_is_known(plan, state, observation, decision) {
         return;
     }
-    let adopted = adopted(plan, dagster);
-    // A predecessor may have lost its disk a moment ago: what it sent last can still appear for one settle.
-    let window = state.accepted_at.plus(state.target.dagster.settle.duration());
-    if !adopted.is_empty() && state.adopting.is_none() {
-        decision.notes.push(Event::Adopting { runs: adopted.len() as u32 });
+    let found = Predecessor::of(plan, state, dagster);
+    let adopted = found.adopted.len() as u32;
+    if adopted > state.adopting.map_or(0, |known| known.runs) {
+        decision.notes.push(Event::Adopting { runs: adopted });
         return;
     }
-    if !adopted.is_empty() && asked_at < window {
+    if let Some(why) = found.is_contended(plan, state, dagster, asked_at, decision) {
+        note_unready(state, Dependency::Writer, &why, decision);
+        return;
+    }
+    note_readied(state, Dependency::Writer, decision);
+    // A predecessor may have lost its disk a moment ago: what it sent last can still appear for one settle.
+    let window = state.accepted_at.plus(state.target.dagster.settle.duration());
+    if adopted > 0 && asked_at < window {
         decision.wake(window);
         return;
     }
-    let began = dagster.runs.iter().filter_map(|run| run.generation_started).min();
-    let at = if adopted.is_empty() { now } else { began.unwrap_or(now).min(now) };
+    let at = if adopted == 0 { now } else { found.began_at.unwrap_or(now).min(now) };
     // The start comes last: of a batch that a crash tears the first part may stay, and then nothing was started yet.
-    let is_known = |index: &u32| state.submissions.contains_key(index);
-    decision.notes.extend(adopted.into_iter().filter(|(index, _)| !is_known(index)).map(|(_, event)| event));
+    let is_new = |index: &u32| !state.submissions.contains_key(index);
+    let adopted = found.adopted.into_iter().filter(|(index, _)| is_new(index));
+    decision.notes.extend(adopted.map(|(index, run)| {
+        Event::Submitted { index, run_id: run.run_id.clone(), found: Found::Adopted }
+    }));
     decision.notes.push(Event::Started { at, dagster_version: dagster.version.clone() });
 }
 
@@ -315,18 +323,3 @@ fn is_fresh(query: &Query, observation: &Observation) -> bool {
     }
 }
 
-/// The runs that Dagster has already, each key once.
-fn adopted(plan: &Plan, dagster: &DagsterView) -> Vec<(u32, Event)> {
-    let mut runs: Vec<_> = dagster
-        .runs
-        .iter()
-        .filter_map(|run| Some((run.key.as_ref()?, run)))
-        .filter(|(key, _)| **key == plan.key(key.index) && key.index < plan.arrivals.len())
-        .collect();
-    runs.sort_by_key(|(key, run)| (key.index, run.run_id.clone()));
-    runs.dedup_by_key(|(key, _)| key.index);
-    runs.into_iter()
-        .map(|(key, run)| (key.index, run.run_id.clone()))
-        .map(|(index, run_id)| (index, Event::Submitted { index, run_id, found: Found::Adopted }))
-        .collect()
-}

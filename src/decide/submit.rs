@@ -1,6 +1,6 @@
 //! Launches: each key once, at its instant, whether or not earlier ones were answered.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use indexmap::IndexMap;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     journal::{Event, Found, Generation, Submission, SubmissionStage},
-    model::{Effect, Key, Observation, RunView, Timestamp},
+    model::{DagsterView, Effect, Key, Observation, Timestamp, WriterId, tags},
     plan::{Arrival, Plan, Walk},
 };
 
@@ -33,7 +33,7 @@ const NEAR: Duration = Duration::from_millis(100);
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
     let Some(started_at) = state.started_at else { return };
     let lanes = state.target.dagster.max_concurrent_launches.saturating_sub(observation.launching);
-    let mut sending = Sending { plan, started_at, now, lanes, gate: breaker::gate(state, now), decision };
+    let mut sending = Sending { plan, writer: state.writer.as_ref(), started_at, now, lanes, gate: breaker::gate(state, now), decision };
     if !state.open.is_empty() {
         settle_open(state, observation, &mut sending);
     }
@@ -76,27 +76,26 @@ struct Room {
 /// The runs under way: all that may be runs, but those that are known to have ended.
 fn in_flight(state: &Generation, observation: &Observation) -> u32 {
     let view = observation.dagster.as_ref().and_then(|seen| seen.answer.fresh());
-    let ended = |run: &&RunView| run.key.is_some() && run.status.is_terminal();
-    let ended = view.map_or(0, |view| view.runs.iter().filter(ended).count() as u32);
+    let ended = view.map_or(0, |view| view.runs.counts().done());
     let counted = state.runs.as_ref().map_or(0, |fact| fact.value.done());
     (state.acknowledged + state.open.len() as u32).saturating_sub(ended.max(counted))
+}
+
+/// The run that an arrival's launch made, by a look.
+fn launched<'a>(plan: &Plan, state: &Generation, view: &'a DagsterView, index: u32) -> Option<&'a str> {
+    let own = state.own_launches(plan, index, view.runs.of(&plan.key(index)));
+    own.first().map(|chain| chain.root)
 }
 
 fn settle_open(state: &Generation, observation: &Observation, sending: &mut Sending<'_>) {
     let (plan, now) = (sending.plan, sending.now);
     let looked = observation.dagster.as_ref().and_then(|seen| Some((seen.asked_at, seen.answer.fresh()?)));
-    let found: BTreeMap<u32, &str> = looked
-        .iter()
-        .flat_map(|(_, view)| &view.runs)
-        .filter_map(|run| Some((run.key.as_ref()?, run.run_id.as_str())))
-        .filter(|(key, _)| **key == plan.key(key.index))
-        .map(|(key, run_id)| (key.index, run_id))
-        .collect();
     let mut arrivals = plan.arrivals.from(state.open.first().copied().unwrap_or_default());
     for index in &state.open {
         let submission = &state.submissions[index];
-        if let Some(run_id) = found.get(index).filter(|_| waits_for_a_look(state, submission, now)) {
-            let run_id = (*run_id).to_owned();
+        let found = looked.filter(|_| waits_for_a_look(state, submission, now));
+        if let Some(run_id) = found.and_then(|(_, view)| launched(plan, state, view, *index)) {
+            let run_id = run_id.to_owned();
             sending.decision.notes.push(Event::Submitted { index: *index, run_id, found: Found::LookedUp });
             continue;
         }
@@ -165,6 +164,7 @@ fn send_again(arrivals: &mut Walk<'_>, state: &Generation, index: u32, sending: 
 /// What is sent in this pass.
 struct Sending<'a> {
     plan: &'a Plan,
+    writer: Option<&'a WriterId>,
     started_at: Timestamp,
     now: Timestamp,
     /// So many more may wait for their answers.
@@ -194,7 +194,7 @@ impl Sending<'_> {
         let due = Some(self.started_at.plus(arrival.offset)).filter(|due| *due > self.now);
         let choice = &self.plan.choices[arrival.choice as usize];
         let key = self.plan.key(index);
-        let tags = tags(self.plan, &key, self.started_at, &choice.tags);
+        let tags = tags(self.plan, self.writer, &key, self.started_at, &choice.tags);
         let effect = Effect::LaunchRun { key, job: choice.job.clone(), tags, run_config: choice.run_config.clone() };
         self.decision.intents.push(Event::SubmitIntended { index, attempt, due });
         self.decision.acts.push(Act { purpose: Purpose::Submit { index, attempt }, effect, due });
@@ -203,14 +203,22 @@ impl Sending<'_> {
 }
 
 /// Ours say what the run is; they are not for the manifest to change.
-fn tags(plan: &Plan, key: &Key, started_at: Timestamp, more: &IndexMap<String, String>) -> IndexMap<String, String> {
+fn tags(
+    plan: &Plan,
+    writer: Option<&WriterId>,
+    key: &Key,
+    started_at: Timestamp,
+    more: &IndexMap<String, String>,
+) -> IndexMap<String, String> {
     let own = [
-        ("dagstorm/key", key.to_string()),
-        ("dagstorm/scenario", plan.scenario.to_string()),
-        ("dagstorm/generation", plan.generation.to_string()),
-        ("dagstorm/started", started_at.to_string()),
+        (tags::KEY, Some(key.to_string())),
+        (tags::SCENARIO, Some(plan.scenario.to_string())),
+        (tags::GENERATION, Some(plan.generation.to_string())),
+        (tags::STARTED, Some(started_at.to_string())),
+        (tags::WRITER, writer.map(ToString::to_string)),
     ];
-    let mut tags: IndexMap<String, String> = own.into_iter().map(|(tag, value)| (tag.to_owned(), value)).collect();
+    let own = own.into_iter().filter_map(|(tag, value)| Some((tag.to_owned(), value?)));
+    let mut tags: IndexMap<String, String> = own.collect();
     for (tag, value) in more {
         tags.entry(tag.clone()).or_insert_with(|| value.clone());
     }

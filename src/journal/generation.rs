@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     fault::{FaultStage, FaultState},
-    record::{Conclusion, Dependency, Event, Found, RunCounts},
-    submission::{Launches, Submission, SubmissionStage},
+    record::{Conclusion, Dependency, Event, Found},
+    submission::{LaunchTrouble, Submission, SubmissionStage},
 };
 use crate::{
-    model::{FaultId, GenerationId, Metric, Target, TaskArn, Timestamp, Why},
+    model::{FaultId, GenerationId, Metric, RunCounts, Target, TaskArn, Timestamp, Why, WriterId},
     spec::Scenario,
 };
 
@@ -18,11 +18,14 @@ pub struct Generation {
     pub id: GenerationId,
     pub scenario: Scenario,
     pub target: Target,
+    /// The data folder that its runs name; journals before that have none.
+    pub writer: Option<WriterId>,
     pub accepted_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub dagster_version: Option<String>,
-    /// So many runs were there before this data folder knew of them.
-    pub adopting: Option<u32>,
+    /// So many runs were there before this data folder knew of them: how many when they were first seen, how many now, and since
+    /// when that many.
+    pub adopting: Option<Adopting>,
     /// What cannot be used now, and since when.
     pub unready: BTreeMap<Dependency, Fact<Why>>,
     /// The gauges that are drawn, that nothing depends on, and that cannot be seen now.
@@ -35,7 +38,7 @@ pub struct Generation {
     /// The lowest index that was never attempted.
     pub frontier: u32,
     /// How launches have gone lately.
-    pub launches: Launches,
+    pub launches: LaunchTrouble,
     /// How many of the submissions are known to be runs.
     pub acknowledged: u32,
     pub faults: BTreeMap<FaultId, FaultState>,
@@ -48,6 +51,10 @@ pub struct Generation {
     pub steps_read: BTreeSet<String>,
     /// Steps that were completed more than once, by their run and name, in words.
     pub step_duplicates: BTreeMap<(String, String), Fact<String>>,
+    /// Runs that Dagster has made and will never start, by their ids, with what is wrong with them.
+    pub never_started: BTreeMap<String, Fact<String>>,
+    /// Another dagstorm launches the same generation.
+    pub other_writer: Option<Fact<OtherWriter>>,
     /// Runs that nothing explains, by their ids, with what is wrong with them.
     pub unexpected: BTreeMap<String, Fact<String>>,
     /// What the gauges showed, the oldest first.
@@ -72,6 +79,27 @@ pub struct Generation {
 pub struct Fact<T> {
     pub at: Timestamp,
     pub value: T,
+}
+
+/// Runs that were there before this data folder knew of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adopting {
+    /// How many there were at the first look.
+    pub first: u32,
+    /// How many there are now, and since when.
+    pub runs: u32,
+    pub since: Timestamp,
+}
+
+/// Another dagstorm that launches the same generation at the same time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherWriter {
+    /// A run of its own.
+    pub run_id: String,
+    /// What was seen, in a sentence.
+    pub reason: String,
+    /// It began before this one did.
+    pub is_first: bool,
 }
 
 /// When a task was seen to run.
@@ -101,14 +129,17 @@ impl Generation {
             accepted_at: at,
             started_at: None,
             dagster_version: None,
+            writer: None,
             adopting: None,
+            never_started: BTreeMap::new(),
+            other_writer: None,
             unready: BTreeMap::new(),
             unseen: BTreeMap::new(),
             readiness_changed_at: at,
             submissions: BTreeMap::new(),
             open: BTreeSet::new(),
             frontier: 0,
-            launches: Launches::default(),
+            launches: LaunchTrouble::default(),
             acknowledged: 0,
             faults: BTreeMap::new(),
             triggered: BTreeMap::new(),
@@ -161,7 +192,11 @@ impl Generation {
             Event::Retargeted { target } => self.retarget(at, target)?,
             Event::Unready { dependency, why } => self.unready(at, dependency, why),
             Event::Readied { dependency } => self.readied(at, dependency),
-            Event::Adopting { runs } => self.adopting = Some(*runs),
+            Event::WriterNamed { writer } => self.writer = Some(writer.clone()),
+            Event::Adopting { runs } => {
+                let first = self.adopting.map_or(*runs, |known| known.first);
+                self.adopting = Some(Adopting { first, runs: *runs, since: at });
+            }
             Event::Started { at, dagster_version } => self.start(*at, dagster_version)?,
             Event::SubmitIntended { index, attempt, due } => {
                 // It is sent at its instant, so that counts: not when it was written down.
@@ -228,6 +263,18 @@ impl Generation {
                 if self.unexpected.insert(run_id.clone(), Fact { at, value: reason.clone() }).is_some() {
                     return Err(format!("run {run_id} is told twice"));
                 }
+            }
+            Event::NeverStartedSeen { run_id, reason } => {
+                if self.never_started.insert(run_id.clone(), Fact { at, value: reason.clone() }).is_some() {
+                    return Err(format!("run {run_id} is told twice"));
+                }
+            }
+            Event::OtherWriterSeen { run_id, reason, is_first } => {
+                let value = OtherWriter { run_id: run_id.clone(), reason: reason.clone(), is_first: *is_first };
+                if self.other_writer.as_ref().is_some_and(|known| known.value.is_first || !is_first) {
+                    return Err("another writer is told twice".to_owned());
+                }
+                self.other_writer = Some(Fact { at, value });
             }
             Event::Counted { runs } => self.runs = Some(Fact { at, value: *runs }),
             Event::Aborted { reason } => {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        Counts, Effect, FaultId, GenerationId, Metric, Object, Outcome, Target, TaskArn, TaskView, Timestamp, Undo,
-        Verdict, Why,
+        Counts, Effect, FaultId, GenerationId, Metric, Object, Outcome, RunCounts, Target, TaskArn, TaskView, Timestamp,
+        Undo, Verdict, Why, WriterId,
     },
     spec::Scenario,
 };
@@ -31,13 +31,16 @@ pub enum Event {
     Compacted { past: Vec<Summary> },
     /// A generation begins its life. Holds all that carrying out and healing need: the files are never needed again.
     Accepted { generation: GenerationId, scenario: Box<Scenario>, target: Box<Target> },
+    /// The data folder that a generation's runs and faults name as their writer.
+    WriterNamed { writer: WriterId },
     /// The target was edited before anything had been sent to the old one.
     Retargeted { target: Box<Target> },
     /// Something that the scenario needs cannot be used …
     Unready { dependency: Dependency, why: Why },
     /// … and now it can.
     Readied { dependency: Dependency },
-    /// Dagster has so many runs of this very generation: they are adopted when a settle has passed.
+    /// Dagster has so many runs of this very generation: they are adopted when a settle has passed and the dagstorm that launched
+    /// them is proved gone. Written again when there are more.
     Adopting { runs: u32 },
     /// Offsets count from `at`. Runs that Dagster had before (a lost disk) came with their own start.
     Started { at: Timestamp, dagster_version: String },
@@ -115,6 +118,11 @@ pub enum Event {
     StepDuplicateSeen { run_id: String, step: String, reason: String },
     /// A look at Dagster shows a run that nothing of ours explains.
     UnexpectedSeen { run_id: String, reason: String },
+    /// A look shows a run that Dagster has made and will never start.
+    NeverStartedSeen { run_id: String, reason: String },
+    /// A look shows a run of this generation that another dagstorm launched meanwhile. `is_first`: that one began before this
+    /// one did, so this one gives way.
+    OtherWriterSeen { run_id: String, reason: String, is_first: bool },
     /// What `limits.abortOn` or a threshold with `abortOnFail` names came true: no more arrivals, heal, and judge what
     /// there is. It cannot pass any more.
     Aborted { reason: String },
@@ -152,6 +160,8 @@ pub struct Summary {
 pub enum Dependency {
     Dagster,
     Jobs,
+    /// That no other dagstorm launches the same generation.
+    Writer,
     Service(String),
     Queue,
     /// CloudWatch's metric of the age of the oldest message.
@@ -178,6 +188,7 @@ impl fmt::Display for Dependency {
         match self {
             Self::Dagster => f.write_str("Dagster"),
             Self::Jobs => f.write_str("Jobs"),
+            Self::Writer => f.write_str("Writer"),
             Self::Service(_) => f.write_str("Service"),
             Self::Queue => f.write_str("Queue"),
             Self::QueueAge => f.write_str("QueueAge"),
@@ -203,37 +214,6 @@ pub enum Found {
     LookedUp,
     /// It was there before this data folder knew of it.
     Adopted,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RunCounts {
-    pub queued: u32,
-    pub running: u32,
-    pub succeeded: u32,
-    pub failed: u32,
-    pub canceled: u32,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub other: u32,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-impl RunCounts {
-    pub fn unfinished(&self) -> u32 {
-        self.queued + self.running + self.other
-    }
-
-    pub fn done(&self) -> u32 {
-        self.succeeded + self.failed + self.canceled
-    }
-
-    pub fn total(&self) -> u32 {
-        self.unfinished() + self.done()
-    }
 }
 
 /// The end of a generation. The report's files were complete before this was written.

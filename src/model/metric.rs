@@ -21,6 +21,8 @@ pub enum Metric {
     Workers,
     SubmissionErrors,
     Throughput,
+    Failures,
+    SuccessRate,
 }
 
 /// What the numbers of a metric are.
@@ -31,10 +33,12 @@ pub enum Unit {
     Count,
     /// A second; written as a rate.
     PerSecond,
+    /// A share of all; written in percent.
+    Share,
 }
 
 impl Metric {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::RunLatency,
         Self::StartLatency,
         Self::Lateness,
@@ -44,6 +48,8 @@ impl Metric {
         Self::Workers,
         Self::SubmissionErrors,
         Self::Throughput,
+        Self::Failures,
+        Self::SuccessRate,
     ];
 
     pub fn word(self) -> &'static str {
@@ -57,6 +63,8 @@ impl Metric {
             Self::Workers => "workers",
             Self::SubmissionErrors => "submissionErrors",
             Self::Throughput => "throughput",
+            Self::Failures => "failures",
+            Self::SuccessRate => "successRate",
         }
     }
 
@@ -78,6 +86,13 @@ impl Metric {
             Self::Workers => "Running tasks of the service with the role `workers`.",
             Self::SubmissionErrors => "Arrivals that were rejected, never arrived, or were dropped.",
             Self::Throughput => "Completed runs over the time from the start to the last completion.",
+            Self::Failures => {
+                "Launches that ended as FAILURE by an error of the job's own code, of all that ended: their share (`rate`) or their \
+                 number (`count`). With this threshold such failures are no findings of their own."
+            }
+            Self::SuccessRate => {
+                "Launches that ended as SUCCESS, of all that ended; retries that Dagster made belong to their launch."
+            }
         }
     }
 
@@ -88,6 +103,7 @@ impl Metric {
             }
             Self::QueueDepth | Self::Workers | Self::SubmissionErrors => Unit::Count,
             Self::Throughput => Unit::PerSecond,
+            Self::Failures | Self::SuccessRate => Unit::Share,
         }
     }
 
@@ -107,6 +123,8 @@ impl Metric {
             }
             Unit::Count => format!("{value}"),
             Unit::PerSecond => format!("{value}/s"),
+            // Two digits behind the point are what a reader can use.
+            Unit::Share => format!("{}%", (value * 1e4).round() / 1e2),
         }
     }
 
@@ -122,6 +140,11 @@ impl Metric {
                 .map(|span| span.duration().as_secs_f64())
                 .map_err(|_| format!("`{text}` is not a duration: {}", self.wants())),
             Unit::Count => number(text).ok_or_else(|| format!("`{text}` is not a number: {}", self.wants())),
+            Unit::Share => {
+                let share = text.strip_suffix('%').and_then(|text| number(text.trim())).map(|percent| percent / 100.0);
+                let share = share.filter(|share| *share <= 1.0);
+                share.ok_or_else(|| format!("`{text}` is not a share: {}", self.wants()))
+            }
             Unit::PerSecond => {
                 let rate = text.split_once('/').and_then(|(times, per)| {
                     let seconds = match per.trim() {
@@ -142,6 +165,7 @@ impl Metric {
             Unit::Seconds => "it is compared with a duration, as in `90s`",
             Unit::Count => "it is compared with a number, as in `500`",
             Unit::PerSecond => "it is compared with a rate, as in `6/min`",
+            Unit::Share => "it is compared with a share in percent, as in `1%`",
         }
     }
 }
@@ -161,7 +185,9 @@ impl Metric {
             | Self::Lateness
             | Self::RecoveryTime
             | Self::SubmissionErrors
-            | Self::Throughput => None,
+            | Self::Throughput
+            | Self::Failures
+            | Self::SuccessRate => None,
         }
     }
 
@@ -202,7 +228,9 @@ impl Metric {
             | Self::Lateness
             | Self::RecoveryTime
             | Self::SubmissionErrors
-            | Self::Throughput => Duration::from_secs(2),
+            | Self::Throughput
+            | Self::Failures
+            | Self::SuccessRate => Duration::from_secs(2),
         }
     }
 
@@ -218,7 +246,9 @@ impl Metric {
             | Self::Lateness
             | Self::RecoveryTime
             | Self::SubmissionErrors
-            | Self::Throughput => Duration::from_secs(15),
+            | Self::Throughput
+            | Self::Failures
+            | Self::SuccessRate => Duration::from_secs(15),
         }
     }
 

@@ -14,6 +14,7 @@ mod say;
 mod serve;
 mod standby;
 mod sweep;
+mod writer;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -29,11 +30,12 @@ pub use reconcile::Reconciler;
 pub use serve::{Options, Source, on_disk, serve};
 pub use standby::while_confirmed;
 pub use sweep::{EVERY as SWEEP_EVERY, sweep};
+pub use writer::writer_id;
 
 use tokio::sync::watch;
 
 use crate::{
-    model::{ScenarioName, Target, Timestamp},
+    model::{ScenarioName, Target, Timestamp, WriterId},
     publish::{Folder, Rejection},
     spec::Scenario,
 };
@@ -44,6 +46,8 @@ pub struct Shared<W, S, C> {
     pub store: S,
     pub clock: C,
     pub folder: Folder,
+    /// The data folder, as runs and marks name it.
+    pub writer: WriterId,
     /// This writer's epoch.
     pub epoch: u64,
     /// When each scenario last had a verdict: others may wait for it.

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::{
     Attachment, Catalog, Claims, Control, Controls, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError,
     SWEEP_EVERY, Scan, ScannedFile, Shared, Turns, Verdicts, gauges, standby, sweep,
+    writer_id,
 };
 use crate::{
     journal::{Fenced, FileStore, Store},
@@ -97,6 +98,7 @@ pub async fn serve<W: World>(
             store: FileStore::open(&data.join("journal"), holding.clone()).map_err(failed)?,
             clock: SystemClock,
             folder: folder.clone(),
+            writer: writer_id(data).map_err(failed)?,
             epoch: holding.epoch(),
             verdicts: Verdicts::default(),
             control: watch::Sender::new(control),

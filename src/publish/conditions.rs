@@ -3,7 +3,7 @@
 use super::status::{Beside, Rejection};
 use crate::{
     decide::{self, Turn},
-    journal::{Dependency, Fact, FaultStage, FaultState, Generation},
+    journal::{Adopting, Dependency, Fact, FaultStage, FaultState, Generation},
     model::{Condition, ConditionStatus, ConditionType, GenerationId, Phase, Timestamp, Verdict, Why, WhyKind},
     plan::Plan,
 };
@@ -53,6 +53,9 @@ pub fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Be
     conditions
 }
 
+/// The reason of `Ready: False` while another dagstorm launches the same generation.
+pub const ANOTHER_WRITER: &str = "AnotherWriter";
+
 type Make<'a> = dyn Fn(ConditionType, ConditionStatus, &str, String, Timestamp) -> Condition + 'a;
 
 fn ready(generation: &Generation, make: &Make<'_>) -> Condition {
@@ -65,7 +68,7 @@ fn ready(generation: &Generation, make: &Make<'_>) -> Condition {
             _ if generation.started_at.is_some() || generation.concluded.is_some() => {
                 (ConditionStatus::True, "TargetReady", "everything that the scenario needs answers".to_owned())
             }
-            Some(runs) => {
+            Some(Adopting { runs, .. }) => {
                 let settle = generation.target.dagster.settle;
                 let message = format!(
                     "Dagster has {runs} runs of this very generation: they are adopted, not launched again, once a settle \
@@ -102,8 +105,11 @@ fn unready_reason(dependency: &Dependency, why: &Why) -> String {
         WhyKind::ServerError => "ServerError",
         WhyKind::Protocol => "NotDagster",
         WhyKind::Mismatch => "Mismatch",
+        WhyKind::Awaited => "Awaited",
     };
     match (dependency, why.kind) {
+        (Dependency::Writer, WhyKind::Mismatch) => ANOTHER_WRITER.to_owned(),
+        (Dependency::Writer, WhyKind::Awaited) => "AdoptionAwaited".to_owned(),
         (Dependency::Alarm(_), WhyKind::Mismatch) => "AlarmRings".to_owned(),
         (Dependency::Service(_), WhyKind::Protocol) => "ServiceProtocolError".to_owned(),
         (_, WhyKind::Protocol) => word.to_owned(),

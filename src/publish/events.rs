@@ -62,12 +62,14 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::Unready { dependency, why } => unready(dependency, why),
         Event::Readied { dependency } => readied(dependency),
         Event::Adopting { runs } => {
-            (NORMAL, "Adopting", format!("Dagster has {runs} runs of this generation already: they are adopted"))
+            let message = format!("Dagster has {runs} runs of this generation already: they are adopted after a settle");
+            (NORMAL, "Adopting", message)
         }
         Event::Started { at, dagster_version } => {
             (NORMAL, "Started", format!("offsets count from {at}; Dagster {dagster_version}"))
         }
         Event::Compacted { .. }
+        | Event::WriterNamed { .. }
         | Event::SubmitIntended { .. }
         | Event::TerminateIntended { .. }
         | Event::InjectIntended { .. }
@@ -114,6 +116,11 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::DuplicateSeen { index, runs } => (WARNING, "DuplicateSeen", doubled(*index, runs)),
         Event::StepDuplicateSeen { reason, .. } => (WARNING, "StepDuplicateSeen", reason.clone()),
         Event::UnexpectedSeen { run_id: _, reason } => (WARNING, "UnexpectedSeen", reason.clone()),
+        Event::NeverStartedSeen { run_id: _, reason } => (WARNING, "NeverStartedSeen", reason.clone()),
+        Event::OtherWriterSeen { run_id: _, reason, is_first } => {
+            let follows = if *is_first { "it began earlier" } else { "it began later" };
+            (WARNING, "OtherWriterSeen", format!("{reason}; {follows}"))
+        }
         Event::Aborted { reason } => (WARNING, "Aborted", reason.clone()),
         Event::StopRequested { reason, terminate } => {
             let rest = if *terminate { ": its runs are terminated" } else { "" };

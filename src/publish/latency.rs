@@ -5,10 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    model::{RunView, Span, Timestamp},
-    plan::Plan,
-};
+use crate::model::Span;
 
 /// Nearest-rank quantiles: each is a value that was really measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,11 +36,6 @@ impl Quantiles {
         };
         Some(Self { samples: sorted.len(), p50: at(50), p95: at(95), p99: at(99), max: at(100) })
     }
-}
-
-/// From the intended instant to the end, of every run that has both.
-pub fn of_runs<'a>(plan: &Plan, started_at: Timestamp, runs: impl Iterator<Item = &'a RunView>) -> Vec<Duration> {
-    plan.delays(started_at, runs.filter_map(|run| Some((run.key.as_ref()?.index, run.ended_at?))).collect())
 }
 
 #[cfg(test)]

@@ -1,17 +1,19 @@
 //! The report of one generation: the evidence as data. `report.json` is this, `report.md` is rendered from it.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    latency::{self, Quantiles},
+    latency::Quantiles,
     status::{self, FaultStatus},
 };
 use crate::{
-    audit::{Audit, recovered_at},
-    journal::{Generation, State},
-    model::{Census, GenerationId, RunStatus, ScenarioName, Span, Timestamp},
+    audit::{Audit, launches, recovered_at},
+    journal::{Generation, Launches, State},
+    model::{Census, GenerationId, ScenarioName, Span, Timestamp},
     plan::Plan,
 };
 
@@ -61,7 +63,7 @@ pub struct JobCount {
     pub job: String,
     /// Arrivals that the plan has of it.
     pub planned: u32,
-    /// Runs of it that ended as SUCCESS.
+    /// Launches of it that ended as SUCCESS, retries included.
     pub succeeded: u32,
 }
 
@@ -79,8 +81,9 @@ pub struct FaultReport {
 pub fn report(plan: &Plan, state: &State, generation: &Generation, census: &Census, audit: &Audit) -> Report {
     let status = status::status(plan, state, generation, status::Beside::default()).status;
     let started_at = generation.started_at;
-    let succeeded = census.runs.iter().map(|record| &record.run).filter(|run| run.status == RunStatus::Success);
-    let latencies = started_at.map_or(vec![], |started_at| latency::of_runs(plan, started_at, succeeded));
+    let launches = launches(plan, generation, census);
+    let ends = || launches.succeeded().filter_map(|one| Some((one.index, one.ended_at?))).collect();
+    let latencies = started_at.map_or(vec![], |started_at| plan.delays(started_at, ends()));
     let faults = status.faults.into_iter().map(|status| FaultReport {
         recovery_time: status.name.parse().ok().and_then(|id| generation.faults.get(&id)).and_then(|fault| {
             let recovered = recovered_at(fault, census)?.since(fault.intended_at);
@@ -100,26 +103,25 @@ pub fn report(plan: &Plan, state: &State, generation: &Generation, census: &Cens
         dagster_version: census.dagster_version.clone(),
         run_latency: Quantiles::of(latencies.into_iter()),
         load: status.load.expect("a generation's status has its load"),
-        jobs: jobs(plan, census),
+        jobs: jobs(plan, &launches),
         faults: faults.collect(),
         manifest: generation.scenario.clone(),
     }
 }
 
-fn jobs(plan: &Plan, census: &Census) -> Vec<JobCount> {
-    let mut planned = vec![0; plan.choices.len()];
-    for arrival in plan.arrivals.from(0) {
-        planned[arrival.choice as usize] += 1;
-    }
+fn jobs(plan: &Plan, launches: &Launches) -> Vec<JobCount> {
+    let mut succeeded: BTreeMap<u32, u32> = BTreeMap::new();
+    launches.succeeded().for_each(|one| *succeeded.entry(one.index).or_default() += 1);
     let mut jobs: IndexMap<&str, JobCount> = IndexMap::new();
-    for (choice, planned) in plan.choices.iter().zip(planned) {
+    for choice in &plan.choices {
         let count = || JobCount { job: choice.job.clone(), planned: 0, succeeded: 0 };
-        jobs.entry(&choice.job).or_insert_with(count).planned += planned;
+        jobs.entry(&choice.job).or_insert_with(count);
     }
-    for record in census.runs.iter().filter(|record| record.run.status == RunStatus::Success) {
-        if let Some(count) = jobs.get_mut(&*record.run.job) {
-            count.succeeded += 1;
-        }
+    for (index, arrival) in (0..).zip(plan.arrivals.from(0)) {
+        let job = plan.choices[arrival.choice as usize].job.as_str();
+        let count = jobs.get_mut(job).expect("every choice has its job");
+        count.planned += 1;
+        count.succeeded += succeeded.get(&index).copied().unwrap_or_default();
     }
     jobs.into_values().collect()
 }

@@ -60,7 +60,7 @@ pub struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load: Option<Load>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub runs: Option<crate::journal::RunCounts>,
+    pub runs: Option<crate::model::RunCounts>,
     /// What each gauge showed in the last look at it that was written down.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gauges: BTreeMap<Metric, f64>,

@@ -102,6 +102,8 @@ fn relate_metric(at: &Path, metric: Metric, target: &Target) -> Option<Problem> 
         | Metric::Lateness
         | Metric::RecoveryTime
         | Metric::SubmissionErrors
+        | Metric::Failures
+        | Metric::SuccessRate
         | Metric::Throughput => None,
     }
 }

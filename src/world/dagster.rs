@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::graphql::{self, Answer, EventsData, LaunchData, RunsData, TerminateData};
 use super::{event_log, spool::Spool};
 use crate::model::{
-    Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, ScenarioName, Seen, StepEvent,
-    Timestamp, Why, WhyKind, target::DagsterTarget,
+    Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, Runs, ScenarioName, Seen,
+    StepEvent, Timestamp, Why, WhyKind, tags, target::DagsterTarget,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -158,7 +158,7 @@ impl Dagster {
         let first = self.runs_page(scenario, generation, None, With { jobs: with_jobs, ..With::look() }).await?;
         let missing_jobs = self.missing_jobs(&first, jobs)?;
         let version = first.version.clone();
-        let mut runs = vec![];
+        let mut runs = Runs::default();
         let mut page = first.runs_or_error.fields.results;
         loop {
             runs.extend(page.iter().map(graphql::Run::view));
@@ -166,7 +166,7 @@ impl Dagster {
             let next = self.runs_page(scenario, generation, Some(&last.run_id), With::look()).await?;
             page = next.runs_or_error.fields.results;
         }
-        Ok(DagsterView { version, runs, missing_jobs })
+        Ok(DagsterView { version, runs, since: None, missing_jobs })
     }
 
     fn missing_jobs(&self, data: &RunsData, jobs: &[String]) -> Result<Vec<String>, Why> {
@@ -212,7 +212,7 @@ impl Dagster {
             let last = page.last().map(|run| run.run_id.clone());
             let mut records = vec![];
             for run in page {
-                records.push(RunRecord { run: run.view(), events: self.events(run).await? });
+                records.push(self.record(run).await?);
             }
             last.into_iter().for_each(|last| spool.add(std::mem::take(&mut records), last));
             if !full {
@@ -235,22 +235,25 @@ impl Dagster {
         let page = self.filtered_page(&filter, None, with).await?.runs_or_error.fields.results;
         let mut records = vec![];
         for run in page {
-            records.push(RunRecord { run: run.view(), events: self.events(run).await? });
+            records.push(self.record(run).await?);
         }
         Ok(records)
     }
 
-    /// The step events of a run: the first page came with it, the others are fetched.
-    async fn events(&self, run: graphql::Run) -> Result<Vec<StepEvent>, Why> {
+    /// A run with its events: the first page of them came with it, the others are fetched.
+    async fn record(&self, run: graphql::Run) -> Result<RunRecord, Why> {
+        let view = run.view();
         let mut page = run.event_connection.ok_or_else(|| Why {
             kind: WhyKind::Protocol,
             message: format!("run {} came without its events", run.run_id),
         })?;
-        let mut events = vec![];
+        let mut events: Vec<StepEvent> = vec![];
+        let mut failure = None;
         loop {
             events.extend(page.events.iter().filter_map(graphql::Event::step_event));
+            failure = page.events.iter().filter_map(graphql::Event::run_failure).next_back().or(failure);
             if !page.has_more {
-                return Ok(events);
+                return Ok(RunRecord { run: view, events, failure });
             }
             let variables = json!({ "runId": run.run_id, "after": page.cursor, "limit": EVENTS_OF_A_RUN });
             let read = async || {
@@ -338,7 +341,11 @@ impl Dagster {
         };
         let refused = match kind {
             WhyKind::Unauthorized | WhyKind::NotFound | WhyKind::Throttled => true,
-            WhyKind::ServerError | WhyKind::Protocol | WhyKind::Mismatch | WhyKind::Unreachable | WhyKind::TimedOut => {
+            WhyKind::ServerError | WhyKind::Protocol
+            | WhyKind::Mismatch
+            | WhyKind::Awaited
+            | WhyKind::Unreachable
+            | WhyKind::TimedOut => {
                 false
             }
         };
@@ -391,7 +398,7 @@ fn census_retry() -> ExponentialBuilder {
 /// Whether the same call may succeed a little later.
 fn is_passing(why: &Why) -> bool {
     match why.kind {
-        WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::Throttled | WhyKind::ServerError => true,
+        WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::Throttled | WhyKind::ServerError | WhyKind::Awaited => true,
         WhyKind::Unauthorized | WhyKind::NotFound | WhyKind::Protocol | WhyKind::Mismatch => false,
     }
 }
@@ -445,7 +452,7 @@ fn quote(text: &str) -> String {
 /// The tags of a generation's runs.
 fn of(scenario: &ScenarioName, generation: &GenerationId) -> Value {
     json!([
-        { "key": graphql::SCENARIO_TAG, "value": scenario.as_str() },
-        { "key": graphql::GENERATION_TAG, "value": generation.to_string() },
+        { "key": tags::SCENARIO, "value": scenario.as_str() },
+        { "key": tags::GENERATION, "value": generation.to_string() },
     ])
 }

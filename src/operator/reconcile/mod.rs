@@ -57,8 +57,8 @@ pub struct Reconciler<W, S, C> {
     looking: BTreeSet<Query>,
     counting: bool,
     census_after: Timestamp,
-    /// Runs whose latency was published.
-    measured: BTreeSet<String>,
+    /// Arrivals whose latency was published.
+    measured: BTreeSet<u32>,
     rejection: Option<Rejection>,
     stalled: Option<Rejection>,
     verdicts: watch::Receiver<LastVerdicts>,

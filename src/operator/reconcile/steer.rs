@@ -84,7 +84,8 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             let generation = GenerationId { digest: wanted.digest.clone(), repeat };
             let (scenario, target) = (Box::new(wanted.scenario.clone()), Box::new(wanted.target.clone()));
             let accepted = Event::Accepted { generation, scenario, target };
-            self.append(self.state.compacted().into_iter().chain([accepted]).collect()).await?;
+            let named = Event::WriterNamed { writer: self.shared.writer.clone() };
+            self.append(self.state.compacted().into_iter().chain([accepted, named]).collect()).await?;
             self.begin_tenure();
             self.compile();
             self.set_turn(None);

@@ -172,6 +172,7 @@ fn show(metric: Metric, value: f64) -> String {
         Unit::Count => format!("{}", (value * 100.0).round() / 100.0),
         Unit::PerSecond if value < 1.0 => format!("{:.1}/min", value * 60.0),
         Unit::PerSecond => format!("{value:.1}/s"),
+        Unit::Share => metric.show(value),
     }
 }
 

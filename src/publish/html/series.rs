@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::data::{Band, Origin};
 use crate::{
+    audit::launches,
     journal::Generation,
     model::{Census, Metric, RunStatus},
     plan::Plan,
@@ -81,18 +82,16 @@ pub fn series(plan: &Plan, generation: &Generation, census: &Census, bands: &[Ba
     let stop = generation.ending().map_or(i64::MAX, |fact| origin.to(fact.at));
     let is_due = |offset: &i64| generation.started_at.is_some() && *offset <= stop;
     let due = plan.arrivals.from(0).map(|arrival| arrival.offset.as_millis() as i64).take_while(is_due);
+    let launches = launches(plan, generation, census);
     let ended = |wanted: bool| {
-        let runs = census.runs.iter().map(|record| &record.run);
-        let runs = runs.filter(move |run| run.status.is_terminal() && (run.status == RunStatus::Success) == wanted);
-        runs.filter_map(|run| run.ended_at).map(|at| origin.to(at))
+        let ended = launches.all.iter().filter(move |one| (one.status == RunStatus::Success) == wanted);
+        ended.filter_map(|one| one.ended_at).map(|at| origin.to(at))
     };
     let spans = |from_launch: bool| {
-        census.runs.iter().filter_map(move |record| {
-            let run = &record.run;
-            let index = run.key.as_ref().map(|key| key.index);
-            let sent = index.and_then(|index| generation.submissions.get(&index)).map(|known| known.first_attempt_at);
-            let from = if from_launch { sent.or(run.started_at)? } else { run.started_at? };
-            Some((origin.to(from), run.ended_at.map(|at| origin.to(at))))
+        launches.all.iter().filter_map(move |one| {
+            let sent = generation.submissions.get(&one.index).map(|known| known.first_attempt_at);
+            let from = if from_launch { sent.or(one.started_at)? } else { one.started_at? };
+            Some((origin.to(from), one.ended_at.map(|at| origin.to(at))))
         })
     };
     Series {

@@ -85,6 +85,7 @@ impl Ec2Error {
             | WhyKind::Unreachable
             | WhyKind::TimedOut
             | WhyKind::Protocol
+            | WhyKind::Awaited
             | WhyKind::Mismatch => Outcome::Refused { reason, retry: false },
         }
     }
