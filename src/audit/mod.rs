@@ -15,8 +15,8 @@ mod unfinished;
 pub use circumstances::TaskDeath;
 pub use effects::{FaultEffect, recovered_at};
 pub use executions::settles_at;
-pub use thresholds::launches;
 use std::{borrow::Cow, sync::Arc};
+pub use thresholds::launches;
 
 use schemars::JsonSchema;
 use serde::Serialize;

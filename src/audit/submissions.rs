@@ -144,7 +144,8 @@ impl<'a> Judged<'a> {
         };
         let one = std::slice::from_ref(last);
         if let Some(record) = ends.iter().find(|record| work_was_done(record, &self.recorded)) {
-            let message = format!("{key}: Dagster says {}, yet every step that was started completed", record.run.status);
+            let message =
+                format!("{key}: Dagster says {}, yet every step that was started completed", record.run.status);
             audit.counts.falsely_failed += 1;
             audit.findings.push(finding(FindingKind::FalselyFailed, Some(key), found, message));
         } else if let Some(error) = last.own_error() {
@@ -172,7 +173,8 @@ fn other_writer(key: &Key, foreign: Option<Foreign<'_>>, chain: &Chain<'_>, foun
         Some(Foreign::Job(_) | Foreign::Code(_)) | None => return,
     };
     audit.counts.other_writers += 1;
-    let message = format!("{who} launched {key} as well, as run {}: two dagstorms were at work on this scenario", chain.root);
+    let message =
+        format!("{who} launched {key} as well, as run {}: two dagstorms were at work on this scenario", chain.root);
     let record = of_id(found, &chain.runs[0].run_id);
     audit.findings.push(finding(FindingKind::OtherWriter, Some(key.clone()), std::slice::from_ref(record), message));
 }

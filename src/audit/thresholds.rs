@@ -41,8 +41,12 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
 
 /// The launches of the census, as they are measured. Copies of their tags are not among them.
 pub fn launches(plan: &Plan, generation: &Generation, census: &Census) -> Launches {
-    let own_errors: BTreeSet<&str> =
-        census.runs.iter().filter(|record| record.own_error().is_some()).map(|record| record.run.run_id.as_str()).collect();
+    let own_errors: BTreeSet<&str> = census
+        .runs
+        .iter()
+        .filter(|record| record.own_error().is_some())
+        .map(|record| record.run.run_id.as_str())
+        .collect();
     let of_a_key = census.runs.chunk_by(|a, b| a.run.key == b.run.key).filter_map(|some| {
         let key = some[0].run.key.as_ref()?;
         let is_planned = key.scenario == plan.scenario && key.generation == plan.generation;

@@ -88,8 +88,7 @@ fn drain(
     decision: &mut Decision,
 ) {
     let looked = looked.filter(|(asked_at, _)| *asked_at >= stop.at);
-    let drained = looked
-        .is_some_and(|(_, view)| view.runs.open().next().is_none() && shows_all(state, &view.runs));
+    let drained = looked.is_some_and(|(_, view)| view.runs.open().next().is_none() && shows_all(state, &view.runs));
     let patience = since.plus(plan.expect.quiet.duration());
     if drained || now >= patience {
         conclude_stopped(&stop.value, decision);

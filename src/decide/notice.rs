@@ -71,7 +71,8 @@ fn other_writer(state: &Generation, writer: Option<&WriterId>, run: &RunView, to
     if is_known || told.iter().any(|event| matches!(event, Event::OtherWriterSeen { .. })) {
         return None;
     }
-    let who = writer.map_or_else(|| "an older dagstorm".to_owned(), |writer| format!("the dagstorm of data folder {writer}"));
+    let who =
+        writer.map_or_else(|| "an older dagstorm".to_owned(), |writer| format!("the dagstorm of data folder {writer}"));
     let key = run.key.as_ref().map(ToString::to_string).unwrap_or_default();
     let reason = format!("{who} launched run {} of {key} meanwhile", run.run_id);
     Some(Event::OtherWriterSeen { run_id: run.run_id.clone(), reason, is_first })

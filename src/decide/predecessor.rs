@@ -28,7 +28,8 @@ impl<'a> Predecessor<'a> {
         let mut found = Self { adopted: vec![], began_at: None, writers: BTreeSet::new() };
         for (index, kin) in view.runs.kin() {
             let planned = index < plan.arrivals.len();
-            let launches = kin.chains.iter().filter(|chain| planned && chain.runs[0].key.as_ref() == Some(&plan.key(index)));
+            let launches =
+                kin.chains.iter().filter(|chain| planned && chain.runs[0].key.as_ref() == Some(&plan.key(index)));
             // Whoever copied the tags to another job launched nothing of this plan.
             let launch = launches
                 .map(|chain| (chain.runs[0], state.foreign(plan, index, chain)))

@@ -283,8 +283,10 @@ fn start(plan: &Plan, state: &Generation, observation: &Observation, now: Timest
     // The start comes last: of a batch that a crash tears the first part may stay, and then nothing was started yet.
     let is_new = |index: &u32| !state.submissions.contains_key(index);
     let adopted = found.adopted.into_iter().filter(|(index, _)| is_new(index));
-    decision.notes.extend(adopted.map(|(index, run)| {
-        Event::Submitted { index, run_id: run.run_id.clone(), found: Found::Adopted }
+    decision.notes.extend(adopted.map(|(index, run)| Event::Submitted {
+        index,
+        run_id: run.run_id.clone(),
+        found: Found::Adopted,
     }));
     decision.notes.push(Event::Started { at, dagster_version: dagster.version.clone() });
 }
@@ -322,4 +324,3 @@ fn is_fresh(query: &Query, observation: &Observation) -> bool {
         | Query::Completions => observation.state_of(query).is_some_and(|(_, why)| why.is_none()),
     }
 }
-

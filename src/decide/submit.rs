@@ -33,7 +33,15 @@ const NEAR: Duration = Duration::from_millis(100);
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
     let Some(started_at) = state.started_at else { return };
     let lanes = state.target.dagster.max_concurrent_launches.saturating_sub(observation.launching);
-    let mut sending = Sending { plan, writer: state.writer.as_ref(), started_at, now, lanes, gate: breaker::gate(state, now), decision };
+    let mut sending = Sending {
+        plan,
+        writer: state.writer.as_ref(),
+        started_at,
+        now,
+        lanes,
+        gate: breaker::gate(state, now),
+        decision,
+    };
     if !state.open.is_empty() {
         settle_open(state, observation, &mut sending);
     }

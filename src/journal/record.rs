@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        Counts, Effect, FaultId, GenerationId, Metric, Object, Outcome, RunCounts, Target, TaskArn, TaskView, Timestamp,
-        Undo, Verdict, Why, WriterId,
+        Counts, Effect, FaultId, GenerationId, Metric, Object, Outcome, RunCounts, Target, TaskArn, TaskView,
+        Timestamp, Undo, Verdict, Why, WriterId,
     },
     spec::Scenario,
 };

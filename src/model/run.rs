@@ -67,8 +67,8 @@ impl RunView {
     pub fn says_never_started(&self) -> String {
         let made = self.created_at.map(|at| format!(" at {at}")).unwrap_or_default();
         format!(
-            "Dagster made run {}{made} and never queued it: it stays {} because the process that made it ended in between. \
-             Dagster will not start it; delete it or execute it again in Dagster's UI",
+            "Dagster made run {}{made} and never queued it: it stays {}, because the process that made it ended in between. \
+             Dagster will never start it and cannot terminate it; delete it in Dagster's UI",
             self.run_id, self.status
         )
     }
@@ -77,11 +77,9 @@ impl RunView {
     pub fn root(&self) -> &str {
         match &self.origin {
             Origin::Retry { root, .. } | Origin::Reexecution { root, .. } => root,
-            Origin::Launch
-            | Origin::Schedule(_)
-            | Origin::Sensor(_)
-            | Origin::Backfill(_)
-            | Origin::Automation => &self.run_id,
+            Origin::Launch | Origin::Schedule(_) | Origin::Sensor(_) | Origin::Backfill(_) | Origin::Automation => {
+                &self.run_id
+            }
         }
     }
 }
@@ -145,8 +143,9 @@ impl Origin {
         let by_sensor = named(SENSOR).map(Self::Sensor);
         let by_schedule = || named(SCHEDULE).map(Self::Schedule);
         let by_backfill = || named(BACKFILL).map(Self::Backfill);
-        let by_automation =
-            || AUTOMATION.iter().any(|name| tag(name).is_some_and(|value| value != "false")).then_some(Self::Automation);
+        let by_automation = || {
+            AUTOMATION.iter().any(|name| tag(name).is_some_and(|value| value != "false")).then_some(Self::Automation)
+        };
         by_sensor.or_else(by_schedule).or_else(by_backfill).or_else(by_automation).unwrap_or_default()
     }
 
@@ -324,6 +323,11 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// A run that did not fail as a whole.
+    pub fn new(run: RunView, events: Vec<StepEvent>) -> Self {
+        Self { run, events, failure: None }
+    }
+
     /// For people: its key, or its id where it has none.
     pub fn name(&self) -> String {
         self.run.key.as_ref().map_or_else(|| self.run.run_id.clone(), ToString::to_string)
@@ -410,6 +414,12 @@ pub struct StepEvent {
     /// Of a failure: why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Box<Failure>>,
+}
+
+impl StepEvent {
+    pub fn new(step: &str, kind: StepEventKind, at: Timestamp) -> Self {
+        Self { step: step.into(), kind, at, task: None, failure: None }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -71,9 +71,9 @@ impl Aggregate {
         match text {
             "" | "rate" => Ok(Self::Rate),
             "count" if metric == Metric::Failures => Ok(Self::Count),
-            _ if metric == Metric::Failures => {
-                Err(format!("`{text}` is no aggregate of `{metric}`; allowed are `rate` (a share, as in `rate < 1%`) and `count`"))
-            }
+            _ if metric == Metric::Failures => Err(format!(
+                "`{text}` is no aggregate of `{metric}`; allowed are `rate` (a share, as in `rate < 1%`) and `count`"
+            )),
             _ => Err(format!("`{text}` is no aggregate of `{metric}`; allowed is `rate`, as in `rate > 99%`")),
         }
     }

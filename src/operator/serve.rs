@@ -15,8 +15,7 @@ use tokio::sync::watch;
 
 use super::{
     Attachment, Catalog, Claims, Control, Controls, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError,
-    SWEEP_EVERY, Scan, ScannedFile, Shared, Turns, Verdicts, gauges, standby, sweep,
-    writer_id,
+    SWEEP_EVERY, Scan, ScannedFile, Shared, Turns, Verdicts, gauges, standby, sweep, writer_id,
 };
 use crate::{
     journal::{Fenced, FileStore, Store},

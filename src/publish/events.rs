@@ -62,7 +62,8 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::Unready { dependency, why } => unready(dependency, why),
         Event::Readied { dependency } => readied(dependency),
         Event::Adopting { runs } => {
-            let message = format!("Dagster has {runs} runs of this generation already: they are adopted after a settle");
+            let message =
+                format!("Dagster has {runs} runs of this generation already: they are adopted after a settle");
             (NORMAL, "Adopting", message)
         }
         Event::Started { at, dagster_version } => {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::graphql::{self, Answer, EventsData, LaunchData, RunsData, TerminateData};
 use super::{event_log, spool::Spool};
 use crate::model::{
-    Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, Runs, ScenarioName, Seen,
-    StepEvent, Timestamp, Why, WhyKind, tags, target::DagsterTarget,
+    Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, Runs, ScenarioName, Seen, StepEvent,
+    Timestamp, Why, WhyKind, tags, target::DagsterTarget,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -341,13 +341,12 @@ impl Dagster {
         };
         let refused = match kind {
             WhyKind::Unauthorized | WhyKind::NotFound | WhyKind::Throttled => true,
-            WhyKind::ServerError | WhyKind::Protocol
+            WhyKind::ServerError
+            | WhyKind::Protocol
             | WhyKind::Mismatch
             | WhyKind::Awaited
             | WhyKind::Unreachable
-            | WhyKind::TimedOut => {
-                false
-            }
+            | WhyKind::TimedOut => false,
         };
         Failure { why: Why { kind, message: format!("{} answered {status}: {message}", self.target.url) }, refused }
     }

@@ -129,7 +129,10 @@ fn details(written: &str) -> Result<graphql::Event, Why> {
         metadata_entries: metadata(data),
         message: text(&event["dagster_event"]["message"]).or_else(|| text(&event["user_message"])),
         // An enum is written as `{"__enum__": "ErrorSource.USER_CODE_ERROR"}`.
-        error_source: data["error_source"]["__enum__"].as_str().and_then(|word| word.rsplit('.').next()).map(str::to_owned),
+        error_source: data["error_source"]["__enum__"]
+            .as_str()
+            .and_then(|word| word.rsplit('.').next())
+            .map(str::to_owned),
         error: data["error"].is_object().then(|| error(&data["error"])),
         ..graphql::Event::default()
     })
@@ -140,10 +143,8 @@ fn error(written: &Value) -> ErrorWithCauses {
     let mut causes = vec![];
     let mut cause = &written["cause"];
     while cause.is_object() && causes.len() < MOST_CAUSES {
-        causes.push(Cause {
-            message: text(&cause["message"]).unwrap_or_default(),
-            class_name: text(&cause["cls_name"]),
-        });
+        causes
+            .push(Cause { message: text(&cause["message"]).unwrap_or_default(), class_name: text(&cause["cls_name"]) });
         cause = &cause["cause"];
     }
     ErrorWithCauses {

@@ -138,6 +138,7 @@ async fn operate(around: Surroundings, epoch: u64, folder: Folder, mut told: wat
     let truth = || core.lock().unwrap().now;
     let clock = SimClock { core: Arc::clone(&core), ahead };
     let world = SimWorld { core: Arc::clone(&core), clock: clock.clone(), disk: disk.clone(), epoch, mutant };
+    let writer = disk.writer();
     let store = SimStore { disk, core: Arc::clone(&core), epoch, mutant };
     let control = watch::Sender::new(control_at(truth(), halt));
     let verdicts = watch::Sender::default();
@@ -146,6 +147,7 @@ async fn operate(around: Surroundings, epoch: u64, folder: Folder, mut told: wat
         store,
         clock: clock.clone(),
         folder,
+        writer,
         epoch,
         verdicts,
         control,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use dagstorm::{
     model::{
         AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, Observation, Outcome,
-        Query, QueueView, Receipt, RunRecord, RunStatus, RunView, ScenarioName, Seen, ServiceView, StepEvent,
-        StepEventKind, StepsView, Target, TaskView, Timed, Timestamp, Why, WhyKind,
+        Query, QueueView, Receipt, RunRecord, RunStatus, RunView, Runs, ScenarioName, Seen, ServiceView, StepEvent,
+        StepEventKind, StepsView, Target, TaskView, Timed, Timestamp, Why, WhyKind, tags,
     },
     world::{Clock, Leftovers, World},
 };
@@ -149,7 +149,7 @@ impl World for SimWorld {
         let taken_at = self.clock.now();
         let core = self.core.lock().unwrap();
         let mut runs: Vec<RunRecord> = of(&core, &query.scenario, &query.generation)
-            .map(|(id, run)| RunRecord { run: view(id, run), events: log(&core, run) })
+            .map(|(id, run)| RunRecord::new(view(id, run), log(&core, run)))
             .collect();
         if self.mutant == Mutant::BlindAuditor {
             for run in &mut runs {
@@ -244,19 +244,24 @@ impl SimWorld {
         match query {
             Query::Dagster { scenario, generation, .. } => {
                 let runs = of(&core, scenario, generation).map(|(id, run)| view(id, run)).collect();
-                let fresh =
-                    |runs| Seen::Fresh(DagsterView { version: "simulated".to_owned(), runs, missing_jobs: vec![] });
+                let fresh = |runs| {
+                    Seen::Fresh(DagsterView {
+                        version: "simulated".to_owned(),
+                        runs,
+                        since: None,
+                        missing_jobs: vec![],
+                    })
+                };
                 let answer = match (fails, self.mutant) {
                     (false, _) => fresh(runs),
-                    (true, Mutant::FailedLookIsEmpty) => fresh(vec![]),
+                    (true, Mutant::FailedLookIsEmpty) => fresh(Runs::default()),
                     (true, _) => Seen::Unavailable(why()),
                 };
                 observation.dagster = Some(Timed { asked_at, answer });
             }
             Query::Steps { run_ids, .. } => {
                 let asked = core.runs.iter().filter(|(id, _)| run_ids.contains(id));
-                let records =
-                    asked.map(|(id, run)| RunRecord { run: view(id, run), events: log(&core, run) }).collect();
+                let records = asked.map(|(id, run)| RunRecord::new(view(id, run), log(&core, run))).collect();
                 let view = StepsView { runs: records, work: vec![] };
                 let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(view) };
                 observation.steps = Some(Timed { asked_at, answer });
@@ -337,14 +342,13 @@ fn of<'a>(
 }
 
 fn view(id: &str, run: &SimRun) -> RunView {
+    let tag = |name: &str| run.tags.get(name).map(String::as_str);
     RunView {
-        run_id: id.to_owned(),
-        key: Some(run.key.clone()),
-        job: run.job.as_str().into(),
-        status: run.status.clone(),
         started_at: run.started_at,
         ended_at: run.ended_at,
-        generation_started: run.tags.get("dagstorm/started").and_then(|text| text.parse().ok()),
+        generation_started: tag(tags::STARTED).and_then(|text| text.parse().ok()),
+        writer: tag(tags::WRITER).and_then(|text| text.parse().ok()),
+        ..RunView::new(id, Some(run.key.clone()), &run.job, run.status.clone())
     }
 }
 

@@ -140,11 +140,7 @@ impl TargetLooks {
             WhyKind::NotFound | WhyKind::Unauthorized | WhyKind::Protocol | WhyKind::Mismatch => {
                 self.problems.push(why.message);
             }
-            WhyKind::Unreachable
-            | WhyKind::TimedOut
-            | WhyKind::Throttled
-            | WhyKind::ServerError
-            | WhyKind::Awaited => {
+            WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::Throttled | WhyKind::ServerError | WhyKind::Awaited => {
                 self.cannot_reach(what, &why.message);
             }
         }

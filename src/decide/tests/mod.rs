@@ -16,8 +16,11 @@ use std::{fmt::Write, time::Duration};
 use super::*;
 use crate::model::Undo;
 use crate::{
-    journal::{Record, RunCounts, State},
-    model::{DagsterView, GenerationId, RunStatus, RunView, Seen, ServiceView, TaskArn, TaskView, Timed, Why, WhyKind},
+    journal::{Record, State},
+    model::{
+        DagsterView, GenerationId, RunCounts, RunStatus, RunView, Seen, ServiceView, TaskArn, TaskView, Timed, Why,
+        WhyKind,
+    },
     plan,
     spec::{Manifest, Scenario, load, no_attachments},
 };
@@ -118,8 +121,9 @@ impl Case {
             started_at: None,
             ended_at: None,
             generation_started: Some(at(-7.0)),
+            ..RunView::new("", None, "", RunStatus::Queued)
         });
-        let view = DagsterView { version: "1".to_owned(), runs: runs.collect(), missing_jobs: vec![] };
+        let view = DagsterView { version: "1".to_owned(), runs: runs.collect(), since: None, missing_jobs: vec![] };
         self.observation.dagster = Some(Timed { asked_at: at(second), answer: Seen::Fresh(view) });
         self
     }

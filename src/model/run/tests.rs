@@ -40,7 +40,10 @@ fn dagsters_words_stay_what_they_are() {
         assert_eq!(serde_json::from_str::<RunStatus>(&json).expect("a status"), status);
     }
     let odd = RunStatus::of("HIBERNATING");
-    assert_eq!((odd.to_string().as_str(), odd.standing(), odd.is_terminal()), ("HIBERNATING", Standing::Unknown, false));
+    assert_eq!(
+        (odd.to_string().as_str(), odd.standing(), odd.is_terminal()),
+        ("HIBERNATING", Standing::Unknown, false)
+    );
     for (old, status) in [
         ("\"Success\"", RunStatus::Success),
         ("\"Queued\"", RunStatus::Queued),

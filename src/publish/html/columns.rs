@@ -88,9 +88,7 @@ pub fn columns(
 }
 
 fn is_notable(row: &Row<'_>) -> bool {
-    !row.words.is_empty()
-        || row.outcome() != "acknowledged"
-        || !row.is_plain_success()
+    !row.words.is_empty() || row.outcome() != "acknowledged" || !row.is_plain_success()
 }
 
 impl Columns {

@@ -96,9 +96,9 @@ fn at(second: f64) -> Timestamp {
 }
 
 fn run(key: Option<Key>, run_id: &str, second: f64) -> RunRecord {
-    let step = |kind, later: f64| StepEvent { step: "work".into(), kind, at: at(second + later), task: None };
-    RunRecord {
-        run: RunView {
+    let step = |kind, later: f64| StepEvent::new("work", kind, at(second + later));
+    RunRecord::new(
+        RunView {
             run_id: run_id.to_owned(),
             key,
             job: "fast_job".into(),
@@ -106,9 +106,10 @@ fn run(key: Option<Key>, run_id: &str, second: f64) -> RunRecord {
             started_at: Some(at(second + 0.1)),
             ended_at: Some(at(second + 0.5)),
             generation_started: None,
+            ..RunView::new("", None, "", RunStatus::Queued)
         },
-        events: vec![step(StepEventKind::Started, 0.2), step(StepEventKind::Succeeded, 0.4)],
-    }
+        vec![step(StepEventKind::Started, 0.2), step(StepEventKind::Succeeded, 0.4)],
+    )
 }
 
 const ORIGIN: Origin = Origin(Timestamp::from_micros(1_000_000_000_000));
