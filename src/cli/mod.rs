@@ -11,6 +11,7 @@ mod heal;
 mod init;
 mod logging;
 mod operator;
+mod patience;
 mod plan;
 mod progress;
 mod report;

@@ -2,6 +2,7 @@
 
 mod aims;
 mod chart;
+mod jobs;
 mod looks;
 mod online;
 mod policy;

@@ -8,6 +8,7 @@ mod holding;
 mod log;
 mod measure;
 mod record;
+mod rejections;
 mod segment;
 mod state;
 mod store;

@@ -16,6 +16,7 @@ pub mod target;
 pub mod threshold;
 pub mod time;
 pub mod verdict;
+pub mod words;
 
 pub use completion::{CompletionOutcome, CompletionRecord, Completions, CompletionsTarget, Gathering};
 pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
@@ -30,7 +31,8 @@ pub use network::{
     Subnet,
 };
 pub use observation::{
-    AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, DatumUnit, InstanceView, ObjectsView, Observation,
+    AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, DatumUnit, InstanceView, LocationState, LocationView,
+    ObjectsView, Observation,
     PolicyView, Query, QueueView, RunRecord, RunStatus, RunView, Seen, ServiceView, StepEvent, StepEventKind,
     StepsView, TaskSet, TaskView, Timed, Why, WhyKind,
 };
@@ -38,3 +40,4 @@ pub use target::{Guard, Target};
 pub use threshold::{Aggregate, Comparison, Threshold, Weighed, When};
 pub use time::{Span, Timestamp};
 pub use verdict::{Counts, Verdict};
+pub use words::{meant, suggest};

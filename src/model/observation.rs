@@ -50,6 +50,8 @@ pub enum WhyKind {
     Protocol,
     /// It is there, and it is not what the manifest asks for: another account, an alarm that rings.
     Mismatch,
+    /// It is known there, and it is not loaded: a code location that reloads, or whose load failed.
+    NotLoaded,
 }
 
 impl fmt::Display for Why {
@@ -208,8 +210,30 @@ pub struct DagsterView {
     pub version: String,
     /// Every run that carries the scenario's and the generation's tag.
     pub runs: Vec<RunView>,
-    /// Jobs of the query that the code location does not have.
-    pub missing_jobs: Vec<String>,
+    /// The code location; `None`: the query names no job, so it was not asked about.
+    pub location: Option<LocationView>,
+}
+
+/// The target's code location, as a look shows it that names jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LocationView {
+    pub state: LocationState,
+    /// Why Dagster refuses launches by these credentials; `None`: it permits them.
+    pub forbidden: Option<String>,
+}
+
+/// Whether what a launch needs of a code location is there. Messages are whole sentences for people.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum LocationState {
+    /// It is loaded and has every job of the query.
+    #[default]
+    Ready,
+    /// It is loaded, and these jobs of the query are not in it. That is final.
+    Lacks { jobs: Vec<String>, message: String },
+    /// It is being loaded, or its last load failed. That may pass.
+    NotLoaded(String),
+    /// The workspace has no such location. That may pass: a workspace can be reloaded too.
+    Absent(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -115,6 +115,7 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::StepDuplicateSeen { reason, .. } => (WARNING, "StepDuplicateSeen", reason.clone()),
         Event::UnexpectedSeen { run_id: _, reason } => (WARNING, "UnexpectedSeen", reason.clone()),
         Event::Aborted { reason } => (WARNING, "Aborted", reason.clone()),
+        Event::LoadGivenUp { reason } => (WARNING, "LoadGivenUp", reason.clone()),
         Event::StopRequested { reason, terminate } => {
             let rest = if *terminate { ": its runs are terminated" } else { "" };
             (NORMAL, "Stopping", format!("{reason}{rest}"))

@@ -126,7 +126,12 @@ where
         WhyKind::ServerError if refused && error.as_service_error().is_some() => {
             Outcome::Refused { reason, retry: false }
         }
-        WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::ServerError | WhyKind::Protocol | WhyKind::Mismatch => {
+        WhyKind::Unreachable
+        | WhyKind::TimedOut
+        | WhyKind::ServerError
+        | WhyKind::Protocol
+        | WhyKind::Mismatch
+        | WhyKind::NotLoaded => {
             Outcome::Unknown { reason }
         }
     }

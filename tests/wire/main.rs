@@ -5,6 +5,7 @@
 mod client;
 mod contract;
 mod dagster;
+mod idle;
 mod judge;
 mod proxy;
 mod rig;

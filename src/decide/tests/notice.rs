@@ -34,7 +34,7 @@ impl Case {
             ended_at: ended.map(at),
             generation_started: None,
         });
-        let view = DagsterView { version: "1".to_owned(), runs: runs.collect(), missing_jobs: vec![] };
+        let view = DagsterView { version: "1".to_owned(), runs: runs.collect(), location: None };
         self.observation.dagster = Some(Timed { asked_at: at(second), answer: Seen::Fresh(view) });
         self
     }

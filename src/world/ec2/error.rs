@@ -85,7 +85,8 @@ impl Ec2Error {
             | WhyKind::Unreachable
             | WhyKind::TimedOut
             | WhyKind::Protocol
-            | WhyKind::Mismatch => Outcome::Refused { reason, retry: false },
+            | WhyKind::Mismatch
+            | WhyKind::NotLoaded => Outcome::Refused { reason, retry: false },
         }
     }
 }
