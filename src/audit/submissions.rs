@@ -164,9 +164,10 @@ fn counted(count: u32, one: &str, several: &str) -> String {
 /// Why launches were rejected, each reason with how many and the first key.
 fn reasons(plan: &Plan, generation: &Generation) -> String {
     let groups = generation.rejections();
-    let shown = groups.iter().take(MOST_REASONS).map(|group| match group.count {
-        1 => format!("{} ({})", group.reason, plan.key(group.first)),
-        count => format!("{} ({count}, the first {})", group.reason, plan.key(group.first)),
+    let shown = groups.iter().take(MOST_REASONS).map(|group| match (group.count, groups.len()) {
+        (1, _) => format!("{} ({})", group.reason, plan.key(group.first)),
+        (_, 1) => format!("{} (the first is {})", group.reason, plan.key(group.first)),
+        (count, _) => format!("{} ({count}, the first is {})", group.reason, plan.key(group.first)),
     });
     let mut text = shown.collect::<Vec<_>>().join("; ");
     if groups.len() > MOST_REASONS {

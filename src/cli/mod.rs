@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
             Command::Halt(arguments) => control::halt(&arguments),
             Command::Suspend(arguments) => control::suspend(&arguments),
             Command::Resume(arguments) => control::resume(&arguments),
-            Command::Validate(arguments) => validate::execute(&arguments),
+            Command::Validate(arguments) => validate::execute(&arguments).await,
             Command::Explain(arguments) => explain::execute(&arguments),
             Command::Schema(arguments) => schema::execute(&arguments),
             Command::Init(arguments) => init::execute(&arguments).await,

@@ -165,9 +165,14 @@ spec:
     fn who_goes_on_once_is_waited_for_again() {
         let mut patience = Patience::new(Duration::from_secs(60));
         let (waiting, running) = (after(false, vec![]), after(true, vec![]));
-        for (second, status, is_over) in
-            [(0, &waiting, false), (50, &waiting, false), (55, &running, false), (58, &waiting, false), (70, &waiting, false), (118, &waiting, true)]
-        {
+        for (second, status, is_over) in [
+            (0, &waiting, false),
+            (50, &waiting, false),
+            (55, &running, false),
+            (58, &waiting, false),
+            (70, &waiting, false),
+            (118, &waiting, true),
+        ] {
             assert_eq!(patience.is_over(&latest(&[("a", status)]), at(second)), is_over, "{second}");
         }
     }

@@ -8,9 +8,7 @@ use std::{
 use super::{Decision, gauges, inject, limits, steps};
 use crate::{
     journal::{Dependency, Event, FaultStage, Found, Generation, SubmissionStage},
-    model::{
-        DagsterView, LocationState, LocationView, Observation, Query, Seen, Timed, Timestamp, Why, WhyKind,
-    },
+    model::{DagsterView, LocationState, LocationView, Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
     plan::{Plan, PlannedFault},
 };
 
@@ -187,7 +185,9 @@ fn note_dagster(state: &Generation, observation: &Observation, decision: &mut De
     };
     match &location.state {
         LocationState::Ready => {}
-        LocationState::Lacks { jobs: _, message } => unready(Dependency::Jobs, WhyKind::NotFound, message),
+        LocationState::Lacks { jobs: _, message, known } => {
+            unready(Dependency::Jobs, WhyKind::NotFound, &format!("{message}: {known}"));
+        }
         LocationState::NotLoaded(message) => unready(Dependency::Location, WhyKind::NotLoaded, message),
         LocationState::Absent(message) => unready(Dependency::Location, WhyKind::NotFound, message),
     }
@@ -288,8 +288,7 @@ fn start(plan: &Plan, state: &Generation, observation: &Observation, now: Timest
     else {
         return;
     };
-    let is_ready =
-        |location: &LocationView| location.state == LocationState::Ready && location.forbidden.is_none();
+    let is_ready = |location: &LocationView| location.state == LocationState::Ready && location.forbidden.is_none();
     if !dagster.location.as_ref().is_some_and(is_ready) || !the_rest_is_known(plan, state, observation, decision) {
         return;
     }

@@ -143,15 +143,14 @@ fn no_more(state: &Generation, reason: &str) -> Option<String> {
 fn missing(state: &Generation, observation: &Observation, job: &str, at: Timestamp) -> Option<String> {
     let seen = observation.dagster.as_ref().filter(|seen| seen.asked_at > at)?;
     match &seen.answer.fresh()?.location.as_ref()?.state {
-        LocationState::Lacks { jobs, message } if jobs.iter().any(|missing| missing == job) => {
+        LocationState::Lacks { jobs, message, .. } if jobs.iter().any(|missing| missing == job) => {
             // Noted in an earlier pass: all launches of it get the same reason.
             let since = state.unready.get(&Dependency::Jobs)?.at;
             Some(format!("{message} (first seen at {since})"))
         }
-        LocationState::Lacks { .. }
-        | LocationState::Ready
-        | LocationState::NotLoaded(_)
-        | LocationState::Absent(_) => None,
+        LocationState::Lacks { .. } | LocationState::Ready | LocationState::NotLoaded(_) | LocationState::Absent(_) => {
+            None
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod cron;
 pub mod effect;
 pub mod ids;
 pub mod lane;
+pub mod location;
 pub mod mark;
 pub mod metric;
 pub mod network;
@@ -24,6 +25,7 @@ pub use criterion::{Criterion, Faults, Scope};
 pub use cron::Cron;
 pub use effect::{AclName, Effect, Outcome, Receipt, Undo};
 pub use ids::{FaultId, GenerationId, Key, Names, ScenarioName, TaskArn};
+pub use location::{LocationState, LocationView};
 pub use mark::{Mark, Object};
 pub use metric::{Metric, Unit};
 pub use network::{
@@ -31,8 +33,7 @@ pub use network::{
     Subnet,
 };
 pub use observation::{
-    AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, DatumUnit, InstanceView, LocationState, LocationView,
-    ObjectsView, Observation,
+    AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, DatumUnit, InstanceView, ObjectsView, Observation,
     PolicyView, Query, QueueView, RunRecord, RunStatus, RunView, Seen, ServiceView, StepEvent, StepEventKind,
     StepsView, TaskSet, TaskView, Timed, Why, WhyKind,
 };

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CompletionRecord, Completions, GenerationId, Key, Names, NetworkAcl, NetworkView, Object, ScenarioName,
-    SecurityGroup, SecurityGroupRule, Subnet, TaskArn, Timestamp,
+    CompletionRecord, Completions, GenerationId, Key, LocationView, Names, NetworkAcl, NetworkView, Object,
+    ScenarioName, SecurityGroup, SecurityGroupRule, Subnet, TaskArn, Timestamp,
 };
 
 /// The answer of a look, or why there is none.
@@ -212,28 +212,6 @@ pub struct DagsterView {
     pub runs: Vec<RunView>,
     /// The code location; `None`: the query names no job, so it was not asked about.
     pub location: Option<LocationView>,
-}
-
-/// The target's code location, as a look shows it that names jobs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LocationView {
-    pub state: LocationState,
-    /// Why Dagster refuses launches by these credentials; `None`: it permits them.
-    pub forbidden: Option<String>,
-}
-
-/// Whether what a launch needs of a code location is there. Messages are whole sentences for people.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum LocationState {
-    /// It is loaded and has every job of the query.
-    #[default]
-    Ready,
-    /// It is loaded, and these jobs of the query are not in it. That is final.
-    Lacks { jobs: Vec<String>, message: String },
-    /// It is being loaded, or its last load failed. That may pass.
-    NotLoaded(String),
-    /// The workspace has no such location. That may pass: a workspace can be reloaded too.
-    Absent(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

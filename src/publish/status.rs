@@ -15,8 +15,8 @@ use crate::{
     decide::{self, Turn},
     journal::{FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
     model::{
-        Condition, ConditionStatus, ConditionType, GenerationId, Key, Metric, Object, Outcome, Phase, Receipt, ScenarioName,
-        TaskView, Timestamp, Verdict,
+        Condition, ConditionStatus, ConditionType, GenerationId, Key, Metric, Object, Outcome, Phase, Receipt,
+        ScenarioName, TaskView, Timestamp, Verdict,
     },
     plan::Plan,
 };

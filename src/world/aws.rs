@@ -131,9 +131,7 @@ where
         | WhyKind::ServerError
         | WhyKind::Protocol
         | WhyKind::Mismatch
-        | WhyKind::NotLoaded => {
-            Outcome::Unknown { reason }
-        }
+        | WhyKind::NotLoaded => Outcome::Unknown { reason },
     }
 }
 

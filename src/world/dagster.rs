@@ -394,16 +394,14 @@ fn census_retry() -> ExponentialBuilder {
 /// Whether the same call may succeed a little later.
 fn is_passing(why: &Why) -> bool {
     match why.kind {
-        WhyKind::Unreachable
-        | WhyKind::TimedOut
-        | WhyKind::Throttled
-        | WhyKind::ServerError
-        | WhyKind::NotLoaded => true,
+        WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::Throttled | WhyKind::ServerError | WhyKind::NotLoaded => {
+            true
+        }
         WhyKind::Unauthorized | WhyKind::NotFound | WhyKind::Protocol | WhyKind::Mismatch => false,
     }
 }
 
-fn server_error(typename: &str, message: Option<&str>) -> Why {
+pub(super) fn server_error(typename: &str, message: Option<&str>) -> Why {
     Why {
         kind: WhyKind::ServerError,
         message: format!("Dagster answered {typename}: {}", quote(message.unwrap_or_default())),

@@ -16,7 +16,7 @@ use super::{
     dagster::{Dagster, Partial},
     ec2::Ec2,
     graphql::{CONFIG, LOCATIONS, Member, Message},
-    location::first_line,
+    location::{first_line, root_cause},
 };
 use crate::model::{SecurityGroupRule, Why, WhyKind};
 
@@ -86,6 +86,8 @@ struct Entry {
 struct Loaded {
     #[serde(default)]
     repositories: Vec<LoadedRepository>,
+    #[serde(default)]
+    causes: Vec<Message>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -173,7 +175,10 @@ fn location(entry: Entry) -> Location {
         Some(Member { typename, message: _, fields }) if typename == "RepositoryLocation" => {
             (fields.repositories.into_iter().map(repository).collect(), None)
         }
-        Some(member) => (vec![], Some(first_line(member.message.as_deref().unwrap_or(&member.typename)).to_owned())),
+        Some(member) => {
+            let cause = root_cause(member.message.as_ref(), &member.fields.causes).unwrap_or(&member.typename);
+            (vec![], Some(first_line(cause).to_owned()))
+        }
         None => (vec![], Some("it is still being loaded".to_owned())),
     };
     Location { name: entry.name, repositories, error }

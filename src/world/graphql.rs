@@ -133,6 +133,9 @@ pub struct LocationEntry {
 pub struct LoadedLocation {
     #[serde(default)]
     pub repositories: Vec<NamedRepository>,
+    /// Of a load error, the outermost first.
+    #[serde(default)]
+    pub causes: Vec<Message>,
 }
 
 #[derive(Debug, Deserialize)]

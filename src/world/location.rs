@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    dagster::{Dagster, Partial},
-    graphql::{LOCATION, LocationData, LocationEntry, LocationStatus, Member, NamedRepository, RunsData},
+    dagster::{Dagster, Partial, server_error},
+    graphql::{LOCATION, LocationData, LocationEntry, LocationStatus, Member, Message, NamedRepository, RunsData},
 };
 use crate::model::{LocationState, LocationView, Why, suggest};
 
@@ -12,6 +12,8 @@ use crate::model::{LocationState, LocationView, Why, suggest};
 const LAUNCH: &str = "launch_pipeline_execution";
 const LOADED: &str = "LOADED";
 const HIDDEN: &str = "__";
+/// What `repositoryOrError` can be: of another member nothing is known.
+const KNOWN: [&str; 3] = ["Repository", "RepositoryNotFoundError", "PythonError"];
 
 impl Dagster {
     /// What a page of runs that was asked for with jobs says of the location. Where a job is missing, the location itself
@@ -25,6 +27,11 @@ impl Dagster {
         let has = |job: &String| {
             repository.is_some_and(|repository| repository.fields.jobs.iter().any(|known| known.name == *job))
         };
+        if let Some(member) =
+            data.repository_or_error.as_ref().filter(|member| !KNOWN.contains(&member.typename.as_str()))
+        {
+            return Err(server_error(&member.typename, member.message.as_deref()));
+        }
         if is_loaded && jobs.iter().all(has) {
             return Ok(LocationView { state: LocationState::Ready, forbidden });
         }
@@ -74,7 +81,9 @@ fn state(
     let loading = || LocationState::NotLoaded(format!("code location `{location}` is being loaded"));
     match entry.fields.location_or_load_error {
         None => loading(),
-        Some(loaded) if loaded.typename != "RepositoryLocation" => failed(loaded.message.as_ref(), &loaded.typename),
+        Some(loaded) if loaded.typename != "RepositoryLocation" => {
+            failed(root_cause(loaded.message.as_ref(), &loaded.fields.causes), &loaded.typename)
+        }
         // What it has now is what it had before.
         Some(_) if entry.fields.load_status != LOADED => loading(),
         Some(loaded) => lacks((location, repository), &loaded.fields.repositories, jobs),
@@ -85,8 +94,8 @@ fn state(
 fn lacks((location, repository): (&str, &str), there: &[NamedRepository], jobs: &[String]) -> LocationState {
     let Some(own) = there.iter().find(|one| one.name == repository) else {
         let known = suggest(repository, there.iter().map(|one| one.name.as_str()), "it has");
-        let message = format!("code location `{location}` has no repository `{repository}`: {known}");
-        return LocationState::Lacks { jobs: jobs.to_vec(), message };
+        let message = format!("code location `{location}` has no repository `{repository}`");
+        return LocationState::Lacks { jobs: jobs.to_vec(), message, known };
     };
     let known = || own.jobs.iter().map(|job| job.name.as_str());
     let missing: Vec<String> = jobs.iter().filter(|job| known().all(|known| known != **job)).cloned().collect();
@@ -95,17 +104,17 @@ fn lacks((location, repository): (&str, &str), there: &[NamedRepository], jobs: 
     }
     let shown = known().filter(|name| !name.starts_with(HIDDEN));
     let each = missing.iter().map(|job| format!("`{job}`")).collect::<Vec<_>>().join(", ");
-    let message = match &missing[..] {
-        [only] => format!(
-            "code location `{location}` has no job {each}: {}",
-            suggest(only, shown.collect::<Vec<_>>(), "it has")
-        ),
-        _ => format!(
-            "code location `{location}` has none of the jobs {each}: {}",
-            suggest("", shown.collect::<Vec<_>>(), "it has")
-        ),
+    let (words, wanted) = match &missing[..] {
+        [only] => ("no job", only.as_str()),
+        _ => ("none of the jobs", ""),
     };
-    LocationState::Lacks { jobs: missing, message }
+    let (message, known) = (format!("code location `{location}` has {words} {each}"), suggest(wanted, shown, "it has"));
+    LocationState::Lacks { jobs: missing, message, known }
+}
+
+/// What a load error comes down to: Dagster wraps the user's own error, and names the module only.
+pub(super) fn root_cause<'a>(message: Option<&'a String>, causes: &'a [Message]) -> Option<&'a String> {
+    causes.last().map(|cause| &cause.message).filter(|cause| !cause.trim().is_empty()).or(message)
 }
 
 /// Dagster's error as a line: its class and what it says. The stack below it is for the code location's own log.

@@ -142,9 +142,8 @@ fn believed(name: &ScenarioName, records: &[Record]) -> Vec<String> {
         Event::SubmitRefused { index, reason, retry: false } => Some((index, reason)),
         _ => None,
     });
-    let is_believed = |(_, reason): &(&u32, &String)| {
-        reason.contains(RELOADING) && !reason.starts_with("the end was asked for")
-    };
+    let is_believed =
+        |(_, reason): &(&u32, &String)| reason.contains(RELOADING) && !reason.starts_with("the end was asked for");
     rejected
         .filter(is_believed)
         .map(|(index, reason)| format!("{name}: arrival {index} is rejected, though its job is there: {reason}"))

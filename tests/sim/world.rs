@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use dagstorm::{
     model::{
-        AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, LocationState, LocationView,
-        Observation, Outcome, Query, QueueView, Receipt, RunRecord, RunStatus, RunView, ScenarioName, Seen, ServiceView, StepEvent,
-        StepEventKind, StepsView, Target, TaskView, Timed, Timestamp, Why, WhyKind,
+        AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, LocationState,
+        LocationView, Observation, Outcome, Query, QueueView, Receipt, RunRecord, RunStatus, RunView, ScenarioName,
+        Seen, ServiceView, StepEvent, StepEventKind, StepsView, Target, TaskView, Timed, Timestamp, Why, WhyKind,
     },
     world::{Clock, Leftovers, World},
 };

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dagstorm::{
     model::{
-        CensusQuery, Effect, GenerationId, Key, LocationState, LocationView, Outcome, Query, Receipt, RunStatus, ScenarioName, Seen, StepEventKind,
-        Target, WhyKind,
+        CensusQuery, Effect, GenerationId, Key, LocationState, LocationView, Outcome, Query, Receipt, RunStatus,
+        ScenarioName, Seen, StepEventKind, Target, WhyKind,
     },
     spec::{self, Manifest},
     world::{LiveWorld, World},
@@ -245,10 +245,14 @@ async fn what_the_client_sends_fits_both_schemas() {
         let outcome = rig.launch(1, "picky_job").await;
         assert!(matches!(outcome, Outcome::Refused { retry: false, .. }), "{outcome:?}");
         let outcome = rig.launch(2, "no_job").await;
-        assert!(matches!(outcome, Outcome::Refused { retry: true, .. }), "a look tells whether it is final: {outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Refused { retry: true, .. }),
+            "a look tells whether it is final: {outcome:?}"
+        );
         let Seen::Fresh(view) = rig.look(&["fast_job", "no_job"]).await else { panic!("no look") };
-        let message = "code location `demo` has no job `no_job`: it has: fast_job, slow_job, wide_job, picky_job";
-        let lacks = LocationState::Lacks { jobs: vec!["no_job".to_owned()], message: message.to_owned() };
+        let message = "code location `demo` has no job `no_job`".to_owned();
+        let known = "it has: fast_job, slow_job, wide_job, picky_job".to_owned();
+        let lacks = LocationState::Lacks { jobs: vec!["no_job".to_owned()], message, known };
         let location = LocationView { state: lacks, forbidden: None };
         assert_eq!((view.runs.len(), view.location), (1, Some(location)));
         assert_eq!(view.version, rig.dagster.version());
@@ -260,18 +264,20 @@ async fn what_the_client_sends_fits_both_schemas() {
 #[tokio::test]
 async fn a_location_is_asked_why_a_job_is_not_there() {
     let not_loaded = |message: &str| LocationState::NotLoaded(message.to_owned());
-    let renamed = "code location `demo` has no repository `__repository__`: it has: other".to_owned();
+    let renamed = LocationState::Lacks {
+        jobs: vec!["fast_job".to_owned()],
+        message: "code location `demo` has no repository `__repository__`".to_owned(),
+        known: "it has: other".to_owned(),
+    };
     let mut seen = vec![];
     for (location, expected) in [
         (Location::Loaded, LocationState::Ready),
-        (Location::Renamed, LocationState::Lacks { jobs: vec!["fast_job".to_owned()], message: renamed }),
+        (Location::Renamed, renamed),
         (Location::Reloading, not_loaded("code location `demo` is being loaded")),
         (Location::Loading, not_loaded("code location `demo` is being loaded")),
         (
             Location::Broken,
-            not_loaded(
-                "code location `demo` could not be loaded: ModuleNotFoundError: No module named 'pandas'",
-            ),
+            not_loaded("code location `demo` could not be loaded: ModuleNotFoundError: No module named 'pandas'"),
         ),
         (
             Location::Absent,
@@ -291,7 +297,11 @@ async fn a_location_is_asked_why_a_job_is_not_there() {
         }
     }
     let refused = seen.iter().filter(|outcome| matches!(outcome, Outcome::Refused { retry: true, .. })).count();
-    assert_eq!((seen.len(), refused), (12, 8), "the one that is loaded and the one with old code take the launch: {seen:?}");
+    assert_eq!(
+        (seen.len(), refused),
+        (12, 8),
+        "the one that is loaded and the one with old code take the launch: {seen:?}"
+    );
 }
 
 #[tokio::test]

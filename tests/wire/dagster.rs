@@ -278,7 +278,8 @@ impl Truth {
             Location::Renamed => loaded("other"),
             Location::Loading => json!(null),
             Location::Broken => json!({
-                "__typename": "PythonError", "message": "ModuleNotFoundError: No module named 'pandas'\n\nStack Trace:\n  x",
+                "__typename": "PythonError", "message": "DagsterUserCodeLoadError: Error occurred during the loading of\nmodule",
+                "causes": [{ "message": "ImportError: so\n" }, { "message": "ModuleNotFoundError: No module named 'pandas'\n" }],
             }),
             Location::Absent => return json!(null),
         };

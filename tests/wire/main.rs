@@ -7,6 +7,7 @@ mod contract;
 mod dagster;
 mod idle;
 mod judge;
+mod passing;
 mod proxy;
 mod rig;
 mod run;

@@ -57,12 +57,7 @@ pub(super) async fn look_at_dagster(
 }
 
 /// Says what is wrong with the location. Returns the jobs that cannot be launched for it.
-fn take_location(
-    looks: &mut TargetLooks,
-    scenario: &Scenario,
-    jobs: &[String],
-    location: LocationView,
-) -> Vec<String> {
+fn take_location(looks: &mut TargetLooks, scenario: &Scenario, jobs: &[String], location: LocationView) -> Vec<String> {
     let mut problem = |message: String| {
         if !looks.problems.contains(&message) {
             looks.problems.push(message);
@@ -73,8 +68,8 @@ fn take_location(
     }
     match location.state {
         LocationState::Ready => vec![],
-        LocationState::Lacks { jobs, message } => {
-            problem(format!("{}: {message}", scenario.name));
+        LocationState::Lacks { jobs, message, known } => {
+            problem(format!("{}: {message}: {known}", scenario.name));
             jobs
         }
         LocationState::NotLoaded(message) | LocationState::Absent(message) => {
@@ -85,12 +80,7 @@ fn take_location(
 }
 
 /// Says what is wrong with a launch of this choice. Returns whether nothing is.
-fn take_check(
-    looks: &mut TargetLooks,
-    scenario: &Scenario,
-    choice: &Choice,
-    answer: Result<JobCheck, Why>,
-) -> bool {
+fn take_check(looks: &mut TargetLooks, scenario: &Scenario, choice: &Choice, answer: Result<JobCheck, Why>) -> bool {
     let (name, job) = (&scenario.name, &choice.job);
     match answer {
         Ok(JobCheck { invalid: Some(why), .. }) => {
@@ -132,12 +122,13 @@ mod tests {
     #[test]
     fn a_location_that_cannot_be_used_is_one_problem() {
         let (scenario, jobs) = (scenario(LOAD), ["a".to_owned(), "b".to_owned()]);
-        let no_b = LocationState::Lacks { jobs: vec!["b".to_owned()], message: "no b".to_owned() };
+        let (message, known) = ("no b".to_owned(), "it has: a".to_owned());
+        let no_b = LocationState::Lacks { jobs: vec!["b".to_owned()], message, known };
         let forbidden = || Some("read-only".to_owned());
         for (state, forbidden, missing, problems) in [
             (LocationState::Ready, None, &[][..], &[][..]),
             (LocationState::Ready, forbidden(), &[], &["read-only"]),
-            (no_b, None, &["b"], &["a: no b"]),
+            (no_b, None, &["b"], &["a: no b: it has: a"]),
             (LocationState::NotLoaded("broken".to_owned()), forbidden(), &["a", "b"], &["read-only", "broken"]),
             (LocationState::Absent("no l".to_owned()), None, &["a", "b"], &["no l"]),
         ] {

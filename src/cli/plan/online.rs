@@ -24,9 +24,7 @@ const WORKERS: &str = "workers";
 pub async fn look(world: &LiveWorld, target: &Target, scenarios: Vec<(&Scenario, &Plan)>) -> TargetLooks {
     let began = SystemClock.now();
     // One and the same value for all looks: clients are kept by it.
-    let mut impatient = target.clone();
-    impatient.dagster.request_timeout = target.dagster.request_timeout.min(Span::new(DAGSTER_TIMEOUT));
-    let target = &impatient;
+    let target = &impatient(target);
     let mut dagster = TargetLooks::of(target);
     let mut aws = TargetLooks::of(target);
     futures::join!(
@@ -41,6 +39,20 @@ pub async fn look(world: &LiveWorld, target: &Target, scenarios: Vec<(&Scenario,
     looks.unreached.splice(0..0, dagster.unreached);
     looks.took = Span::from_millis(SystemClock.now().since(began).as_millis() as u64);
     looks
+}
+
+/// Looks at the target's Dagster alone.
+pub async fn ask_dagster(world: &LiveWorld, target: &Target, scenarios: &[(&Scenario, &Plan)]) -> TargetLooks {
+    let mut looks = TargetLooks::of(target);
+    look_at_dagster(world, &impatient(target), scenarios, &mut looks).await;
+    looks
+}
+
+/// The target, with a Dagster that is not waited for long.
+fn impatient(target: &Target) -> Target {
+    let mut impatient = target.clone();
+    impatient.dagster.request_timeout = target.dagster.request_timeout.min(Span::new(DAGSTER_TIMEOUT));
+    impatient
 }
 
 async fn look_at_aws(world: &LiveWorld, target: &Target, scenarios: &[(&Scenario, &Plan)], looks: &mut TargetLooks) {

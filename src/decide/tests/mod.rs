@@ -18,7 +18,10 @@ use super::*;
 use crate::model::Undo;
 use crate::{
     journal::{Record, RunCounts, State},
-    model::{DagsterView, GenerationId, LocationView, RunStatus, RunView, Seen, ServiceView, TaskArn, TaskView, Timed, Why, WhyKind},
+    model::{
+        DagsterView, GenerationId, LocationView, RunStatus, RunView, Seen, ServiceView, TaskArn, TaskView, Timed, Why,
+        WhyKind,
+    },
     plan,
     spec::{Manifest, Scenario, load, no_attachments},
 };
@@ -120,7 +123,8 @@ impl Case {
             ended_at: None,
             generation_started: Some(at(-7.0)),
         });
-        let view = DagsterView { version: "1".to_owned(), runs: runs.collect(), location: Some(LocationView::default()) };
+        let view =
+            DagsterView { version: "1".to_owned(), runs: runs.collect(), location: Some(LocationView::default()) };
         self.observation.dagster = Some(Timed { asked_at: at(second), answer: Seen::Fresh(view) });
         self
     }

@@ -13,7 +13,8 @@ fn location(case: &mut Case, second: f64, state: LocationState, forbidden: Optio
 }
 
 fn lacks() -> LocationState {
-    LocationState::Lacks { jobs: vec!["fast_job".to_owned()], message: "no job `fast_job`".to_owned() }
+    let (message, known) = ("no job `fast_job`".to_owned(), "it has: slow_job".to_owned());
+    LocationState::Lacks { jobs: vec!["fast_job".to_owned()], message, known }
 }
 
 /// The first arrival was sent at 0 and refused at 0.5.
@@ -81,7 +82,8 @@ fn launches_of_a_job_that_went_away_are_rejected_for_one_reason() {
         current.rejections().into_iter().map(|group| (group.count, group.first, group.reason)).collect();
     let reason = format!("no job `fast_job` (first seen at {})", at(0.7));
     assert_eq!(groups, [(3, 0, reason.as_str())]);
-    assert_eq!(current.unready[&crate::journal::Dependency::Jobs].at, at(0.7));
+    let unready = &current.unready[&crate::journal::Dependency::Jobs];
+    assert_eq!((unready.at, unready.value.message.as_str()), (at(0.7), "no job `fast_job`: it has: slow_job"));
 }
 
 #[test]
