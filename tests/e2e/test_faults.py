@@ -309,7 +309,7 @@ def test_what_somebody_else_changed_is_not_overwritten(operator: Operator, stack
 
 
 def test_a_later_run_goes_by_what_it_sees_itself(stack: Stack, tmp_path: Path) -> None:
-    """A `run` ends when somebody's change stands in the way of a fault's way back; once that is mended, the next goes on."""
+    """Somebody's change in the way of a fault's way back ends a `run`; once it is mended, the next one goes on."""
     before = rules(stack)
     ec2 = stack.client("ec2")
     group = stack.target()["spec"]["network"]["workers"]["securityGroup"]

@@ -189,8 +189,9 @@ MUTANTS = [
     Mutant(
         "takes a location that reloads for one without the job",
         "src/decide/submit.rs",
-        "        | LocationState::NotLoaded(_)\n        | LocationState::Absent(_) => None,\n",
-        "        | LocationState::Absent(_) => None,\n"
+        "| LocationState::Ready | LocationState::NotLoaded(_) | LocationState::Absent(_) => {\n"
+        "            None\n        }\n",
+        "| LocationState::Ready | LocationState::Absent(_) => None,\n"
         "        LocationState::NotLoaded(message) => Some(message.clone()),\n",
     ),
     Mutant(
