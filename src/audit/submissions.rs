@@ -9,6 +9,9 @@ use crate::{
     plan::Plan,
 };
 
+/// So many reasons of rejected launches are written out.
+const MOST_REASONS: usize = 3;
+
 /// What the runs of one acknowledged key are judged by.
 struct Judged<'a> {
     plan: &'a Plan,
@@ -75,7 +78,7 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
         audit.findings.push(finding(FindingKind::Unexpected, key.cloned(), found, message));
     }
     unfinished::judge(generation, census, &open, audit);
-    gaps(plan, unsettled, audit);
+    gaps(plan, generation, unsettled, audit);
 }
 
 impl<'a> Judged<'a> {
@@ -250,7 +253,7 @@ fn work_was_done(record: &RunRecord, recorded: &BTreeSet<(&str, &str)>) -> bool 
         && begins().all(|event| succeeded(&event.step) || is_recorded(&event.step))
 }
 
-fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {
+fn gaps(plan: &Plan, generation: &Generation, unsettled: u32, audit: &mut Audit) {
     let counts = audit.counts.clone();
     let missing = plan.arrivals.len().saturating_sub(counts.attempted + counts.dropped);
     if counts.acknowledged == 0 {
@@ -261,13 +264,15 @@ fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {
         audit.gap("AllAdopted", text.to_owned());
     }
     if missing > 0 {
-        audit.gap("NotSent", format!("{missing} of {} planned arrivals were never sent", counts.planned));
+        let why = generation.given_up.as_ref().map(|given_up| format!(": {}", given_up.value)).unwrap_or_default();
+        audit.gap("NotSent", format!("{missing} of {} planned arrivals were never sent{why}", counts.planned));
     }
     if unsettled > 0 {
         audit.gap("Indeterminate", format!("the fate of {unsettled} launches is not known"));
     }
     if counts.rejected > 0 {
-        audit.gap("Rejected", format!("{} launches were rejected: the load was not the planned one", counts.rejected));
+        let (launches, why) = (counted(counts.rejected, "launch was", "launches were"), reasons(plan, generation));
+        audit.gap("Rejected", format!("{launches} rejected, so the load was not the planned one: {why}"));
     }
     if counts.dropped > 0 {
         let text = "arrivals were dropped, as limits.maxInFlight asks: the load was not the planned one";
@@ -277,6 +282,25 @@ fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {
         let count = counts.resolved_absent;
         audit.gap("ResolvedAbsent", format!("{count} launches never arrived: the load was not the planned one"));
     }
+}
+
+fn counted(count: u32, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// Why launches were rejected, each reason with how many and the first key.
+fn reasons(plan: &Plan, generation: &Generation) -> String {
+    let groups = generation.rejections();
+    let shown = groups.iter().take(MOST_REASONS).map(|group| match (group.count, groups.len()) {
+        (1, _) => format!("{} ({})", group.reason, plan.key(group.first)),
+        (_, 1) => format!("{} (the first is {})", group.reason, plan.key(group.first)),
+        (count, _) => format!("{} ({count}, the first is {})", group.reason, plan.key(group.first)),
+    });
+    let mut text = shown.collect::<Vec<_>>().join("; ");
+    if groups.len() > MOST_REASONS {
+        text.push_str(&format!("; and {} more reasons, in keys.csv", groups.len() - MOST_REASONS));
+    }
+    text
 }
 
 fn ids(found: &[RunRecord]) -> Vec<String> {

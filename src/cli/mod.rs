@@ -11,6 +11,7 @@ mod heal;
 mod init;
 mod logging;
 mod operator;
+mod patience;
 mod plan;
 mod progress;
 mod report;
@@ -119,7 +120,7 @@ pub fn main() -> ExitCode {
             Command::Halt(arguments) => control::halt(&arguments),
             Command::Suspend(arguments) => control::suspend(&arguments),
             Command::Resume(arguments) => control::resume(&arguments),
-            Command::Validate(arguments) => validate::execute(&arguments),
+            Command::Validate(arguments) => validate::execute(&arguments).await,
             Command::Explain(arguments) => explain::execute(&arguments),
             Command::Schema(arguments) => schema::execute(&arguments),
             Command::Init(arguments) => init::execute(&arguments).await,

@@ -2,6 +2,7 @@
 
 mod aims;
 mod chart;
+mod jobs;
 mod looks;
 mod online;
 mod policy;
@@ -20,7 +21,7 @@ use super::{
     check::{CheckedFile, Severity, check, scenarios},
     files::Given,
     is_colored, print, print_as, say,
-    validate::findings,
+    validate::{Asked, findings},
 };
 use crate::{
     fault::permissions::Arns,
@@ -177,18 +178,43 @@ impl<'a> Planned<'a> {
 /// Each target once, with all that its scenarios need of it.
 async fn look(planned: &[Planned<'_>]) -> Vec<TargetLooks> {
     let world = LiveWorld::default();
+    let looks = distinct(planned).into_iter().map(|(target, own)| online::look(&world, target, own));
+    futures::future::join_all(looks).await
+}
+
+/// Asks the Dagster of each Target about what its scenarios launch there.
+pub(super) async fn ask_dagster(given: &Given) -> Vec<Asked> {
+    let world = LiveWorld::default();
+    let planned: Vec<Planned<'_>> =
+        scenarios(given).into_iter().map(|(scenario, target)| Planned::new(scenario, target)).collect();
+    let looks = distinct(&planned).into_iter().map(|(target, own)| {
+        let world = &world;
+        async move {
+            let looks = online::ask_dagster(world, target, &own).await;
+            let unreached = looks.unreached.into_iter().map(|one| format!("{}: {}", one.what, one.why));
+            Asked {
+                target: looks.name,
+                problems: looks.problems.into_iter().chain(unreached).collect(),
+                notes: looks.notes,
+            }
+        }
+    });
+    futures::future::join_all(looks).await
+}
+
+/// Each target once, with its scenarios.
+fn distinct<'a>(planned: &'a [Planned<'a>]) -> Vec<(&'a Target, Vec<(&'a Scenario, &'a Plan)>)> {
     let mut targets: Vec<&Target> = vec![];
     for target in planned.iter().filter_map(|one| one.target) {
         if !targets.iter().any(|known| known.name == target.name) {
             targets.push(target);
         }
     }
-    let looks = targets.into_iter().map(|target| {
+    let own = |target: &Target| {
         let of_target = |one: &&Planned<'_>| one.target.is_some_and(|own| own.name == target.name);
-        let own = planned.iter().filter(of_target).map(|one| (one.scenario, &one.plan)).collect();
-        online::look(&world, target, own)
-    });
-    futures::future::join_all(looks).await
+        planned.iter().filter(of_target).map(|one| (one.scenario, &one.plan)).collect()
+    };
+    targets.into_iter().map(|target| (target, own(target))).collect()
 }
 
 fn needs<'a>(planned: &[Planned<'a>], looks: &[TargetLooks]) -> Vec<Need<'a>> {

@@ -16,13 +16,15 @@ use super::{
     check::{self, Severity, check},
     draft::Wrong,
     files::Given,
-    is_colored, logging, print, progress, say,
+    is_colored, logging,
+    patience::Patience,
+    print, progress, say,
     scenarios::{self, Ready},
     shutdown,
     validate::findings,
 };
 use crate::{
-    model::{Phase, Span, Timestamp, Verdict},
+    model::{Span, Timestamp, Verdict},
     operator::{Options, serve},
     publish::{Folder, Judgement, Status},
     world::{Clock, LiveWorld, SystemClock, check_certificates},
@@ -63,7 +65,7 @@ pub struct Arguments {
         display_order = 900
     )]
     data: PathBuf,
-    /// Give up when a scenario could not start for this long.
+    /// Give up when no scenario could start for this long, or none can reach Dagster any more when its time is over.
     #[arg(long, value_name = "DURATION", default_value = "2m", global = true, display_order = 900)]
     start_timeout: Span,
 }
@@ -157,20 +159,14 @@ fn forward(mut from: watch::Receiver<bool>, to: watch::Sender<bool>) {
     });
 }
 
-/// Stops everything when no scenario has got anywhere within the time-out.
+/// Stops everything when no scenario gets anywhere any more.
 fn give_up(folder: Folder, timeout: Duration, stop: watch::Sender<bool>) {
     tokio::spawn(async move {
-        tokio::time::sleep(timeout).await;
-        loop {
-            let latest = folder.latest();
-            let phases = || latest.values().map(|status| status.status.phase);
-            let goes_on = phases().any(|phase| !phase.is_final() && phase != Phase::Waiting);
-            if phases().any(|phase| phase == Phase::Waiting) && !goes_on {
-                stop.send_replace(true);
-                return;
-            }
+        let mut patience = Patience::new(timeout);
+        while !patience.is_over(&folder.latest(), SystemClock.now()) {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+        stop.send_replace(true);
     });
 }
 

@@ -37,7 +37,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
             return;
         }
     }
-    if !everything_is_settled(plan, state) {
+    if !everything_is_settled(plan, state) && !is_left_in_doubt(plan, state, now, decision) {
         return;
     }
     let ends = state.aborted.as_ref().map_or(started_at.plus(plan.ends_at), |aborted| aborted.at);
@@ -75,6 +75,16 @@ fn everything_is_settled(plan: &Plan, state: &Generation) -> bool {
     let sent = state.ending().is_some() || state.frontier >= plan.arrivals.len();
     let healed = state.faults.values().all(|fault| fault.stage != FaultStage::Open);
     sent && state.open.is_empty() && healed && state.faults.len() == plan.faults.len()
+}
+
+/// Whether a stopped generation ends although launches are in doubt: Dagster could not be asked for them in time.
+fn is_left_in_doubt(plan: &Plan, state: &Generation, now: Timestamp, decision: &mut Decision) -> bool {
+    let Some(stop) = &state.stop else { return false };
+    let healed = state.faults.values().all(|fault| fault.stage != FaultStage::Open);
+    let until = stop.at.max(state.last_attempt_at().unwrap_or(stop.at));
+    let until = until.plus(state.target.dagster.settle.duration()).plus(plan.expect.quiet.duration());
+    decision.wake(until);
+    healed && state.faults.len() == plan.faults.len() && now >= until
 }
 
 /// Concludes what was stopped once its runs have ended, or had the quiet period since `since` to do so.

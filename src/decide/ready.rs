@@ -8,7 +8,7 @@ use std::{
 use super::{Decision, gauges, inject, limits, predecessor::Predecessor, steps};
 use crate::{
     journal::{Dependency, Event, FaultStage, Found, Generation},
-    model::{Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
+    model::{LocationState, LocationView, Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
     plan::{Plan, PlannedFault},
 };
 
@@ -42,7 +42,7 @@ fn look_at_dagster(
     let pace = LOOK_EVERY + Duration::from_secs((runs / RUNS_A_SECOND) as u64);
     let due = next_look(state, &Dependency::Dagster, observation.dagster.as_ref().map(|seen| seen.asked_at), pace, now);
     if due <= now {
-        let jobs = if state.started_at.is_none() { plan.jobs() } else { vec![] };
+        let jobs = if asks_for_jobs(state) { plan.jobs() } else { vec![] };
         decision.looks.push(Query::Dagster {
             scenario: plan.scenario.clone(),
             generation: plan.generation.clone(),
@@ -51,6 +51,17 @@ fn look_at_dagster(
     } else {
         decision.wake(due);
     }
+}
+
+/// Whether a look asks for the code location and its jobs too: before the start, and as long as something of them is not
+/// as it should be. A launch that was refused says so first.
+fn asks_for_jobs(state: &Generation) -> bool {
+    let is_deferred = |index: &u32| matches!(state.submissions[index].stage, SubmissionStage::Deferred { .. });
+    state.started_at.is_none()
+        || [Dependency::Location, Dependency::Jobs, Dependency::Launches]
+            .iter()
+            .any(|dependency| state.unready.contains_key(dependency))
+        || state.open.iter().any(is_deferred)
 }
 
 /// Looks at what open faults changed, and at nothing else.
@@ -154,7 +165,11 @@ fn next_look(
     now: Timestamp,
 ) -> Timestamp {
     let Some(asked_at) = asked_at else { return now };
-    let pace = match state.unready.get(dependency).or(state.unready.get(&Dependency::Jobs)) {
+    // Before the start nothing else is of use without these; later a look at Dagster tells of the runs all the same.
+    let needed = [Dependency::Location, Dependency::Jobs, Dependency::Launches];
+    let needed = needed.iter().filter(|_| state.started_at.is_none());
+    let unready = std::iter::once(dependency).chain(needed).find_map(|one| state.unready.get(one));
+    let pace = match unready {
         Some(fact) => (now.since(fact.at) / 4).clamp(pace, LOOK_SELDOM.max(pace)),
         None => pace,
     };
@@ -164,19 +179,32 @@ fn next_look(
 fn note_dagster(state: &Generation, observation: &Observation, decision: &mut Decision) {
     let Some(seen) = &observation.dagster else { return };
     note(state, Dependency::Dagster, seen, decision);
-    if state.started_at.is_some() {
-        return;
+    let Some(location) = seen.answer.fresh().and_then(|view| view.location.as_ref()) else { return };
+    let mut unready = |dependency, kind, message: &String| {
+        note_unready(state, dependency, &Why { kind, message: message.clone() }, decision);
+    };
+    match &location.state {
+        LocationState::Ready => {}
+        LocationState::Lacks { jobs: _, message, known } => {
+            unready(Dependency::Jobs, WhyKind::NotFound, &format!("{message}: {known}"));
+        }
+        LocationState::NotLoaded(message) => unready(Dependency::Location, WhyKind::NotLoaded, message),
+        LocationState::Absent(message) => unready(Dependency::Location, WhyKind::NotFound, message),
     }
-    let Seen::Fresh(view) = &seen.answer else { return };
-    if view.missing_jobs.is_empty() {
+    match &location.forbidden {
+        Some(message) => unready(Dependency::Launches, WhyKind::Unauthorized, message),
+        None => note_readied(state, Dependency::Launches, decision),
+    }
+    let (is_loaded, has_jobs) = match &location.state {
+        LocationState::Ready => (true, true),
+        LocationState::Lacks { .. } => (true, false),
+        LocationState::NotLoaded(_) | LocationState::Absent(_) => (false, false),
+    };
+    if is_loaded {
+        note_readied(state, Dependency::Location, decision);
+    }
+    if has_jobs {
         note_readied(state, Dependency::Jobs, decision);
-    } else {
-        let message = format!(
-            "code location `{}` has no job {}",
-            state.target.dagster.location,
-            view.missing_jobs.iter().map(|job| format!("`{job}`")).collect::<Vec<_>>().join(", ")
-        );
-        note_unready(state, Dependency::Jobs, &Why { kind: WhyKind::NotFound, message }, decision);
     }
 }
 
@@ -243,9 +271,10 @@ fn note_readied(state: &Generation, dependency: Dependency, decision: &mut Decis
     }
 }
 
-/// Notes a change only: the words of a message may differ with every try.
+/// Notes a change only: the words of a message may differ with every try. Which jobs are missing is no matter of words.
 fn note_unready(state: &Generation, dependency: Dependency, why: &Why, decision: &mut Decision) {
-    if state.unready.get(&dependency).is_none_or(|known| known.value.kind != why.kind) {
+    let is_known = |known: &Why| known.kind == why.kind && (dependency != Dependency::Jobs || known == why);
+    if state.unready.get(&dependency).is_none_or(|known| !is_known(&known.value)) {
         decision.notes.push(Event::Unready { dependency, why: why.clone() });
     }
 }
@@ -259,7 +288,8 @@ fn start(plan: &Plan, state: &Generation, observation: &Observation, now: Timest
     else {
         return;
     };
-    if !dagster.missing_jobs.is_empty() || !the_rest_is_known(plan, state, observation, decision) {
+    let is_ready = |location: &LocationView| location.state == LocationState::Ready && location.forbidden.is_none();
+    if !dagster.location.as_ref().is_some_and(is_ready) || !the_rest_is_known(plan, state, observation, decision) {
         return;
     }
     let found = Predecessor::of(plan, state, dagster);

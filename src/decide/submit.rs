@@ -12,8 +12,8 @@ use super::{
     breaker::{self, Gate},
 };
 use crate::{
-    journal::{Event, Found, Generation, Submission, SubmissionStage},
-    model::{DagsterView, Effect, Key, Observation, Timestamp, WriterId, tags},
+    journal::{Dependency, Event, Found, Generation, Submission, SubmissionStage},
+    model::{DagsterView, Effect, Key, LocationState, Observation, Timestamp, WriterId, tags},
     plan::{Arrival, Plan, Walk},
 };
 
@@ -118,11 +118,12 @@ fn settle_open(state: &Generation, observation: &Observation, sending: &mut Send
             }
             SubmissionStage::Deferred { at, reason } => {
                 let again = at.plus(wait(plan.seed, *index, submission.attempts));
-                if state.ending().is_some() {
-                    let reason = format!("the end was asked for before it could be sent: {reason}");
+                let arrival = arrivals.at(*index).expect("only planned arrivals are submitted");
+                let missing = missing(state, observation, &plan.choices[arrival.choice as usize].job, *at);
+                if let Some(reason) = no_more(state, reason).or(missing) {
                     sending.decision.notes.push(Event::SubmitRefused { index: *index, reason, retry: false });
                 } else if again <= now {
-                    send_again(&mut arrivals, state, *index, sending);
+                    sending.send(arrival, *index, submission.attempts + 1);
                 } else {
                     sending.decision.wake(again);
                 }
@@ -131,6 +132,31 @@ fn settle_open(state: &Generation, observation: &Observation, sending: &mut Send
             | SubmissionStage::Rejected(_)
             | SubmissionStage::Absent(_)
             | SubmissionStage::Dropped { .. } => {}
+        }
+    }
+}
+
+/// Why a launch that was refused is not sent again, whatever refused it; `None`: it is.
+fn no_more(state: &Generation, reason: &str) -> Option<String> {
+    match (&state.stop, &state.aborted, &state.given_up) {
+        (None, None, None) => None,
+        (None, None, Some(_)) => Some(format!("not acknowledged in time: {reason}")),
+        (_, _, _) => Some(format!("the end was asked for before it could be sent: {reason}")),
+    }
+}
+
+/// Why a launch that was refused at `at` would be refused for good: a look asked later shows that its code location is
+/// loaded and has no such job. A location that is not loaded says nothing of its jobs.
+fn missing(state: &Generation, observation: &Observation, job: &str, at: Timestamp) -> Option<String> {
+    let seen = observation.dagster.as_ref().filter(|seen| seen.asked_at > at)?;
+    match &seen.answer.fresh()?.location.as_ref()?.state {
+        LocationState::Lacks { jobs, message, .. } if jobs.iter().any(|missing| missing == job) => {
+            // Noted in an earlier pass: all launches of it get the same reason.
+            let since = state.unready.get(&Dependency::Jobs)?.at;
+            Some(format!("{message} (first seen at {since})"))
+        }
+        LocationState::Lacks { .. } | LocationState::Ready | LocationState::NotLoaded(_) | LocationState::Absent(_) => {
+            None
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct Generation {
     pub last_samples: BTreeMap<Metric, Sample>,
     /// What `limits.abortOn` names came true: it is ended and judged.
     pub aborted: Option<Fact<String>>,
+    /// The time for launches is over, and some were not acknowledged: it is judged without them.
+    pub given_up: Option<Fact<String>>,
     pub stop: Option<Fact<String>>,
     /// After the stop, runs that are under way are ended.
     pub terminate: bool,
@@ -152,6 +154,7 @@ impl Generation {
             tasks: BTreeMap::new(),
             last_samples: BTreeMap::new(),
             aborted: None,
+            given_up: None,
             stop: None,
             terminate: false,
             terminations: BTreeMap::new(),
@@ -173,9 +176,9 @@ impl Generation {
             })
     }
 
-    /// Why nothing new begins any more, if so: it was stopped, or aborted.
+    /// Why nothing new begins any more, if so: it was stopped, aborted, or the time for launches is over.
     pub fn ending(&self) -> Option<&Fact<String>> {
-        self.stop.as_ref().or(self.aborted.as_ref())
+        self.stop.as_ref().or(self.aborted.as_ref()).or(self.given_up.as_ref())
     }
 
     /// The last instant at which something was sent that could still have an effect.
@@ -282,6 +285,12 @@ impl Generation {
                     return Err("aborted before it began, or twice".to_owned());
                 }
                 self.aborted = Some(Fact { at, value: reason.clone() });
+            }
+            Event::LoadGivenUp { reason } => {
+                if self.started_at.is_none() || self.given_up.is_some() {
+                    return Err("launches are given up before the start, or twice".to_owned());
+                }
+                self.given_up = Some(Fact { at, value: reason.clone() });
             }
             Event::StopRequested { reason, terminate } => {
                 self.stop.get_or_insert_with(|| Fact { at, value: reason.clone() });

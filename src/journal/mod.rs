@@ -9,6 +9,7 @@ mod launch;
 mod log;
 mod measure;
 mod record;
+mod rejections;
 mod segment;
 mod state;
 mod store;

@@ -59,6 +59,8 @@ pub enum Event {
     SubmitInDoubt { index: u32, reason: String },
     /// It was looked up a settle after its last attempt, is absent, and will not be sent again.
     SubmitAbsent { index: u32, reason: String },
+    /// The time for launches is over: what is not acknowledged by now is given up, and what was not sent stays unsent.
+    LoadGivenUp { reason: String },
     /// It was due and was not sent: so many runs were under way, and `limits.maxInFlight` allows no more.
     SubmitDropped { index: u32, in_flight: u32 },
     /// What a gauge showed in a look asked at `asked_at`: written when it has changed, and now and then when it has not.
@@ -159,9 +161,13 @@ pub struct Summary {
 #[serde(rename_all = "camelCase")]
 pub enum Dependency {
     Dagster,
+    /// The code location that holds the jobs.
+    Location,
     Jobs,
     /// That no other dagstorm launches the same generation.
     Writer,
+    /// Dagster's permission to launch runs.
+    Launches,
     Service(String),
     Queue,
     /// CloudWatch's metric of the age of the oldest message.
@@ -187,8 +193,10 @@ impl fmt::Display for Dependency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dagster => f.write_str("Dagster"),
+            Self::Location => f.write_str("Location"),
             Self::Jobs => f.write_str("Jobs"),
             Self::Writer => f.write_str("Writer"),
+            Self::Launches => f.write_str("Launches"),
             Self::Service(_) => f.write_str("Service"),
             Self::Queue => f.write_str("Queue"),
             Self::QueueAge => f.write_str("QueueAge"),

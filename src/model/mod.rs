@@ -7,6 +7,7 @@ pub mod cron;
 pub mod effect;
 pub mod ids;
 pub mod lane;
+pub mod location;
 pub mod mark;
 pub mod metric;
 pub mod network;
@@ -19,6 +20,7 @@ pub mod target;
 pub mod threshold;
 pub mod time;
 pub mod verdict;
+pub mod words;
 
 pub use completion::{CompletionOutcome, CompletionRecord, Completions, CompletionsTarget, Gathering};
 pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
@@ -26,6 +28,7 @@ pub use criterion::{Criterion, Faults, Scope};
 pub use cron::Cron;
 pub use effect::{AclName, Effect, Outcome, Receipt, Undo};
 pub use ids::{FaultId, GenerationId, Key, Names, ScenarioName, TaskArn, WriterId};
+pub use location::{LocationState, LocationView};
 pub use mark::{Mark, Object};
 pub use metric::{Metric, Unit};
 pub use network::{
@@ -42,3 +45,4 @@ pub use target::{Guard, Target};
 pub use threshold::{Aggregate, Comparison, Threshold, Weighed, When};
 pub use time::{Span, Timestamp};
 pub use verdict::{Counts, Verdict};
+pub use words::{meant, suggest};

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CompletionRecord, Completions, GenerationId, NetworkAcl, NetworkView, Object, RunRecord, Runs, ScenarioName,
-    SecurityGroup, SecurityGroupRule, Subnet, TaskArn, Timestamp,
+    CompletionRecord, Completions, GenerationId, LocationView, Names, NetworkAcl, NetworkView, Object, RunRecord, Runs,
+    ScenarioName, SecurityGroup, SecurityGroupRule, Subnet, TaskArn, Timestamp,
 };
 
 /// The answer of a look, or why there is none.
@@ -52,6 +52,8 @@ pub enum WhyKind {
     Awaited,
     /// It is there, and it is not what the manifest asks for: another account, an alarm that rings.
     Mismatch,
+    /// It is known there, and it is not loaded: a code location that reloads, or whose load failed.
+    NotLoaded,
 }
 
 impl fmt::Display for Why {
@@ -239,8 +241,8 @@ pub struct DagsterView {
     pub runs: Runs,
     /// The look shows what has changed since then; `None`: everything.
     pub since: Option<Timestamp>,
-    /// Jobs of the query that the code location does not have.
-    pub missing_jobs: Vec<String>,
+    /// The code location; `None`: the query names no job, so it was not asked about.
+    pub location: Option<LocationView>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

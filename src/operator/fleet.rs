@@ -172,7 +172,12 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
         }
     }
 
-    /// Drives all reconcilers to their end, after a shutdown was requested.
+    /// Asks all reconcilers to end, as a shutdown does: what they broke is healed, and what they sent is waited for.
+    pub fn stop(&mut self) {
+        self.members.values().for_each(|member| _ = member.shutdown.send_replace(true));
+    }
+
+    /// Drives all reconcilers to their end, after a shutdown was requested or [`stop`](Self::stop).
     ///
     /// # Errors
     /// As [`step`](Self::step).

@@ -267,9 +267,13 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
         let all = wanted
             .iter()
             .all(|wanted| latest.get(&wanted.scenario.name).is_some_and(|status| has_ended(status, &wanted.digest)));
-        let is_final = |name: &ScenarioName| latest.get(name).is_some_and(|status| status.status.phase.is_final());
-        if all && others.iter().all(is_final) {
-            return Ok(());
+        let is_done = |name: &ScenarioName| {
+            latest.get(name).is_some_and(|status| status.status.phase.is_final() || status.is_stalled())
+        };
+        if all && others.iter().all(is_done) {
+            // One that can reach no verdict may have launches under way: their answers are waited for and written down.
+            fleet.stop();
+            return fleet.finish().await;
         }
         let tick = tokio::time::sleep(Duration::from_millis(100));
         tokio::select! {

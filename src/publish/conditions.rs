@@ -32,7 +32,7 @@ pub fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Be
     conditions
         .extend(beside.stalled.map(|stalled| negative(ConditionType::Stalled, stalled, Some(generation.id.clone()))));
     if beside.stalled.is_none() {
-        conditions.extend(stalled_fault(generation, &make));
+        conditions.extend(stalled_fault(generation, beside.is_unconfirmed, &make));
     }
     if !plan.faults.is_empty() {
         conditions.extend(fault_conditions(plan, generation, &make));
@@ -106,6 +106,7 @@ fn unready_reason(dependency: &Dependency, why: &Why) -> String {
         WhyKind::Protocol => "NotDagster",
         WhyKind::Mismatch => "Mismatch",
         WhyKind::Awaited => "Awaited",
+        WhyKind::NotLoaded => "NotLoaded",
     };
     match (dependency, why.kind) {
         (Dependency::Writer, WhyKind::Mismatch) => ANOTHER_WRITER.to_owned(),
@@ -125,18 +126,28 @@ fn reconciling(generation: &Generation, phase: Phase, make: &Make<'_>) -> Condit
     let message = match (&generation.stop, &generation.aborted) {
         (Some(stop), _) if generation.concluded.is_none() => format!("stopping: {}", stop.value),
         (None, Some(aborted)) if generation.concluded.is_none() => format!("aborting: {}", aborted.value),
+        (None, None) if generation.concluded.is_none() && generation.given_up.is_some() => {
+            let given_up = generation.given_up.as_ref().map_or("", |given_up| given_up.value.as_str());
+            format!("without further launches: {given_up}")
+        }
         (_, _) => format!("phase {phase}"),
     };
     make(ConditionType::Reconciling, status, &phase.to_string(), message, at)
 }
 
 /// A fault that is not taken back, because that would overwrite what somebody else has done.
-fn stalled_fault(generation: &Generation, make: &Make<'_>) -> Option<Condition> {
+fn stalled_fault(generation: &Generation, is_unconfirmed: bool, make: &Make<'_>) -> Option<Condition> {
     let open = generation.faults.iter().filter(|(_, fault)| fault.stage == FaultStage::Open);
     let (id, fault, reason) = open.filter_map(|(id, fault)| Some((id, fault, fault.stalled.as_ref()?))).next()?;
     let at = fault.heal.as_ref().map_or(fault.intended_at, |heal| heal.cause.at);
-    let message = format!("fault {id} is not taken back: {reason}; make it as it was, and dagstorm goes on");
-    Some(make(ConditionType::Stalled, ConditionStatus::True, "ChangedBySomebodyElse", message, at))
+    let (status, message) = if is_unconfirmed {
+        let message = format!("fault {id} was not taken back: {reason}; whether that is still so is being looked at");
+        (ConditionStatus::Unknown, message)
+    } else {
+        let message = format!("fault {id} is not taken back: {reason}; make it as it was, and dagstorm goes on");
+        (ConditionStatus::True, message)
+    };
+    Some(make(ConditionType::Stalled, status, "ChangedBySomebodyElse", message, at))
 }
 
 fn fault_conditions(plan: &Plan, generation: &Generation, make: &Make<'_>) -> [Condition; 2] {

@@ -123,6 +123,7 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
             (WARNING, "OtherWriterSeen", format!("{reason}; {follows}"))
         }
         Event::Aborted { reason } => (WARNING, "Aborted", reason.clone()),
+        Event::LoadGivenUp { reason } => (WARNING, "LoadGivenUp", reason.clone()),
         Event::StopRequested { reason, terminate } => {
             let rest = if *terminate { ": its runs are terminated" } else { "" };
             (NORMAL, "Stopping", format!("{reason}{rest}"))

@@ -44,6 +44,21 @@ impl Row<'_> {
         self.submission.map_or("notSent", outcome)
     }
 
+    /// Why it was not launched; empty: it was, or nobody knows.
+    pub fn reason(&self) -> &str {
+        match self.submission.map(|submission| &submission.stage) {
+            Some(SubmissionStage::Rejected(reason) | SubmissionStage::Absent(reason)) => reason,
+            Some(
+                SubmissionStage::Acknowledged { .. }
+                | SubmissionStage::Dropped { .. }
+                | SubmissionStage::Intended
+                | SubmissionStage::InDoubt(_)
+                | SubmissionStage::Deferred { .. },
+            )
+            | None => "",
+        }
+    }
+
     pub fn run_ids(&self) -> String {
         joined(self.runs.iter().map(|record| record.run.run_id.as_str()))
     }
@@ -163,6 +178,8 @@ struct Line<'a> {
     /// By the workers' own records; empty where they were not read.
     effects_completed: Option<usize>,
     findings: String,
+    /// Why it was rejected.
+    reason: &'a str,
 }
 
 /// Renders all planned keys, in the order of their arrivals.
@@ -185,6 +202,7 @@ pub fn keys(plan: &Plan, generation: &Generation, census: &Census, audit: &Audit
             steps_completed: row.steps_completed(),
             effects_completed: row.effects,
             findings: row.words.join(" "),
+            reason: row.reason(),
         };
         writer.serialize(line).expect("writing to memory cannot fail");
     }

@@ -12,11 +12,11 @@ use super::{
     so_far::{self, Judgement},
 };
 use crate::{
-    decide::Turn,
+    decide::{self, Turn},
     journal::{FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
     model::{
-        Condition, ConditionStatus, ConditionType, GenerationId, Metric, Object, Outcome, Phase, Receipt, ScenarioName,
-        TaskView, Timestamp, Verdict,
+        Condition, ConditionStatus, ConditionType, GenerationId, Key, Metric, Object, Outcome, Phase, Receipt,
+        ScenarioName, TaskView, Timestamp, Verdict,
     },
     plan::Plan,
 };
@@ -25,6 +25,8 @@ use crate::{
 const HISTORY: usize = 5;
 /// A launch counts as late when it was sent this much after its instant.
 const LATE: Duration = Duration::from_secs(1);
+/// So many reasons of rejected launches are named.
+const MOST_REASONS: usize = 10;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,6 +53,9 @@ pub struct Body {
     pub phase: Phase,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    /// Launches that Dagster has not acknowledged by then are given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gives_up_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dagster_version: Option<String>,
     /// What the next generation waits for.
@@ -110,9 +115,24 @@ pub struct Load {
     pub late: u32,
     /// Not sent, as `limits.maxInFlight` asks.
     pub dropped: u32,
+    /// Why launches were rejected: the most frequent reasons first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rejections: Vec<Rejected>,
     /// From the intended instant to the launch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lateness: Option<Quantiles>,
+}
+
+/// Launches that were rejected for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejected {
+    /// In Dagster's words, where Dagster rejected them.
+    pub reason: String,
+    /// How many.
+    pub count: u32,
+    /// The key of the first of them.
+    pub first: Key,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -179,6 +199,8 @@ pub struct Beside<'a> {
     pub stalled: Option<&'a Rejection>,
     /// What the next generation waits for, and since when it is known to be wanted.
     pub turn: Option<(&'a Turn, Timestamp)>,
+    /// No look of this process has shown yet that somebody's change still stands in the way of a fault's way back.
+    pub is_unconfirmed: bool,
     /// The instant that it is rendered for; `None`: the end.
     pub now: Option<Timestamp>,
 }
@@ -197,9 +219,12 @@ impl Status {
         })
     }
 
-    /// Nothing goes on any more: the journal cannot be used.
+    /// It can reach no verdict until somebody mends something: its journal, or what stands in the way of a fault's way back.
     pub fn is_stalled(&self) -> bool {
-        self.trouble().is_some_and(|condition| condition.kind == ConditionType::Stalled)
+        let is_stalled = |condition: &Condition| {
+            condition.kind == ConditionType::Stalled && condition.status == ConditionStatus::True
+        };
+        self.status.conditions.iter().any(is_stalled)
     }
 }
 
@@ -238,6 +263,7 @@ pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Besid
             observed_generation: Some(generation.id.clone()),
             phase,
             started_at: generation.started_at,
+            gives_up_at: decide::gives_up_at(plan, generation),
             dagster_version: generation.dagster_version.clone(),
             next: beside.turn.and_then(|(turn, _)| Next::of(turn)),
             conditions: conditions::conditions(plan, generation, phase, beside),
@@ -282,6 +308,7 @@ pub fn not_accepted(
             observed_generation: None,
             phase,
             started_at: None,
+            gives_up_at: None,
             dagster_version: None,
             next: beside.turn.and_then(|(turn, _)| Next::of(turn)),
             conditions,
@@ -350,8 +377,16 @@ fn load(plan: &Plan, generation: &Generation, now: Option<Timestamp>) -> Load {
         indeterminate: count(|stage| matches!(stage, SubmissionStage::InDoubt(_) | SubmissionStage::Absent(_))),
         late: lateness.iter().filter(|late| **late >= LATE).count() as u32,
         dropped,
+        rejections: rejections(plan, generation),
         lateness: Quantiles::of(lateness.into_iter()),
     }
+}
+
+fn rejections(plan: &Plan, generation: &Generation) -> Vec<Rejected> {
+    let groups = generation.rejections().into_iter().take(MOST_REASONS);
+    groups
+        .map(|group| Rejected { reason: group.reason.to_owned(), count: group.count, first: plan.key(group.first) })
+        .collect()
 }
 
 /// What was changed, in words; of copies also how many were made.

@@ -131,7 +131,8 @@ where
         | WhyKind::ServerError
         | WhyKind::Protocol
         | WhyKind::Awaited
-        | WhyKind::Mismatch => Outcome::Unknown { reason },
+        | WhyKind::Mismatch
+        | WhyKind::NotLoaded => Outcome::Unknown { reason },
     }
 }
 

@@ -8,13 +8,16 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::graphql::{self, Answer, EventsData, LaunchData, RunsData, TerminateData};
-use super::{event_log, spool::Spool};
+use super::{answers::launched, event_log, spool::Spool};
 use crate::model::{
     Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, Runs, ScenarioName, Seen, StepEvent,
     Timestamp, Why, WhyKind, tags, target::DagsterTarget,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection that was idle for longer is not used again. Servers end idle connections without a word (uvicorn after
+/// 5 s, some after 1 s), and a request that meets such an end is in doubt.
+const IDLE_AT_MOST: Duration = Duration::from_secs(90);
 /// Runs of one page of a look-up, and of one with their events.
 const PAGE: usize = 500;
 const EVENTS_PAGE: usize = 50;
@@ -90,6 +93,7 @@ impl Dagster {
             .default_headers(headers)
             .connect_timeout(CONNECT_TIMEOUT.min(target.request_timeout.duration()))
             .timeout(target.request_timeout.duration())
+            .pool_idle_timeout(IDLE_AT_MOST)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| wrong(format!("no HTTP client: {}", root_cause(&error))))?;
@@ -140,7 +144,7 @@ impl Dagster {
         }
     }
 
-    /// Finds every run of a generation by its tags; with `jobs`, says which of them do not exist.
+    /// Finds every run of a generation by its tags; with `jobs`, says how the code location stands that shall have them.
     pub async fn look(&self, scenario: &ScenarioName, generation: &GenerationId, jobs: &[String]) -> Seen<DagsterView> {
         match self.try_look(scenario, generation, jobs).await {
             Ok(view) => Seen::Fresh(view),
@@ -156,7 +160,7 @@ impl Dagster {
     ) -> Result<DagsterView, Why> {
         let with_jobs = !jobs.is_empty();
         let first = self.runs_page(scenario, generation, None, With { jobs: with_jobs, ..With::look() }).await?;
-        let missing_jobs = self.missing_jobs(&first, jobs)?;
+        let location = if with_jobs { Some(self.location_view(&first, jobs).await?) } else { None };
         let version = first.version.clone();
         let mut runs = Runs::default();
         let mut page = first.runs_or_error.fields.results;
@@ -166,28 +170,7 @@ impl Dagster {
             let next = self.runs_page(scenario, generation, Some(&last.run_id), With::look()).await?;
             page = next.runs_or_error.fields.results;
         }
-        Ok(DagsterView { version, runs, since: None, missing_jobs })
-    }
-
-    fn missing_jobs(&self, data: &RunsData, jobs: &[String]) -> Result<Vec<String>, Why> {
-        let Some(repository) = &data.repository_or_error else { return Ok(vec![]) };
-        if repository.typename != "Repository" {
-            return Err(Why {
-                kind: if repository.typename == "RepositoryNotFoundError" {
-                    WhyKind::NotFound
-                } else {
-                    WhyKind::ServerError
-                },
-                message: format!(
-                    "code location `{}` (repository `{}`): {}",
-                    self.target.location,
-                    self.target.repository,
-                    repository.message.as_deref().unwrap_or(&repository.typename)
-                ),
-            });
-        }
-        let known = |job: &String| repository.fields.jobs.iter().any(|known| known.name == *job);
-        Ok(jobs.iter().filter(|job| !known(job)).cloned().collect())
+        Ok(DagsterView { version, runs, since: None, location })
     }
 
     /// Reads every run of a generation with its raw step events.
@@ -304,9 +287,12 @@ impl Dagster {
         partial: Partial,
     ) -> Result<T, Failure> {
         let body = json!({ "query": document, "variables": variables });
-        let response = self.http.post(&self.target.url).json(&body).send().await.map_err(|error| self.lost(&error))?;
-        let status = response.status();
-        let text = response.text().await.map_err(|error| self.lost(&error))?;
+        let (status, text) = match self.post(&body).await {
+            // The server ended the connection under the request. Reading changes nothing, so it is read again at once.
+            Err(error) if false && !is_mutation(document) && is_reset(&error) => self.post(&body).await,
+            answer => answer,
+        }
+        .map_err(|error| self.lost(&error))?;
         let text = self.secrets.iter().fold(text, |text, secret| text.replace(secret, "***"));
         match serde_json::from_str::<Answer<T>>(&text) {
             Ok(Answer { data: Some(data), errors }) if errors.is_empty() || partial == Partial::Taken => Ok(data),
@@ -330,6 +316,11 @@ impl Dagster {
         }
     }
 
+    async fn post(&self, body: &Value) -> Result<(StatusCode, String), reqwest::Error> {
+        let response = self.http.post(&self.target.url).json(body).send().await?;
+        Ok((response.status(), response.text().await?))
+    }
+
     /// An error answer. What it means for a launch: 401, 403, 404 and 429 were turned away before anything was done.
     fn answered(&self, status: StatusCode, message: &str) -> Failure {
         let kind = match status {
@@ -346,7 +337,8 @@ impl Dagster {
             | WhyKind::Mismatch
             | WhyKind::Awaited
             | WhyKind::Unreachable
-            | WhyKind::TimedOut => false,
+            | WhyKind::TimedOut
+            | WhyKind::NotLoaded => false,
         };
         Failure { why: Why { kind, message: format!("{} answered {status}: {message}", self.target.url) }, refused }
     }
@@ -383,6 +375,15 @@ pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
+fn is_mutation(document: &str) -> bool {
+    document.trim_start().starts_with("mutation")
+}
+
+/// Whether the connection ended under a request: not one that could not be made, and not one that took too long.
+fn is_reset(error: &reqwest::Error) -> bool {
+    !error.is_connect() && !error.is_timeout() && (error.is_request() || error.is_body() || error.is_decode())
+}
+
 /// By key: however the runs were read, they have one order.
 fn counted(taken_at: Timestamp, dagster_version: String, mut runs: Vec<RunRecord>) -> Census {
     runs.sort_by(|a, b| (a.run.key.as_ref(), &a.run.run_id).cmp(&(b.run.key.as_ref(), &b.run.run_id)));
@@ -397,50 +398,24 @@ fn census_retry() -> ExponentialBuilder {
 /// Whether the same call may succeed a little later.
 fn is_passing(why: &Why) -> bool {
     match why.kind {
-        WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::Throttled | WhyKind::ServerError | WhyKind::Awaited => true,
+        WhyKind::Unreachable
+        | WhyKind::TimedOut
+        | WhyKind::Throttled
+        | WhyKind::ServerError
+        | WhyKind::Awaited
+        | WhyKind::NotLoaded => true,
         WhyKind::Unauthorized | WhyKind::NotFound | WhyKind::Protocol | WhyKind::Mismatch => false,
     }
 }
 
-/// What Dagster's answer to a launch means.
-fn launched(data: LaunchData) -> Outcome {
-    let member = data.launch_run;
-    let message = || {
-        let mut parts: Vec<&str> = member.message.iter().map(String::as_str).collect();
-        parts.extend(member.fields.errors.iter().map(|error| error.message.as_str()));
-        format!("{}: {}", member.typename, quote(&parts.join("; ")))
-    };
-    match member.typename.as_str() {
-        "LaunchRunSuccess" => match &member.fields.run {
-            Some(run) => Outcome::Done(Receipt::Launched { run_id: run.run_id.clone() }),
-            None => Outcome::Unknown { reason: "LaunchRunSuccess without a run".to_owned() },
-        },
-        "PipelineNotFoundError"
-        | "RunConfigValidationInvalid"
-        | "InvalidSubsetError"
-        | "NoModeProvidedError"
-        | "ConflictingExecutionParamsError"
-        | "PresetNotFoundError"
-        | "InvalidStepError"
-        | "InvalidOutputError" => Outcome::Refused { reason: message(), retry: false },
-        "UnauthorizedError" => Outcome::Refused { reason: message(), retry: true },
-        // The code server could not be asked, so no run was made.
-        "PythonError" if member.fields.class_name.as_deref() == Some("DagsterUserCodeUnreachableError") => {
-            Outcome::Refused { reason: message(), retry: true }
-        }
-        // A Python error may come after the run was made, and a member that we do not know may mean anything.
-        _ => Outcome::Unknown { reason: message() },
-    }
-}
-
-fn server_error(typename: &str, message: Option<&str>) -> Why {
+pub(super) fn server_error(typename: &str, message: Option<&str>) -> Why {
     Why {
         kind: WhyKind::ServerError,
         message: format!("Dagster answered {typename}: {}", quote(message.unwrap_or_default())),
     }
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let text = text.trim();
     let mut short: String = text.chars().take(QUOTE).collect();
     if short.len() < text.len() {

@@ -24,15 +24,17 @@ pub const RUNS_IN_PAGES: &str = concat!(
 pub const EVENTS: &str = concat!(include_str!("graphql/events.graphql"), include_str!("graphql/event_page.graphql"));
 pub const LAUNCH: &str = include_str!("graphql/launch.graphql");
 pub const TERMINATE: &str = include_str!("graphql/terminate.graphql");
+pub const LOCATION: &str = include_str!("graphql/location.graphql");
 pub const LOCATIONS: &str = include_str!("graphql/locations.graphql");
 pub const CONFIG: &str = include_str!("graphql/config.graphql");
 /// All documents, by name: tests hold them against Dagster's own schemas.
-pub const DOCUMENTS: [(&str, &str); 7] = [
+pub const DOCUMENTS: [(&str, &str); 8] = [
     ("runs", RUNS),
     ("runs in pages", RUNS_IN_PAGES),
     ("events", EVENTS),
     ("launch", LAUNCH),
     ("terminate", TERMINATE),
+    ("location", LOCATION),
     ("locations", LOCATIONS),
     ("config", CONFIG),
 ];
@@ -70,6 +72,7 @@ pub struct Member<T> {
 pub struct RunsData {
     pub version: String,
     pub repository_or_error: Option<Member<Repository>>,
+    pub location_statuses_or_error: Option<Member<LocationStatuses>>,
     pub runs_or_error: Member<Runs>,
 }
 
@@ -82,6 +85,62 @@ pub struct Repository {
 #[derive(Debug, Deserialize)]
 pub struct Job {
     pub name: String,
+}
+
+/// All code locations of the workspace, without what they hold.
+#[derive(Debug, Deserialize)]
+pub struct LocationStatuses {
+    #[serde(default)]
+    pub entries: Vec<LocationStatus>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocationStatus {
+    pub name: String,
+    #[serde(default)]
+    pub load_status: String,
+    /// What these credentials may do in this location.
+    #[serde(default)]
+    pub permissions: Vec<Permission>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Permission {
+    pub permission: String,
+    pub value: bool,
+    pub disabled_reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocationData {
+    /// `None`: the workspace has no such location.
+    pub workspace_location_entry_or_error: Option<Member<LocationEntry>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocationEntry {
+    #[serde(default)]
+    pub load_status: String,
+    pub location_or_load_error: Option<Member<LoadedLocation>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct LoadedLocation {
+    #[serde(default)]
+    pub repositories: Vec<NamedRepository>,
+    /// Of a load error, the outermost first.
+    #[serde(default)]
+    pub causes: Vec<Message>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct NamedRepository {
+    pub name: String,
+    pub jobs: Vec<Job>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -182,8 +241,6 @@ pub struct Launched {
     pub run: Option<LaunchedRun>,
     #[serde(default)]
     pub errors: Vec<Message>,
-    #[serde(default)]
-    pub class_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

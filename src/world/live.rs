@@ -7,6 +7,7 @@ use std::{
 };
 
 use aws_config::SdkConfig;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
     aws::{self, Changes},
     change, cloudwatch, completions,
     dagster::Dagster,
+    discover::JobCheck,
     ec2::Ec2,
     ecs::{self, Ecs},
     leftovers::Leftovers,
@@ -104,6 +106,14 @@ impl LiveWorld {
             &Own::Unknown
         });
         Ecs { client: &aws.ecs, cluster, own }
+    }
+
+    /// Whether a target's Dagster would take a launch of a job with this run config.
+    ///
+    /// # Errors
+    /// When Dagster cannot be asked, or does not know the job.
+    pub async fn check_job(&self, target: &Target, job: &str, run_config: &Value) -> Result<JobCheck, Why> {
+        self.clients(target).dagster()?.check(job, run_config).await
     }
 
     /// The cluster of a target.

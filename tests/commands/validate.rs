@@ -1,6 +1,9 @@
 //! `dagstorm validate`, and what `run` refuses in the same words.
 
-use super::rig::{HEAD, Rig, repository, scenario, target};
+use super::{
+    dagster::Dagster,
+    rig::{HEAD, Rig, repository, scenario, target},
+};
 
 const URL: &str = "http://127.0.0.1:9/graphql";
 
@@ -133,4 +136,39 @@ fn every_bad_manifest_has_its_answer() {
             insta::assert_snapshot!(name.rsplit_once('.').expect("an ending").0, text);
         });
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn online_the_dagster_of_each_target_is_asked() {
+    let dagster = Dagster::start().await;
+    for (job, url, code, gist) in [
+        ("fast_job", dagster.url.as_str(), 0, ""),
+        (
+            "fast_jab",
+            &dagster.url,
+            4,
+            "✗ target local: one: code location `demo` has no job `fast_jab`: did you mean `fast_job`?",
+        ),
+        (
+            "picky_job",
+            &dagster.url,
+            4,
+            "✗ target local: one: Dagster rejects the run config of job `picky_job`: Missing required config entry \"ops\"",
+        ),
+        ("fast_job", URL, 4, "✗ target local: Dagster: http://127.0.0.1:9/graphql cannot be reached"),
+    ] {
+        let rig = Rig::new();
+        rig.write("target.yaml", &target(url));
+        rig.write("one.yaml", &scenario("one", "").replace("fast_job", job));
+        let done = tokio::task::block_in_place(|| rig.run(&["validate", "--online", "target.yaml", "one.yaml"]));
+        assert_eq!((done.code, done.err.as_str()), (code, ""), "{}", done.out);
+        assert!(done.out.contains(gist) && done.out.ends_with("2 files, 2 manifests: 2 good, 0 bad\n"), "{}", done.out);
+        let done =
+            tokio::task::block_in_place(|| rig.run(&["validate", "-o", "json", "--online", "target.yaml", "one.yaml"]));
+        let value: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+        let problems = value["targets"][0]["problems"].as_array().unwrap().len();
+        assert_eq!((done.code, problems), (code, usize::from(code == 4)), "{value}");
+        assert_eq!(rig.run(&["validate", "target.yaml", "one.yaml"]).code, 0, "without, nobody is asked");
+    }
+    assert!(dagster.runs().is_empty(), "nothing was launched");
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use dagstorm::{
     model::{
-        AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, Observation, Outcome,
-        Query, QueueView, Receipt, RunRecord, RunStatus, RunView, Runs, ScenarioName, Seen, ServiceView, StepEvent,
-        StepEventKind, StepsView, Target, TaskView, Timed, Timestamp, Why, WhyKind, tags,
+        AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, LocationState,
+        LocationView, Observation, Outcome, Query, QueueView, Receipt, RunRecord, RunStatus, RunView, Runs,
+        ScenarioName, Seen, ServiceView, StepEvent, StepEventKind, StepsView, Target, TaskView, Timed, Timestamp, Why,
+        WhyKind, tags,
     },
     world::{Clock, Leftovers, World},
 };
@@ -32,6 +33,8 @@ const AWS_WINDOW: Duration = Duration::from_millis(13_900);
 const MOST_REFUSED: u64 = 20;
 const WHILE_IT_OPENS: Duration = Duration::from_secs(1);
 const AWS_TIMEOUT: Duration = Duration::from_secs(10);
+/// What Dagster says while the code location is not loaded.
+pub const RELOADING: &str = "the location reloads";
 
 #[derive(Clone)]
 pub struct SimWorld {
@@ -52,6 +55,8 @@ pub enum Fate {
     Late(Duration),
     Refused,
     Rejected,
+    /// The job is not there, because its location is not loaded.
+    NotLoaded,
 }
 
 impl World for SimWorld {
@@ -130,6 +135,11 @@ impl World for SimWorld {
             Fate::Rejected => {
                 pause(&self.core, back).await;
                 Outcome::Refused { reason: "the configuration is invalid".to_owned(), retry: false }
+            }
+            Fate::NotLoaded => {
+                pause(&self.core, back).await;
+                let retry = self.mutant != Mutant::BelievesNotFound;
+                Outcome::Refused { reason: format!("PipelineNotFoundError: {RELOADING}"), retry }
             }
         }
     }
@@ -214,6 +224,9 @@ impl SimWorld {
         let fate = if core.is_outage() && is_of_dagster {
             refuse(core, effect);
             Fate::Refused
+        } else if core.is_reloading() && matches!(effect, Effect::LaunchRun { .. }) {
+            core.not_loaded += 1;
+            Fate::NotLoaded
         } else if core.strikes(Mishap::RequestLost, 8).is_some() {
             Fate::RequestLost
         } else if core.strikes(Mishap::ReplyLost, 9).is_some() {
@@ -242,15 +255,17 @@ impl SimWorld {
         let mut core = self.core.lock().unwrap();
         let mut observation = Observation::default();
         match query {
-            Query::Dagster { scenario, generation, .. } => {
+            Query::Dagster { scenario, generation, jobs } => {
+                let state = if core.is_reloading() {
+                    LocationState::NotLoaded(RELOADING.to_owned())
+                } else {
+                    LocationState::Ready
+                };
+                let location = (!jobs.is_empty()).then_some(LocationView { state, forbidden: None });
                 let runs = of(&core, scenario, generation).map(|(id, run)| view(id, run)).collect();
                 let fresh = |runs| {
-                    Seen::Fresh(DagsterView {
-                        version: "simulated".to_owned(),
-                        runs,
-                        since: None,
-                        missing_jobs: vec![],
-                    })
+                    let location = location.clone();
+                    Seen::Fresh(DagsterView { version: "simulated".to_owned(), runs, since: None, location })
                 };
                 let answer = match (fails, self.mutant) {
                     (false, _) => fresh(runs),

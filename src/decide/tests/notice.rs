@@ -35,7 +35,7 @@ impl Case {
             generation_started: None,
             ..RunView::new("", None, "", RunStatus::Queued)
         });
-        let view = DagsterView { version: "1".to_owned(), runs: runs.collect(), since: None, missing_jobs: vec![] };
+        let view = DagsterView { version: "1".to_owned(), runs: runs.collect(), since: None, location: None };
         self.observation.dagster = Some(Timed { asked_at: at(second), answer: Seen::Fresh(view) });
         self
     }

@@ -24,8 +24,8 @@ use tokio::sync::watch;
 use super::{Control, Desired, Ears, Handle, LastVerdicts, claims, say::say};
 use crate::{
     decide::{self, Act, Decision, Purpose, Turn},
-    journal::{Event, FaultStage, FaultState, Fenced, Record, State, Store, SubmissionStage},
-    model::{Census, Observation, Outcome, Query, ScenarioName, Seen, Timestamp, Verdict, lane},
+    journal::{Event, FaultStage, Fenced, Record, State, Store, SubmissionStage},
+    model::{Census, FaultId, Observation, Outcome, Query, ScenarioName, Seen, Timestamp, Verdict, lane},
     plan::{self, Plan},
     publish::{self, Beside, Rejection},
     spec::Deletion,
@@ -375,8 +375,13 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let now = self.shared.clock.now();
         self.due = self.due(now);
         let turn = self.turn.as_ref().zip(self.known_since.as_ref().map(|(_, since)| *since));
-        let beside =
-            Beside { rejection: self.rejection.as_ref(), stalled: self.stalled.as_ref(), turn, now: Some(now) };
+        let beside = Beside {
+            rejection: self.rejection.as_ref(),
+            stalled: self.stalled.as_ref(),
+            turn,
+            is_unconfirmed: self.stalled_faults().is_empty(),
+            now: Some(now),
+        };
         // A lane that never had a turn is nobody's matter.
         let is_nothing = *self.desired.borrow() == Desired::Deleted || lane::is_further(&self.name);
         if self.state.current.is_none() && is_nothing && self.stalled.is_none() {
@@ -420,12 +425,22 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let Some(current) = &self.state.current else { return true };
         let awaits_launch =
             current.open.iter().any(|index| current.submissions[index].stage == SubmissionStage::Intended);
-        let open = || current.faults.values().filter(|fault| fault.stage == FaultStage::Open);
-        let awaits_fault = open().any(|fault| {
+        let open = || current.faults.iter().filter(|(_, fault)| fault.stage == FaultStage::Open);
+        let awaits_fault = open().any(|(_, fault)| {
             fault.sent_at.iter().zip(&fault.outcomes).any(|(sent_at, outcome)| sent_at.is_some() && outcome.is_none())
         });
         let awaited = (awaits_launch || awaits_fault) && !self.calls.is_empty();
-        !awaited && open().all(FaultState::is_undone)
+        // What somebody else stands in the way of does not come about by waiting.
+        let stalled = self.stalled_faults();
+        !awaited && open().all(|(id, fault)| fault.is_undone() || stalled.contains(id))
+    }
+
+    /// The faults that cannot be taken back, as looks of this process show.
+    fn stalled_faults(&self) -> Vec<FaultId> {
+        match (&self.plan, &self.state.current) {
+            (Some(plan), Some(current)) => decide::stalled(plan, current, &self.observation, self.shared.clock.now()),
+            (_, _) => vec![],
+        }
     }
 }
 

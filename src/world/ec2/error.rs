@@ -86,7 +86,8 @@ impl Ec2Error {
             | WhyKind::TimedOut
             | WhyKind::Protocol
             | WhyKind::Awaited
-            | WhyKind::Mismatch => Outcome::Refused { reason, retry: false },
+            | WhyKind::Mismatch
+            | WhyKind::NotLoaded => Outcome::Refused { reason, retry: false },
         }
     }
 }
