@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     model::{Phase, Span, Timestamp, Verdict},
-    operator::{Options, serve},
+    operator::{Keep, Options, serve},
     publish::{Folder, Judgement, Status},
     world::{Clock, LiveWorld, SystemClock, check_certificates},
 };
@@ -96,8 +96,13 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     let began = SystemClock.now();
     let (stop, stopped) = watch::channel(false);
     forward(shutdown()?, stop.clone());
-    let options =
-        Options { source: given.into_source(), data: arguments.data, standby: false, stop_within: STOP_WITHIN };
+    let options = Options {
+        source: given.into_source(),
+        data: arguments.data,
+        standby: false,
+        stop_within: STOP_WITHIN,
+        keep: Keep::default(),
+    };
     let mut started = None;
     let statuses = serve(LiveWorld::default, options, stopped, |folder| {
         give_up(folder.clone(), arguments.start_timeout.duration(), stop);

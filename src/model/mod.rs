@@ -11,6 +11,7 @@ pub mod mark;
 pub mod metric;
 pub mod network;
 pub mod observation;
+pub mod request;
 pub(crate) mod schema;
 pub mod target;
 pub mod threshold;
@@ -34,6 +35,7 @@ pub use observation::{
     PolicyView, Query, QueueView, RunRecord, RunStatus, RunView, Seen, ServiceView, StepEvent, StepEventKind,
     StepsView, TaskSet, TaskView, Timed, Why, WhyKind,
 };
+pub use request::Request;
 pub use target::{Guard, Target};
 pub use threshold::{Aggregate, Comparison, Threshold, Weighed, When};
 pub use time::{Span, Timestamp};

@@ -24,6 +24,7 @@ use super::{
     files::Given,
 };
 use crate::{
+    decide::AWS_SETTLE,
     model::{Span, Target},
     spec::{Document, FaultSpec, FaultTrigger, LoadPhase, Manifest, help_for, load, no_attachments},
 };
@@ -183,19 +184,19 @@ fn refusals(given: &Given, scenario: &Draft, found: &Found, is_printed: bool) ->
 /// One line if the occurrences of a fault do not fit into the load: each waits until the one before it is healed.
 fn crowded(given: &Given, flag: &str) -> Option<String> {
     let (scenario, target) = scenarios(given).into_iter().next()?;
-    let settle = target?.dagster.settle.duration();
+    target?;
     let ends = scenario.spec.load.iter().map(LoadPhase::ends).max()?;
     let is_crowded = |fault: &&FaultSpec| {
         let (FaultTrigger::After(after), Some(repeat)) = (fault.trigger, &fault.repeat) else { return false };
-        let apart = repeat.every.duration().max(settle + fault.length.unwrap_or_default().duration());
+        let apart = repeat.every.duration().max(AWS_SETTLE + fault.length.unwrap_or_default().duration());
         after.duration() + apart * repeat.times.saturating_sub(1) >= ends
     };
     let fault = scenario.spec.faults.iter().find(is_crowded)?;
     Some(format!(
-        "not every `{}` may fit into the load: each waits until the one before it is healed, which takes {} (the \
-         Target's settle) at least; what is skipped makes the verdict Unknown, so give a longer --for or a lower {flag}",
+        "not every `{}` may fit into the load: each waits until the one before it is healed, which takes {} \
+         at least; what is skipped makes the verdict Unknown, so give a longer --for or a lower {flag}",
         fault.name,
-        Span::new(settle)
+        Span::new(AWS_SETTLE)
     ))
 }
 
