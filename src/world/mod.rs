@@ -17,6 +17,7 @@ mod leftovers;
 mod live;
 mod own;
 mod postgres;
+mod proxy;
 mod queue;
 mod spool;
 mod survey;

@@ -85,13 +85,16 @@ impl Ready {
         let mut files = vec![];
         match &found {
             Found::Nowhere => {}
-            Found::File { file, text, target: _ } => files.push((file.clone(), Ok(text.clone().into_bytes()))),
+            Found::File { file, text, target: _, commented: _ } => {
+                files.push((file.clone(), Ok(text.clone().into_bytes())))
+            }
             Found::Flags(target) => text = format!("{}---\n{text}", target.text),
         }
         files.insert(0, (NAME.to_owned(), Ok(text.clone().into_bytes())));
         let given = Given::of(files);
-        let wrong = refusals(&given, &scenario, &found, basics.print);
+        let mut wrong = refusals(&given, &scenario, &found, basics.print);
         if !wrong.is_empty() {
+            wrong.extend(self.commented(&found).map(Wrong::Flag));
             return Err(wrong);
         }
         if matches!(found, Found::Nowhere) && !basics.print {
@@ -127,6 +130,24 @@ impl Ready {
             Self::SteadyLoad(_) | Self::BurstLoad(_) | Self::MixedWorkload(_) | Self::WorkerFailure(_) => None,
             Self::NetworkPartition(arguments) => Some((&arguments.peer, &arguments.path)),
         }
+    }
+
+    /// The way out where the Target lacks what `dagstorm init` has written as comments.
+    fn commented(&self, found: &Found) -> Option<String> {
+        let Found::File { file, text: _, target, commented } = found else { return None };
+        let missing = match self {
+            Self::SteadyLoad(_) | Self::BurstLoad(_) | Self::MixedWorkload(_) => return None,
+            Self::WorkerFailure(_) => target.ecs.is_none().then_some("ecs")?,
+            Self::NetworkPartition(arguments) => match &target.network {
+                None => "network",
+                Some(network) => (!network.peers.contains_key(&arguments.peer)).then_some("peers")?,
+            },
+        };
+        let (_, line) = commented.iter().find(|(field, _)| field == missing)?;
+        Some(format!(
+            "{file}:{line}: `{missing}` stands there as a comment: remove the `#` from it and from the lines below that you \
+             mean"
+        ))
     }
 
     /// The flag that says how often a fault comes, where there is one.
