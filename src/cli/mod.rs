@@ -136,15 +136,17 @@ pub fn main() -> ExitCode {
 /// Shows help, or what is wrong with the command line.
 fn refuse(mut error: clap::Error) -> ExitCode {
     let code = u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8);
-    // A word that is no ready-made scenario has no flags: clap's own tips lead away from that.
-    if error.kind() == ErrorKind::UnknownArgument
-        && let Some(hint) = run::hint(&std::env::args_os().collect::<Vec<_>>())
-    {
-        say(&hint);
-        return ExitCode::from(code);
-    }
     suggest(&mut error);
-    let _ = error.print();
+    let hint =
+        (error.kind() == ErrorKind::UnknownArgument).then(|| run::hint(&std::env::args_os().collect::<Vec<_>>()));
+    match hint.flatten() {
+        // A word that is no ready-made scenario has no flags: clap's own tips lead away from that.
+        Some(hint) if hint.is_instead => say(&hint.message),
+        hint => {
+            let _ = error.print();
+            hint.iter().for_each(|hint| say(&hint.message));
+        }
+    }
     ExitCode::from(code)
 }
 

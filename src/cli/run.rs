@@ -114,13 +114,21 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     summarize(&folder, &statuses, began)
 }
 
-/// What to say of a command line that clap refuses: a ready-made scenario that is misspelt has no flags.
-pub fn hint(arguments: &[OsString]) -> Option<String> {
+/// What to say of a command line that clap refuses.
+pub struct Hint {
+    pub message: String,
+    /// It says all: what clap says of the flags would contradict it.
+    pub is_instead: bool,
+}
+
+/// A ready-made scenario that is misspelt has no flags; one that is not takes no files.
+pub fn hint(arguments: &[OsString]) -> Option<Hint> {
     let [_, command, word, ..] = arguments else { return None };
     if command != "run" || Path::new(word).exists() {
         return None;
     }
-    word.to_str().filter(|word| !word.starts_with('-')).and_then(scenarios::unknown)
+    let word = word.to_str().filter(|word| !word.starts_with('-'))?;
+    Some(Hint { message: scenarios::unknown(word)?, is_instead: !scenarios::is_ready(word) })
 }
 
 /// The given files, if they are good and there is something to run; says what is wrong otherwise.

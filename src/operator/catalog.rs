@@ -227,8 +227,10 @@ impl Catalog {
             }
         }
         // A broken or doubled target keeps its last good version, also where its whole file cannot be read.
-        let is_unclear =
-            |name: &ScenarioName| self.target_files.get(name).is_some_and(|file| self.unclear.contains(file));
+        let is_unclear = |name: &ScenarioName| {
+            let file = self.target_files.get(name).and_then(|file| self.files.get(file));
+            file.is_some_and(KnownFile::may_hold_a_target)
+        };
         let targets_before = std::mem::take(&mut self.targets);
         let stays =
             |name: &ScenarioName| targets.contains_key(name) || broken_targets.contains(name) || is_unclear(name);

@@ -162,6 +162,8 @@ fn only_flags_that_mean_something_are_taken() {
         assert_eq!((done.code, done.out.as_str()), (2, ""), "{line}");
         assert!(done.err.contains(words), "{line}: {}", done.err);
     }
+    let done = rig.run(&["run", "stedy-load", "--target", "x"]);
+    assert!(!done.err.contains("tip:") && done.err.lines().count() == 1, "one tip is enough: {}", done.err);
     for (name, has, has_not) in [
         ("steady-load", "[default: 6/min]", "--peak"),
         ("burst-load", "--spike-every <DURATION>", "--pick"),

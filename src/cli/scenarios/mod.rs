@@ -231,9 +231,14 @@ fn target_of(draft: &Draft) -> Result<Target, Vec<Wrong>> {
     }
 }
 
+/// Whether it is the name of a ready-made scenario.
+pub fn is_ready(word: &str) -> bool {
+    NAMES.contains(&word)
+}
+
 /// What to say of a word where a file or a ready-made scenario was expected; `None` if it looks like a file.
 pub fn unknown(word: &str) -> Option<String> {
-    if NAMES.contains(&word) {
+    if is_ready(word) {
         let message = format!("`{word}` is a ready-made scenario and stands alone: its Target comes by --target FILE");
         return Some(message);
     }

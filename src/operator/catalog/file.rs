@@ -89,6 +89,12 @@ impl KnownFile {
         glance
     }
 
+    /// Whether a target may be in it that no document names.
+    pub fn may_hold_a_target(&self) -> bool {
+        let is_other = |document: &Document| document.kind.as_deref().is_some_and(|kind| kind != "Target");
+        self.ours().any(|document| scenario_name(document).is_none() && !is_other(document))
+    }
+
     /// What is wrong with the documents in which a scenario may be that none of them names.
     pub fn unclear_errors(&self) -> Vec<String> {
         let may = |(document, origin): &(&Document, Origin)| match origin {
