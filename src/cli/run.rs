@@ -24,8 +24,8 @@ use super::{
     validate::findings,
 };
 use crate::{
-    model::{Span, Timestamp, Verdict},
-    operator::{Options, serve},
+    model::{Phase, Span, Timestamp, Verdict},
+    operator::{Keep, Options, serve},
     publish::{Folder, Judgement, Status},
     world::{Clock, LiveWorld, SystemClock, check_certificates},
 };
@@ -98,8 +98,13 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     let began = SystemClock.now();
     let (stop, stopped) = watch::channel(false);
     forward(shutdown()?, stop.clone());
-    let options =
-        Options { source: given.into_source(), data: arguments.data, standby: false, stop_within: STOP_WITHIN };
+    let options = Options {
+        source: given.into_source(),
+        data: arguments.data,
+        standby: false,
+        stop_within: STOP_WITHIN,
+        keep: Keep::default(),
+    };
     let mut started = None;
     let statuses = serve(LiveWorld::default, options, stopped, |folder| {
         give_up(folder.clone(), arguments.start_timeout.duration(), stop);
@@ -111,13 +116,21 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     summarize(&folder, &statuses, began)
 }
 
-/// What to say of a command line that clap refuses: a ready-made scenario that is misspelt has no flags.
-pub fn hint(arguments: &[OsString]) -> Option<String> {
+/// What to say of a command line that clap refuses.
+pub struct Hint {
+    pub message: String,
+    /// It says all: what clap says of the flags would contradict it.
+    pub is_instead: bool,
+}
+
+/// A ready-made scenario that is misspelt has no flags; one that is not takes no files.
+pub fn hint(arguments: &[OsString]) -> Option<Hint> {
     let [_, command, word, ..] = arguments else { return None };
     if command != "run" || Path::new(word).exists() {
         return None;
     }
-    word.to_str().filter(|word| !word.starts_with('-')).and_then(scenarios::unknown)
+    let word = word.to_str().filter(|word| !word.starts_with('-'))?;
+    Some(Hint { message: scenarios::unknown(word)?, is_instead: !scenarios::is_ready(word) })
 }
 
 /// The given files, if they are good and there is something to run; says what is wrong otherwise.

@@ -12,6 +12,7 @@ pub mod mark;
 pub mod metric;
 pub mod network;
 pub mod observation;
+pub mod request;
 pub mod run;
 pub mod runs;
 pub(crate) mod schema;
@@ -39,6 +40,7 @@ pub use observation::{
     AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, DatumUnit, InstanceView, ObjectsView, Observation,
     PolicyView, Query, QueueView, Seen, ServiceView, StepsView, TaskSet, TaskView, Timed, Why, WhyKind,
 };
+pub use request::Request;
 pub use run::{Failure, Origin, RunRecord, RunStatus, RunView, Standing, StepEvent, StepEventKind};
 pub use runs::{Chain, RunCounts, Runs};
 pub use target::{Guard, Target};

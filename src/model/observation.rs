@@ -249,6 +249,8 @@ pub struct DagsterView {
 pub struct ServiceView {
     pub arn: String,
     pub tags: IndexMap<String, String>,
+    /// It is being deleted: ECS replaces none of its tasks.
+    pub draining: bool,
     pub desired: u32,
     pub running: u32,
     pub tasks: Vec<TaskView>,

@@ -10,6 +10,8 @@ mod lanes;
 mod lease;
 mod orphan;
 mod reconcile;
+mod remembered;
+mod retention;
 mod say;
 mod serve;
 mod standby;
@@ -18,7 +20,7 @@ mod writer;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-pub use catalog::{Catalog, FileReport, Finder, Lack, ScannedFile, read_attachment};
+pub use catalog::{Catalog, FileReport, Finder, Lack, Memory, ScannedFile, read_attachment};
 pub use claims::Claims;
 pub use control::{Control, Controls, HALT};
 pub use fleet::{ABSENT_FOR, Ears, Fleet};
@@ -26,7 +28,9 @@ pub use intake::{Attachment, Following, Intake, LARGEST_ATTACHMENT, Scan, Versio
 pub use lanes::{LANES, Turns};
 pub use lease::{Lease, LeaseError, Ticket, Watcher};
 pub use orphan::take_back;
-pub use reconcile::Reconciler;
+pub use reconcile::{Reconciler, may_be_forgotten};
+pub use remembered::{read as read_memory, write as write_memory};
+pub use retention::Keep;
 pub use serve::{Options, Source, on_disk, serve};
 pub use standby::while_confirmed;
 pub use sweep::{EVERY as SWEEP_EVERY, sweep};

@@ -4,7 +4,10 @@ use super::status::{Beside, Rejection};
 use crate::{
     decide::{self, Turn},
     journal::{Adopting, Dependency, Fact, FaultStage, FaultState, Generation},
-    model::{Condition, ConditionStatus, ConditionType, GenerationId, Phase, Timestamp, Verdict, Why, WhyKind},
+    model::{
+        Condition, ConditionStatus, ConditionType, GenerationId, Phase, Request, ScenarioName, Timestamp, Verdict, Why,
+        WhyKind,
+    },
     plan::Plan,
 };
 
@@ -18,9 +21,12 @@ pub fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Be
         last_transition_time: at,
         observed_generation: Some(generation.id.clone()),
     };
-    let accepted = match beside.rejection {
-        Some(rejection) => negative(ConditionType::Accepted, rejection, Some(generation.id.clone())),
-        None => make(
+    let accepted = match (beside.rejection, beside.deleted_at) {
+        (Some(rejection), _) => negative(ConditionType::Accepted, rejection, Some(generation.id.clone())),
+        (None, Some(at)) => {
+            make(ConditionType::Accepted, ConditionStatus::False, "Deleted", deleted(&plan.scenario), at)
+        }
+        (None, None) => make(
             ConditionType::Accepted,
             ConditionStatus::True,
             "Valid",
@@ -28,7 +34,11 @@ pub fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Be
             generation.accepted_at,
         ),
     };
-    let mut conditions = vec![accepted, ready(generation, &make), reconciling(generation, phase, &make)];
+    let ready = match held(beside) {
+        Some((reason, message, since)) => make(ConditionType::Ready, ConditionStatus::False, reason, message, since),
+        None => ready(generation, &make),
+    };
+    let mut conditions = vec![accepted, ready, reconciling(generation, phase, &make)];
     conditions
         .extend(beside.stalled.map(|stalled| negative(ConditionType::Stalled, stalled, Some(generation.id.clone()))));
     if beside.stalled.is_none() {
@@ -53,6 +63,29 @@ pub fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Be
     conditions
 }
 
+fn deleted(scenario: &ScenarioName) -> String {
+    format!("no manifest names it any more; its reports stay until `dagstorm forget {scenario}`")
+}
+
+/// What people keep it from: the reason, the sentence, and since when.
+fn held(beside: Beside<'_>) -> Option<(&'static str, String, Timestamp)> {
+    if let Some(request) = beside.halted {
+        return Some(("Halted", halted(request), request.since));
+    }
+    if let Some(request) = beside.suspended {
+        return Some(("Suspended", format!("`dagstorm suspend` asked for it {request}"), request.since));
+    }
+    match beside.turn {
+        Some((Turn::Suspended, since)) => Some(("Suspended", BY_MANIFEST.to_owned(), since)),
+        Some((Turn::Due | Turn::At(_) | Turn::After(_) | Turn::Halted | Turn::Had, _)) | None => None,
+    }
+}
+
+const BY_MANIFEST: &str = "its manifest says `suspend: true`";
+
+fn halted(request: &Request) -> String {
+    format!("everything is halted: {request}")
+}
 /// The reason of `Ready: False` while another dagstorm launches the same generation.
 pub const ANOTHER_WRITER: &str = "AnotherWriter";
 
@@ -195,8 +228,8 @@ fn fault_conditions(plan: &Plan, generation: &Generation, make: &Make<'_>) -> [C
 }
 
 /// The conditions of a scenario that waits for its first turn.
-pub fn waiting(turn: &Turn, since: Timestamp) -> Vec<Condition> {
-    let make = |kind, status, reason: &str, message: String| Condition {
+pub fn waiting(turn: &Turn, since: Timestamp, beside: Beside<'_>) -> Vec<Condition> {
+    let make = |kind, status, reason: &str, message: String, since| Condition {
         kind,
         status,
         reason: reason.to_owned(),
@@ -204,7 +237,9 @@ pub fn waiting(turn: &Turn, since: Timestamp) -> Vec<Condition> {
         last_transition_time: since,
         observed_generation: None,
     };
-    let accepted = make(ConditionType::Accepted, ConditionStatus::True, "Valid", "the manifest is valid".to_owned());
+    let accepted = beside.rejection.is_none().then(|| {
+        make(ConditionType::Accepted, ConditionStatus::True, "Valid", "the manifest is valid".to_owned(), since)
+    });
     let (reason, message) = match turn {
         Turn::Due => ("Due", "it is its turn".to_owned()),
         Turn::At(at) => ("Scheduled", format!("it starts at {at}")),
@@ -212,11 +247,12 @@ pub fn waiting(turn: &Turn, since: Timestamp) -> Vec<Condition> {
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
             ("WaitingForScenarios", format!("it starts after the verdict of {}", names.join(", ")))
         }
-        Turn::Suspended => ("Suspended", "spec.suspend is true, or `dagstorm suspend` asked for it".to_owned()),
-        Turn::Halted(reason) => ("Halted", format!("everything is halted: {reason}")),
+        Turn::Suspended => ("Suspended", BY_MANIFEST.to_owned()),
+        Turn::Halted => ("Halted", "everything is halted".to_owned()),
         Turn::Had => ("Had", "it has had its turn".to_owned()),
     };
-    vec![accepted, make(ConditionType::Ready, ConditionStatus::False, reason, message)]
+    let (reason, message, since) = held(beside).unwrap_or((reason, message, since));
+    accepted.into_iter().chain([make(ConditionType::Ready, ConditionStatus::False, reason, message, since)]).collect()
 }
 
 /// `Accepted` is false where there is something to say about it, `Stalled` is true.

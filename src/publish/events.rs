@@ -11,12 +11,31 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PersonEvent {
     pub time: Timestamp,
-    pub scenario: ScenarioName,
+    /// `None`: it is about no single scenario, as a halt and a bad Target are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<ScenarioName>,
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub reason: &'static str,
     pub message: String,
     pub count: u32,
+}
+
+impl PersonEvent {
+    /// Something that was meant to happen.
+    pub fn normal(time: Timestamp, scenario: Option<ScenarioName>, reason: &'static str, message: String) -> Self {
+        Self { time, scenario, kind: NORMAL, reason, message, count: 1 }
+    }
+
+    /// Something that a person should look at.
+    pub fn warning(time: Timestamp, scenario: Option<ScenarioName>, reason: &'static str, message: String) -> Self {
+        Self { time, scenario, kind: WARNING, reason, message, count: 1 }
+    }
+
+    /// Whether a person should look at it.
+    pub fn is_warning(&self) -> bool {
+        self.kind == WARNING
+    }
 }
 
 /// Translates a batch of records; launches of one batch become one line.
@@ -31,7 +50,7 @@ pub fn for_people(scenario: &ScenarioName, records: &[Record]) -> Vec<PersonEven
             }
             None => events.push(PersonEvent {
                 time: record.at,
-                scenario: scenario.clone(),
+                scenario: Some(scenario.clone()),
                 kind,
                 reason,
                 message,

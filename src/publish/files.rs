@@ -70,6 +70,11 @@ impl Folder {
         Some(self.root.as_ref()?.join("reports").join(scenario.as_str()).join(generation.to_string()))
     }
 
+    /// Where the reports of all scenarios lie.
+    pub fn reports(&self) -> Option<PathBuf> {
+        Some(self.root.as_ref()?.join("reports"))
+    }
+
     /// Publishes a status: at once to a live display, soon as `status/<scenario>.yaml`. See [`Folder::flush`].
     pub fn write_status(&self, status: Status) {
         let name = status.metadata.name.clone();
@@ -84,6 +89,18 @@ impl Folder {
         self.latest.lock().expect("no holder of this lock panics").remove(scenario);
         if let Some(writer) = &self.writer {
             writer.tell(scenario.clone());
+        }
+    }
+
+    /// Removes all reports of a scenario.
+    ///
+    /// # Errors
+    /// When they are there and cannot be removed.
+    pub fn remove_reports(&self, scenario: &ScenarioName) -> io::Result<()> {
+        let Some(root) = &self.root else { return Ok(()) };
+        match fs::remove_dir_all(root.join("reports").join(scenario.as_str())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     decide::{self, Turn},
     journal::{FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
     model::{
-        Condition, ConditionStatus, ConditionType, GenerationId, Key, Metric, Object, Outcome, Phase, Receipt,
+        Condition, ConditionStatus, ConditionType, GenerationId, Key, Metric, Object, Outcome, Phase, Receipt, Request,
         ScenarioName, TaskView, Timestamp, Verdict,
     },
     plan::Plan,
@@ -51,6 +51,9 @@ pub struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<GenerationId>,
     pub phase: Phase,
+    /// No manifest names it any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     /// Launches that Dagster has not acknowledged by then are given up.
@@ -91,7 +94,7 @@ impl Next {
         match turn {
             Turn::At(at) => Some(Self::At(*at)),
             Turn::After(names) => Some(Self::After(names.clone())),
-            Turn::Due | Turn::Suspended | Turn::Halted(_) | Turn::Had => None,
+            Turn::Due | Turn::Suspended | Turn::Halted | Turn::Had => None,
         }
     }
 }
@@ -201,6 +204,12 @@ pub struct Beside<'a> {
     pub turn: Option<(&'a Turn, Timestamp)>,
     /// No look of this process has shown yet that somebody's change still stands in the way of a fault's way back.
     pub is_unconfirmed: bool,
+    /// Everything is halted.
+    pub halted: Option<&'a Request>,
+    /// `dagstorm suspend` asked for it.
+    pub suspended: Option<&'a Request>,
+    /// Since when no manifest names it.
+    pub deleted_at: Option<Timestamp>,
     /// The instant that it is rendered for; `None`: the end.
     pub now: Option<Timestamp>,
 }
@@ -209,7 +218,8 @@ impl Status {
     /// The condition that a person has to read first: what keeps the scenario from going on, if anything does.
     pub fn trouble(&self) -> Option<&Condition> {
         self.status.conditions.iter().find(|condition| match condition.kind {
-            ConditionType::Accepted => condition.status == ConditionStatus::False,
+            // A deletion is what somebody wanted.
+            ConditionType::Accepted => condition.status == ConditionStatus::False && !self.status.deleted,
             ConditionType::Ready => condition.status == ConditionStatus::False || condition.reason == "Adopting",
             ConditionType::Stalled => condition.status == ConditionStatus::True,
             ConditionType::Reconciling
@@ -251,9 +261,12 @@ pub fn phase(plan: &Plan, generation: &Generation) -> Phase {
 
 /// Renders a scenario that has a generation, living or past. A rejected edit shows beside the version in force.
 pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Beside<'_>) -> Status {
-    let phase = match beside.turn {
-        Some((Turn::Suspended | Turn::Halted(_), _)) => Phase::Suspended,
-        Some((Turn::Due | Turn::At(_) | Turn::After(_) | Turn::Had, _)) | None => phase(plan, generation),
+    let phase = match (beside.turn, phase(plan, generation)) {
+        (Some((Turn::Suspended, _)), _) => Phase::Suspended,
+        // A halt takes no verdict back.
+        (Some((Turn::Halted, _)), phase @ (Phase::Passed | Phase::Failed | Phase::Unknown)) => phase,
+        (Some((Turn::Halted, _)), _) => Phase::Suspended,
+        (Some((Turn::Due | Turn::At(_) | Turn::After(_) | Turn::Had, _)) | None, phase) => phase,
     };
     Status {
         api_version: "dagstorm.dev/v1alpha1",
@@ -262,6 +275,7 @@ pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Besid
         status: Body {
             observed_generation: Some(generation.id.clone()),
             phase,
+            deleted: beside.deleted_at.is_some(),
             started_at: generation.started_at,
             gives_up_at: decide::gives_up_at(plan, generation),
             dagster_version: generation.dagster_version.clone(),
@@ -285,19 +299,17 @@ pub fn not_accepted(
     beside: Beside<'_>,
 ) -> Status {
     let mut conditions = vec![];
-    let phase = match (beside.rejection, beside.turn) {
-        (Some(rejection), _) => {
-            conditions.push(conditions::negative(ConditionType::Accepted, rejection, None));
-            Phase::Pending
-        }
-        (None, Some((turn, since))) => {
-            conditions.extend(conditions::waiting(turn, since));
+    conditions.extend(beside.rejection.map(|rejection| conditions::negative(ConditionType::Accepted, rejection, None)));
+    // The last good version waits on while an edit of it is rejected.
+    let phase = match beside.turn {
+        Some((turn, since)) => {
+            conditions.extend(conditions::waiting(turn, since, beside));
             match turn {
-                Turn::Suspended | Turn::Halted(_) => Phase::Suspended,
+                Turn::Suspended | Turn::Halted => Phase::Suspended,
                 Turn::Due | Turn::At(_) | Turn::After(_) | Turn::Had => Phase::Waiting,
             }
         }
-        (None, None) => Phase::Pending,
+        None => Phase::Pending,
     };
     conditions.extend(beside.stalled.map(|stalled| conditions::negative(ConditionType::Stalled, stalled, None)));
     Status {
@@ -307,6 +319,7 @@ pub fn not_accepted(
         status: Body {
             observed_generation: None,
             phase,
+            deleted: beside.deleted_at.is_some(),
             started_at: None,
             gives_up_at: None,
             dagster_version: None,

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::graphql::{self, Answer, EventsData, LaunchData, RunsData, TerminateData};
-use super::{answers::launched, event_log, spool::Spool};
+use super::{answers::launched, event_log, proxy::is_loopback, spool::Spool};
 use crate::model::{
     Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, Runs, ScenarioName, Seen, StepEvent,
     Timestamp, Why, WhyKind, tags, target::DagsterTarget,
@@ -89,7 +89,9 @@ impl Dagster {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        let http = reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        let builder = if is_loopback(&target.url) { builder.no_proxy() } else { builder };
+        let http = builder
             .default_headers(headers)
             .connect_timeout(CONNECT_TIMEOUT.min(target.request_timeout.duration()))
             .timeout(target.request_timeout.duration())

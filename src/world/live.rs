@@ -79,6 +79,10 @@ impl Clients {
         self.dagster.as_ref().map_err(Clone::clone)
     }
 
+    async fn sqs(&self) -> &aws_sdk_sqs::Client {
+        &self.aws().await.sqs
+    }
+
     pub(super) async fn aws(&self) -> &Aws {
         let region = self.target.guard.region.as_deref();
         self.aws.get_or_init(async || Aws::new(aws::config(region).await)).await
@@ -235,7 +239,7 @@ impl World for LiveWorld {
         let census = async {
             let mut census = clients.dagster()?.census(query, now).await?;
             if let Some(source) = &target.completions {
-                census.completions = Some(completions::read(&clients.aws().await.sqs, source, query, &census).await?);
+                census.completions = Some(completions::read(clients.sqs(), source, query, &census).await?);
             }
             Ok(census)
         };
@@ -256,7 +260,7 @@ impl World for LiveWorld {
 
 async fn completions(target: &Target, clients: &Clients) -> Result<(), Why> {
     let source = target.completions.as_ref().ok_or_else(|| undeclared(target, "completions"))?;
-    completions::check(&clients.aws().await.sqs, source).await
+    completions::check(clients.sqs(), source).await
 }
 
 /// Adds what workers recorded of these runs. Where that cannot be read in time, nothing is added: what Dagster shows is told

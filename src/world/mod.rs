@@ -19,6 +19,7 @@ mod live;
 mod location;
 mod own;
 mod postgres;
+mod proxy;
 mod queue;
 mod spool;
 mod survey;

@@ -157,7 +157,7 @@ fn what_is_no_report_is_a_mistake_of_the_command_line() {
 async fn top_prints_a_frame_of_a_folder() {
     let rig = Rig::new();
     let done = rig.run(&["top", "--data", "data"]);
-    assert_eq!((done.code, done.err.as_str()), (0, ""));
+    assert_eq!((done.code, done.err.as_str()), (3, ""), "there is nothing to see");
     assert_eq!(done.out, "dagstorm top data\n\n  waiting for data …\n");
     let dagster = Dagster::start().await;
     rig.write("target.yaml", &target(&dagster.url));
@@ -165,7 +165,15 @@ async fn top_prints_a_frame_of_a_folder() {
     assert_eq!(rig.run(&["run", "target.yaml", "quick.yaml", "--data", "data"]).code, 0);
     let done = rig.run(&["top", "--data", "data", "--once"]);
     assert_eq!((done.code, done.err.as_str()), (0, ""));
-    assert!(done.out.starts_with("dagstorm top data · 1 Passed"), "{}", done.out);
+    assert!(done.out.starts_with("dagstorm top data · 1 Passed · "), "{}", done.out);
+    let head = done.out.lines().next().unwrap();
+    assert!(head.contains(" ended ") && !head.contains("no operator"), "{head}");
+    assert!(done.out.contains("Launched ×3: "), "{}", done.out);
+    let done = rig.run(&["top", "--data", "data", "--once", "--scenario", "slow"]);
+    assert_eq!(done.code, 3);
+    assert!(done.out.contains("no scenario has a name with that in it"), "{}", done.out);
+    let done = rig.run(&["top", "--data", "data", "--once", "--scenario", "qui"]);
+    assert_eq!(done.code, 0);
     let row = done.out.lines().find(|line| line.starts_with("  quick")).unwrap();
     let words: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(words[..5], ["quick", "Passed", "3/3", "3", "3"], "{row}");

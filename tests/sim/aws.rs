@@ -216,6 +216,7 @@ pub fn support(core: &mut Core) -> ServiceView {
         desired: things.desired,
         running,
         tasks: (0..running).map(task).collect(),
+        ..ServiceView::default()
     }
 }
 

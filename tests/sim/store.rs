@@ -303,6 +303,12 @@ impl Store for SimStore {
         self.fenced()
     }
 
+    async fn forget(&self, scenario: &ScenarioName) -> io::Result<()> {
+        self.fenced()?;
+        self.disk.0.lock().unwrap().files.remove(scenario);
+        Ok(())
+    }
+
     async fn read(&self, scenario: &ScenarioName) -> io::Result<Vec<Record>> {
         pause(&self.core, Duration::from_millis(1)).await;
         let (mut inner, mut core) = (self.disk.0.lock().unwrap(), self.core.lock().unwrap());

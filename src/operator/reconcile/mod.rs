@@ -2,6 +2,7 @@
 
 mod answers;
 mod census;
+mod forget;
 mod steer;
 mod trouble;
 
@@ -17,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+pub use forget::may_be_forgotten;
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use indexmap::IndexMap;
 use tokio::sync::watch;
@@ -24,8 +26,8 @@ use tokio::sync::watch;
 use super::{Control, Desired, Ears, Handle, LastVerdicts, claims, say::say};
 use crate::{
     decide::{self, Act, Decision, Purpose, Turn},
-    journal::{Event, FaultStage, Fenced, Record, State, Store, SubmissionStage},
-    model::{Census, FaultId, Observation, Outcome, Query, ScenarioName, Seen, Timestamp, Verdict, lane},
+    journal::{Event, FaultStage, FaultState, Fenced, Record, State, Store, SubmissionStage},
+    model::{Census, FaultId, Observation, Outcome, Query, Request, ScenarioName, Seen, Timestamp, Verdict, lane},
     plan::{self, Plan},
     publish::{self, Beside, Rejection},
     spec::Deletion,
@@ -63,6 +65,10 @@ pub struct Reconciler<W, S, C> {
     stalled: Option<Rejection>,
     verdicts: watch::Receiver<LastVerdicts>,
     control: watch::Receiver<Control>,
+    /// What people ask of it now.
+    asked: Asked,
+    /// Since when no manifest names it, as far as this process knows.
+    deleted_at: Option<Timestamp>,
     /// What the manifest last said of its own deletion.
     deletion: Option<Deletion>,
     /// The version that is wanted, by its digest, and since when this process knows of it.
@@ -82,6 +88,13 @@ type Tenure = u64;
 
 /// A call in flight: it outlives the pass that made it.
 type Call = Pin<Box<dyn Future<Output = (Tenure, Answer)> + Send>>;
+
+/// What people ask of a scenario beside the manifests.
+#[derive(Debug, Default, PartialEq)]
+struct Asked {
+    halted: Option<Request>,
+    suspended: Option<Request>,
+}
 
 enum Answer {
     Acted(Purpose, Outcome),
@@ -113,6 +126,8 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             stalled: None,
             verdicts,
             control,
+            asked: Asked::default(),
+            deleted_at: None,
             deletion: None,
             known_since: None,
             turn: None,
@@ -380,8 +395,16 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             stalled: self.stalled.as_ref(),
             turn,
             is_unconfirmed: self.stalled_faults().is_empty(),
+            halted: self.asked.halted.as_ref(),
+            suspended: self.asked.suspended.as_ref(),
+            deleted_at: self.deleted_at,
             now: Some(now),
         };
+        let is_unread = *self.desired.borrow() == Desired::Unread;
+        if self.state.current.is_none() && is_unread && self.stalled.is_none() {
+            // The first reading of the folder says what it is.
+            return;
+        }
         // A lane that never had a turn is nobody's matter.
         let is_nothing = *self.desired.borrow() == Desired::Deleted || lane::is_further(&self.name);
         if self.state.current.is_none() && is_nothing && self.stalled.is_none() {
