@@ -14,9 +14,9 @@ use crate::{
     model::{Timestamp, Verdict},
     publish::{
         compare::{self, Measured, Outcome, Side, Tolerance},
-        history,
+        comparison_page, history,
         recorded::{self, Recorded},
-        summary,
+        summary, write_atomically,
     },
 };
 
@@ -35,7 +35,8 @@ Examples:
   dagstorm report nightly --data data
   dagstorm report nightly/3f2a9c41d0b7-1 -o json | jq .counts
   dagstorm report --compare nightly/3f2a9c41d0b7-1 nightly/3f2a9c41d0b7-2
-  dagstorm report --compare before/report.json after/ --tolerance 20% -o markdown > comment.md")]
+  dagstorm report --compare before/report.json after/ --tolerance 20% -o markdown > comment.md
+  dagstorm report --compare before/ after/ --html comparison.html")]
 pub struct Arguments {
     /// A scenario (its latest generation), `scenario/generation`, a report's folder, or a report.json.
     #[arg(value_name = "RUN", conflicts_with = "compare")]
@@ -46,6 +47,9 @@ pub struct Arguments {
     /// How much slower is not yet slower, as a share of what was before.
     #[arg(long, value_name = "PERCENT", default_value = "10%", requires = "compare")]
     tolerance: Tolerance,
+    /// Also write the comparison as a page: one file that needs nothing else.
+    #[arg(long, value_name = "FILE", requires = "compare")]
+    html: Option<PathBuf>,
     /// The data folder in which scenarios are looked for.
     #[arg(long, value_name = "DIR", env = "DAGSTORM_DATA", default_value = "dagstorm-data")]
     data: PathBuf,
@@ -133,6 +137,10 @@ fn compare_both(arguments: &Arguments, both: &[String]) -> Result<Exit, Failure>
         return Err(Failure::NoReport("--compare takes two runs".to_owned()));
     };
     let comparison = compare::compare(&side(before)?, &side(after)?, arguments.tolerance);
+    if let Some(page) = &arguments.html {
+        let written = write_atomically(page, comparison_page(&comparison).as_bytes());
+        written.with_context(|| format!("{} cannot be written", page.display()))?;
+    }
     match arguments.output {
         Format::Table => print(&compare::table(&comparison))?,
         Format::Markdown => print(&compare::markdown(&comparison))?,

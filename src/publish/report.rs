@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
+    fold,
+    headline::{Headline, LastRun},
     latency::{self, Quantiles},
     status::{self, FaultStatus},
 };
@@ -34,6 +36,11 @@ pub struct Report {
     pub audit: Audit,
     /// The verdict in one sentence.
     pub summary: String,
+    /// The four numbers that a person asks for first.
+    pub headline: Headline,
+    /// The run of the same scenario before this one, where its report was in the same data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<LastRun>,
     /// The instant from which all offsets count; null: it never started.
     pub started_at: Option<Timestamp>,
     /// When Dagster was asked for everything that it knows.
@@ -73,37 +80,46 @@ pub struct FaultReport {
     /// From the injection to the first look that showed the baseline again (looks come once a second), with the queue moving.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery_time: Option<Span>,
+    /// The same in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_time_seconds: Option<f64>,
 }
 
 /// Puts the report together.
 pub fn report(plan: &Plan, state: &State, generation: &Generation, census: &Census, audit: &Audit) -> Report {
     let status = status::status(plan, state, generation, status::Beside::default()).status;
     let started_at = generation.started_at;
-    let succeeded = census.runs.iter().map(|record| &record.run).filter(|run| run.status == RunStatus::Success);
-    let latencies = started_at.map_or(vec![], |started_at| latency::of_runs(plan, started_at, succeeded));
-    let faults = status.faults.into_iter().map(|status| FaultReport {
-        recovery_time: status.name.parse().ok().and_then(|id| generation.faults.get(&id)).and_then(|fault| {
-            let recovered = recovered_at(fault, census)?.since(fault.intended_at);
-            Some(Span::from_millis(recovered.as_millis() as u64))
-        }),
-        status,
-    });
+    let succeeded = || census.runs.iter().map(|record| &record.run).filter(|run| run.status == RunStatus::Success);
+    let latencies = started_at.map_or(vec![], |started_at| latency::of_runs(plan, started_at, succeeded()));
+    let run_latency = Quantiles::of(latencies.into_iter());
+    let faults: Vec<FaultReport> = status.faults.into_iter().map(|status| fault(status, generation, census)).collect();
+    let ends: Vec<Timestamp> = succeeded().filter_map(|run| run.ended_at).collect();
+    let recoveries = faults.iter().filter_map(|fault| fault.recovery_time);
     Report {
         api_version: API_VERSION,
         kind: "Report",
         scenario: plan.scenario.clone(),
         generation: plan.generation.clone(),
+        summary: fold::sentence(audit),
+        headline: Headline::of(run_latency.as_ref(), &ends, started_at, &audit.counts, recoveries),
+        last_run: None,
         audit: audit.clone(),
-        summary: audit.summary(),
         started_at,
         census_at: census.taken_at,
         dagster_version: census.dagster_version.clone(),
-        run_latency: Quantiles::of(latencies.into_iter()),
+        run_latency,
         load: status.load.expect("a generation's status has its load"),
         jobs: jobs(plan, census),
-        faults: faults.collect(),
+        faults,
         manifest: generation.scenario.clone(),
     }
+}
+
+fn fault(status: FaultStatus, generation: &Generation, census: &Census) -> FaultReport {
+    let known = status.name.parse().ok().and_then(|id| generation.faults.get(&id));
+    let recovered = known.and_then(|fault| Some(recovered_at(fault, census)?.since(fault.intended_at)));
+    let recovery_time = recovered.map(|length| Span::new(length).to_the_millisecond());
+    FaultReport { status, recovery_time, recovery_time_seconds: recovery_time.map(Span::seconds) }
 }
 
 fn jobs(plan: &Plan, census: &Census) -> Vec<JobCount> {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::fold;
 use crate::{
     journal::{Conclusion, Generation, RunCounts},
     plan::Plan,
@@ -96,9 +97,9 @@ fn so_far(plan: &Plan, generation: &Generation) -> SoFar {
     let contract = plan.expect.contract;
     let permits_duplicates = contract == Contract::AtLeastOnce;
     let steps = generation.step_duplicates.values().map(|fact| fact.value.clone());
-    let doubled = duplicated.take(SENTENCES).chain(steps.take(SENTENCES));
+    let doubled = told(duplicated.collect()).into_iter().chain(told(steps.collect()));
     (if permits_duplicates { &mut tolerated } else { &mut findings }).extend(doubled);
-    findings.extend(unexpected.take(SENTENCES));
+    findings.extend(told(unexpected.collect()));
     let permits_losses = contract == Contract::AtMostOnce;
     (if permits_losses { &mut tolerated } else { &mut findings }).extend(unsuccessful(runs));
     SoFar {
@@ -118,6 +119,13 @@ fn so_far(plan: &Plan, generation: &Generation) -> SoFar {
         findings,
         tolerated,
     }
+}
+
+/// What is alike stands once.
+fn told(messages: Vec<String>) -> Vec<String> {
+    let mut lines = fold::lines(messages.iter().map(|message| ("", message.as_str())));
+    lines.truncate(SENTENCES);
+    lines
 }
 
 fn unsuccessful(runs: RunCounts) -> impl Iterator<Item = String> {
