@@ -16,7 +16,7 @@ use crate::{
         compare::{self, Measured, Outcome, Side, Tolerance},
         comparison_page, history,
         recorded::{self, Recorded},
-        summary, write_atomically,
+        summary, write_atomically, write_index,
     },
 };
 
@@ -36,11 +36,16 @@ Examples:
   dagstorm report nightly/3f2a9c41d0b7-1 -o json | jq .counts
   dagstorm report --compare nightly/3f2a9c41d0b7-1 nightly/3f2a9c41d0b7-2
   dagstorm report --compare before/report.json after/ --tolerance 20% -o markdown > comment.md
-  dagstorm report --compare before/ after/ --html comparison.html")]
+  dagstorm report --compare before/ after/ --html comparison.html
+  dagstorm report --index --data data")]
 pub struct Arguments {
     /// A scenario (its latest generation), `scenario/generation`, a report's folder, or a report.json.
     #[arg(value_name = "RUN", conflicts_with = "compare")]
     run: Option<String>,
+    /// Write the page over all reports again, `reports/index.html`. Each new report does so too; after you have removed
+    /// reports, this brings the page up to date.
+    #[arg(long, conflicts_with_all = ["run", "compare"])]
+    index: bool,
     /// Compare A (before) with B (after); each is named as RUN is.
     #[arg(long, num_args = 2, value_names = ["A", "B"])]
     compare: Option<Vec<String>>,
@@ -75,6 +80,7 @@ enum Format {
 pub fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
     let found = match &arguments.compare {
         Some(both) => compare_both(arguments, both),
+        None if arguments.index => index(&arguments.data.join("reports")),
         None => show(arguments),
     };
     match found {
@@ -126,6 +132,15 @@ fn show(arguments: &Arguments) -> Result<Exit, Failure> {
         Verdict::Failed => Exit::Failed,
         Verdict::Unknown | Verdict::Stopped => Exit::Unknown,
     })
+}
+
+fn index(reports: &Path) -> Result<Exit, Failure> {
+    if !reports.is_dir() {
+        return Err(Failure::NoReport(format!("{}: there is no such folder: name the data folder with --data", reports.display())));
+    }
+    let page = write_index(reports).with_context(|| format!("the index of {} cannot be written", reports.display()))?;
+    print(&format!("{}\n", page.display()))?;
+    Ok(Exit::Passed)
 }
 
 fn compare_both(arguments: &Arguments, both: &[String]) -> Result<Exit, Failure> {

@@ -12,7 +12,7 @@ const TOLERANCE: f64 = 0.1;
 const LEAST_LATENCY_S: f64 = 0.1;
 const LEAST_RECOVERY_S: f64 = 1.0;
 
-/// The four numbers. Each is absent where nothing was measured.
+/// The four numbers that a person asks for first. Each is absent where nothing was measured.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "Written", into = "Written")]
 pub struct Headline {

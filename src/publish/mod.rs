@@ -34,6 +34,7 @@ pub use markdown::markdown;
 pub use metrics::{gauges, latencies};
 pub use report::{Report, report};
 pub use schema::report_schema;
+pub use shelf::write_index;
 pub use so_far::{CountsSoFar, Judgement, SoFar, VerdictSoFar};
 pub use status::{Beside, Rejection, Status, due, not_accepted, phase, status};
 pub use summary::summary;

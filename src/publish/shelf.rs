@@ -89,11 +89,11 @@ pub fn last_run(reports: &Path, report: &Report) -> Option<LastRun> {
     })
 }
 
-/// Writes `index.html` over all reports.
+/// Writes `index.html` over all reports and says where it is.
 ///
 /// # Errors
 /// When the folder cannot be read or the page not be written.
-pub fn write_index(reports: &Path) -> io::Result<()> {
+pub fn write_index(reports: &Path) -> io::Result<PathBuf> {
     let all = read_all(reports, &kept(reports))?;
     let entries: Vec<&Entry> = all.values().filter_map(|kept| kept.found.as_ref().ok()).collect();
     let unreadable = all.iter().filter_map(|(name, kept)| {
@@ -101,8 +101,10 @@ pub fn write_index(reports: &Path) -> io::Result<()> {
         Some(Unreadable { name: name.clone(), reason })
     });
     let page = html::index_page(&entries, unreadable.collect());
-    write_atomically(&reports.join("index.html"), page.as_bytes())?;
-    replace(&reports.join(KEPT), &serde_json::to_vec(&all)?)
+    let path = reports.join("index.html");
+    write_atomically(&path, page.as_bytes())?;
+    replace(&reports.join(KEPT), &serde_json::to_vec(&all)?)?;
+    Ok(path)
 }
 
 /// What was read before; nothing, where that cannot be used.
