@@ -427,7 +427,7 @@ fn thresholds_hold_fail_or_are_not_known() {
         ("runLatency: [p95 < 10s]", "Passed", Some("9s")),
         ("runLatency: [p50 < 9s]", "Passed", Some("2s")),
         ("runLatency: [p95 < 9s]", "Failed Threshold/Scenario", Some("9s")),
-        ("runLatency: [mean <= 5500ms]", "Passed", Some("5s500ms")),
+        ("runLatency: [mean <= 5500ms]", "Passed", Some("5.5s")),
         ("runLatency: [count >= 2]", "Passed", Some("2")),
         ("startLatency: [max <= 1s]", "Passed", Some("1s")),
         ("lateness: [max <= 0s]", "Passed", Some("0s")),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        Counts, Effect, FaultId, GenerationId, Metric, Object, Outcome, RunCounts, Target, TaskArn, TaskView,
+        Counts, Effect, FaultId, GenerationId, Metric, Object, Outcome, RunCounts, Span, Target, TaskArn, TaskView,
         Timestamp, Undo, Verdict, Why, WriterId,
     },
     spec::Scenario,
@@ -253,7 +253,7 @@ pub struct Conclusion {
 
 /// A threshold and what was measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", into = "WrittenResult")]
 pub struct ThresholdResult {
     /// As `runLatency p95 < 1m30s`.
     pub threshold: String,
@@ -265,6 +265,33 @@ pub struct ThresholdResult {
     /// Absent: nothing was measured, so it neither holds nor fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds: Option<bool>,
+}
+
+/// As it is written: a length of time also as a number.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ThresholdResult", description = "A threshold and what was measured.")]
+struct WrittenResult {
+    /// As `runLatency p95 < 1m30s`.
+    threshold: String,
+    /// The measured value, for people; absent without samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    /// The same in seconds, where it is a length of time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_seconds: Option<f64>,
+    /// How many were measured.
+    samples: u64,
+    /// Absent: nothing was measured, so it neither holds nor fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holds: Option<bool>,
+}
+
+impl From<ThresholdResult> for WrittenResult {
+    fn from(ThresholdResult { threshold, value, samples, holds }: ThresholdResult) -> Self {
+        let value_seconds = value.as_ref().and_then(|text| text.parse::<Span>().ok()).map(Span::seconds);
+        Self { threshold, value, value_seconds, samples, holds }
+    }
 }
 
 impl Conclusion {

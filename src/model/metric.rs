@@ -114,17 +114,37 @@ impl Metric {
         Self::GAUGES.contains(&self)
     }
 
-    /// Renders a number of this metric for people.
+    /// Renders a number of this metric, exactly: it is read back as it is.
     pub fn show(self, value: f64) -> String {
         match self.unit() {
-            Unit::Seconds => {
-                let length = Duration::try_from_secs_f64(value.max(0.0)).unwrap_or(Span::LONGEST);
-                Span::new(length.min(Span::LONGEST)).to_string()
-            }
+            Unit::Seconds => seconds(value).to_string(),
             Unit::Count => format!("{value}"),
-            Unit::PerSecond => format!("{value}/s"),
-            // Two digits behind the point are what a reader can use.
-            Unit::Share => format!("{}%", (value * 1e4).round() / 1e2),
+            Unit::Share => format!("{}%", round(value * 100.0, 4)),
+            // A rate that was written by the minute is shown by the minute: nobody reads 0.16666666666666666/s.
+            Unit::PerSecond => {
+                let by_the_minute = round(value * 60.0, 3);
+                let is_exact = value > 0.0 && value < 1.0 && by_the_minute / 60.0 == value;
+                if is_exact { format!("{by_the_minute}/min") } else { format!("{value}/s") }
+            }
+        }
+    }
+
+    /// Renders what was measured, with as many digits as it has: milliseconds, and of others about three.
+    pub fn show_measured(self, value: f64) -> String {
+        match self.unit() {
+            Unit::Seconds => seconds(value).to_the_millisecond().to_string(),
+            Unit::Count => format!("{}", round(value, 2)),
+            Unit::Share => format!("{}%", round(value * 100.0, 2)),
+            Unit::PerSecond if value > 0.0 && value < 1.0 => format!("{}/min", digits(value * 60.0)),
+            Unit::PerSecond => format!("{}/s", digits(value)),
+        }
+    }
+
+    /// Renders a number beside others that it is compared with.
+    pub fn show_rounded(self, value: f64) -> String {
+        match self.unit() {
+            Unit::Seconds => seconds(value).rounded().to_string(),
+            Unit::Count | Unit::PerSecond | Unit::Share => self.show_measured(value),
         }
     }
 
@@ -264,6 +284,25 @@ fn one<T>(seen: Option<&Timed<T>>, value: impl Fn(&T) -> f64) -> Vec<(Timestamp,
     fresh.into_iter().collect()
 }
 
+fn seconds(value: f64) -> Span {
+    let length = Duration::try_from_secs_f64(value.max(0.0)).unwrap_or(Span::LONGEST);
+    Span::new(length.min(Span::LONGEST))
+}
+
+fn round(value: f64, decimals: i32) -> f64 {
+    let scale = 10_f64.powi(decimals);
+    (value * scale).round() / scale
+}
+
+/// With three digits, and with all before the point.
+fn digits(value: f64) -> f64 {
+    match value.abs() {
+        size if size >= 100.0 => round(value, 0),
+        size if size >= 10.0 => round(value, 1),
+        _ => round(value, 2),
+    }
+}
+
 pub(super) fn number(text: &str) -> Option<f64> {
     let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
     text.parse::<f64>().ok().filter(|number| plain && number.is_finite())
@@ -287,3 +326,29 @@ impl fmt::Display for Metric {
 }
 
 as_string!(Metric, "a metric such as `queueDepth`");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shown_exactly_as_measured_and_rounded() {
+        for (metric, value, exact, measured, rounded) in [
+            (Metric::RunLatency, 60.607, "1m00.607s", "1m00.607s", "1m01s"),
+            (Metric::RunLatency, 34.073_412, "34.073412s", "34.073s", "34.1s"),
+            (Metric::Lateness, 0.0, "0s", "0s", "0s"),
+            (Metric::QueueDepth, 10.0 / 3.0, "3.3333333333333335", "3.33", "3.33"),
+            (Metric::Throughput, 0.1, "6/min", "6/min", "6/min"),
+            (Metric::Throughput, 12.0, "12/s", "12/s", "12/s"),
+            (Metric::Throughput, 0.123_456_789, "0.123456789/s", "7.41/min", "7.41/min"),
+            (Metric::Throughput, 1.0 / 6.0, "10/min", "10/min", "10/min"),
+            (Metric::Throughput, 123.456, "123.456/s", "123/s", "123/s"),
+        ] {
+            let shown = (metric.show(value), metric.show_measured(value), metric.show_rounded(value));
+            assert_eq!(shown, (exact.to_owned(), measured.to_owned(), rounded.to_owned()), "{metric} {value}");
+            // What is exact is read back: a journal holds it as text.
+            let read = metric.read(exact).expect(exact);
+            assert!((read - value).abs() < 1e-9, "{exact}: {read}");
+        }
+    }
+}

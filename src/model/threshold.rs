@@ -192,8 +192,12 @@ impl Threshold {
         Ok(Self { metric, aggregate, comparison, value })
     }
 
-    /// Renders a number that is compared with this threshold.
+    /// Renders what was measured and is compared with this threshold.
     pub fn show(&self, value: f64) -> String {
+        self.render(value, Metric::show_measured)
+    }
+
+    fn render(&self, value: f64, show: fn(Metric, f64) -> String) -> String {
         match self.aggregate {
             Aggregate::Count => format!("{value}"),
             Aggregate::Percentile(_)
@@ -201,7 +205,7 @@ impl Threshold {
             | Aggregate::Min
             | Aggregate::Mean
             | Aggregate::Rate
-            | Aggregate::Last => self.metric.show(value),
+            | Aggregate::Last => show(self.metric, value),
         }
     }
 }
@@ -218,7 +222,7 @@ impl FromStr for Threshold {
 
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {}", self.metric, self.aggregate, self.comparison.sign(), self.show(self.value))
+        write!(f, "{} {} {} {}", self.metric, self.aggregate, self.comparison.sign(), self.render(self.value, Metric::show))
     }
 }
 
@@ -328,7 +332,7 @@ mod tests {
             ("queueDepth", "max < 500", "queueDepth max < 500"),
             ("workers", "max >= 4", "workers max >= 4"),
             ("recoveryTime", "count >= 2", "recoveryTime count >= 2"),
-            ("throughput", "rate > 6/min", "throughput rate > 0.1/s"),
+            ("throughput", "rate > 6/min", "throughput rate > 6/min"),
             ("failures", "rate < 1%", "failures rate < 1%"),
             ("failures", "< 0.25%", "failures rate < 0.25%"),
             ("failures", "count <= 3", "failures count <= 3"),

@@ -85,6 +85,34 @@ impl Span {
     pub const fn duration(self) -> Duration {
         self.0
     }
+
+    /// In seconds, for programs.
+    pub fn seconds(self) -> f64 {
+        self.0.as_secs_f64()
+    }
+
+    /// To the millisecond: what was measured is no finer.
+    pub fn to_the_millisecond(self) -> Self {
+        self.to_the(1_000)
+    }
+
+    /// To about three digits, as people compare: `12ms`, `2.31s`, `34.1s`, `1m05s`, `2h05m`.
+    pub fn rounded(self) -> Self {
+        let grain = match self.0.as_micros() {
+            0..999_500 => 1_000,
+            999_500..9_995_000 => 10_000,
+            9_995_000..59_950_000 => 100_000,
+            59_950_000..3_599_500_000 => 1_000_000,
+            3_599_500_000..86_370_000_000 => 60_000_000,
+            86_370_000_000.. => 3_600_000_000,
+        };
+        self.to_the(grain)
+    }
+
+    fn to_the(self, grain: u64) -> Self {
+        let micros = u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX);
+        Self(Duration::from_micros((micros.saturating_add(grain / 2) / grain).saturating_mul(grain)))
+    }
 }
 
 impl FromStr for Span {
@@ -117,20 +145,39 @@ impl FromStr for Span {
 }
 
 impl fmt::Display for Span {
+    /// The one way in which lengths of time are written: exact, read back as it is, and with the point or two digits where
+    /// a number could be taken for another: `34.073s`, `1m00.607s`, `2h05m`, `250ms`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut micros = u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX);
-        if micros == 0 {
-            return f.write_str("0s");
+        let micros = u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX);
+        match micros {
+            0 => return f.write_str("0s"),
+            1..1_000 => return write!(f, "{micros}us"),
+            1_000..1_000_000 => return write!(f, "{}ms", decimal(micros, 1_000, 1)),
+            1_000_000.. => {}
         }
-        for (unit, size) in [("d", UNITS[2].1), ("h", UNITS[3].1), ("m", UNITS[4].1), ("s", UNITS[5].1), ("ms", 1_000)]
-        {
-            if micros >= size {
-                write!(f, "{}{unit}", micros / size)?;
-                micros %= size;
+        let (mut rest, mut is_first) = (micros, true);
+        for (unit, size) in [("d", UNITS[2].1), ("h", UNITS[3].1), ("m", UNITS[4].1)] {
+            match (micros >= size, is_first) {
+                (true, true) => write!(f, "{}{unit}", rest / size)?,
+                (true, false) => write!(f, "{:02}{unit}", rest / size)?,
+                (false, _) => continue,
+            }
+            is_first = false;
+            rest %= size;
+            if rest == 0 {
+                return Ok(());
             }
         }
-        if micros > 0 { write!(f, "{micros}us") } else { Ok(()) }
+        write!(f, "{}s", decimal(rest, 1_000_000, if is_first { 1 } else { 2 }))
     }
+}
+
+/// A number of `unit`s with as many decimals as it has, and with `digits` before the point at least.
+fn decimal(number: u64, unit: u64, digits: usize) -> String {
+    let (whole, rest) = (number / unit, number % unit);
+    let places = unit.ilog10() as usize;
+    let text = format!("{whole:0digits$}.{rest:0places$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Serializes a type as its text, and reads it from one. A bare number is taken as its digits, so that `30` where a
@@ -208,18 +255,45 @@ mod tests {
             ("30s", 30_000_000, "30s"),
             ("1h30m", 5_400_000_000, "1h30m"),
             ("90m", 5_400_000_000, "1h30m"),
-            ("1.5s", 1_500_000, "1s500ms"),
+            ("1.5s", 1_500_000, "1.5s"),
+            ("34s73ms", 34_073_000, "34.073s"),
+            ("1m607ms", 60_607_000, "1m00.607s"),
+            ("5m333us", 300_000_333, "5m00.000333s"),
+            ("1m5s", 65_000_000, "1m05s"),
+            ("2h5m", 7_500_000_000, "2h05m"),
+            ("2h7s", 7_207_000_000, "2h00m07s"),
+            ("10h", 36_000_000_000, "10h"),
             ("250ms", 250_000, "250ms"),
+            ("1500us", 1_500, "1.5ms"),
+            ("999us", 999, "999us"),
             ("0s", 0, "0s"),
             ("2d", 172_800_000_000, "2d"),
+            ("2d3h", 183_600_000_000, "2d03h"),
+            ("1d1us", 86_400_000_001, "1d00h00m00.000001s"),
         ] {
             let span: Span = text.parse().expect(text);
             assert_eq!(span.duration().as_micros(), micros, "{text}");
             assert_eq!(span.to_string(), printed);
+            assert_eq!(printed.parse(), Ok(span), "{printed} is read back as it is");
         }
         for text in ["", "30", "s", "-3s", "3x", "1h-3m", "9999999d", "NaN", "1e9s", "٣s"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
+    }
+
+    /// The page has a function of its own that does the same; tests/browser holds it to this file.
+    #[test]
+    fn spans_are_rounded_as_people_compare() {
+        let table = include_str!("../../tests/browser/durations.csv");
+        let mut count = 0;
+        for line in table.lines().skip(1) {
+            let (micros, shown) = line.split_once(',').expect("two columns");
+            let span = Span::new(Duration::from_micros(micros.parse().expect("a number")));
+            assert_eq!(span.rounded().to_string(), shown, "{micros}");
+            count += 1;
+        }
+        assert!(count > 20);
+        assert_eq!(Span::new(Duration::from_micros(34_073_499)).to_the_millisecond().to_string(), "34.073s");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::fold::some;
 use crate::{
     journal::{Dependency, Event, Found, Record},
     model::{Object, Outcome, ScenarioName, TaskView, Timestamp, Verdict, Why},
@@ -70,6 +71,9 @@ fn is_counted(event: &Event) -> bool {
             | Event::SubmitDropped { .. }
     )
 }
+
+/// How many tasks or objects a line names; status and report have all.
+const MOST_VICTIMS: usize = 5;
 
 const NORMAL: &str = "Normal";
 const WARNING: &str = "Warning";
@@ -209,7 +213,7 @@ fn concluded(verdict: Verdict) -> (&'static str, &'static str) {
 fn victims(targets: &[TaskView], objects: &[Object]) -> String {
     let tasks = targets.iter().filter(|_| objects.is_empty()).map(|task| task.arn.id().to_owned());
     let names: Vec<String> = tasks.chain(objects.iter().map(ToString::to_string)).collect();
-    names.join(", ")
+    some(&names, MOST_VICTIMS)
 }
 
 /// The word for what was not done, and why; `None`: it was done.

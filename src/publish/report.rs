@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
+    fold,
+    headline::{Headline, LastRun},
     latency::Quantiles,
     status::{self, FaultStatus},
 };
@@ -36,6 +38,11 @@ pub struct Report {
     pub audit: Audit,
     /// The verdict in one sentence.
     pub summary: String,
+    /// The four numbers that a person asks for first.
+    pub headline: Headline,
+    /// The run of the same scenario before this one, where its report was in the same data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<LastRun>,
     /// The instant from which all offsets count; null: it never started.
     pub started_at: Option<Timestamp>,
     /// When Dagster was asked for everything that it knows.
@@ -75,6 +82,9 @@ pub struct FaultReport {
     /// From the injection to the first look that showed the baseline again (looks come once a second), with the queue moving.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery_time: Option<Span>,
+    /// The same in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_time_seconds: Option<f64>,
 }
 
 /// Puts the report together.
@@ -82,31 +92,37 @@ pub fn report(plan: &Plan, state: &State, generation: &Generation, census: &Cens
     let status = status::status(plan, state, generation, status::Beside::default()).status;
     let started_at = generation.started_at;
     let launches = launches(plan, generation, census);
-    let ends = || launches.succeeded().filter_map(|one| Some((one.index, one.ended_at?))).collect();
-    let latencies = started_at.map_or(vec![], |started_at| plan.delays(started_at, ends()));
-    let faults = status.faults.into_iter().map(|status| FaultReport {
-        recovery_time: status.name.parse().ok().and_then(|id| generation.faults.get(&id)).and_then(|fault| {
-            let recovered = recovered_at(fault, census)?.since(fault.intended_at);
-            Some(Span::from_millis(recovered.as_millis() as u64))
-        }),
-        status,
-    });
+    let ended: Vec<(u32, Timestamp)> = launches.succeeded().filter_map(|one| Some((one.index, one.ended_at?))).collect();
+    let ends: Vec<Timestamp> = ended.iter().map(|(_, at)| *at).collect();
+    let latencies = started_at.map_or(vec![], |started_at| plan.delays(started_at, ended));
+    let run_latency = Quantiles::of(latencies.into_iter());
+    let faults: Vec<FaultReport> = status.faults.into_iter().map(|status| fault(status, generation, census)).collect();
+    let recoveries = faults.iter().filter_map(|fault| fault.recovery_time);
     Report {
         api_version: API_VERSION,
         kind: "Report",
         scenario: plan.scenario.clone(),
         generation: plan.generation.clone(),
+        summary: fold::sentence(audit),
+        headline: Headline::of(run_latency.as_ref(), &ends, started_at, &audit.counts, recoveries),
+        last_run: None,
         audit: audit.clone(),
-        summary: audit.summary(),
         started_at,
         census_at: census.taken_at,
         dagster_version: census.dagster_version.clone(),
-        run_latency: Quantiles::of(latencies.into_iter()),
+        run_latency,
         load: status.load.expect("a generation's status has its load"),
         jobs: jobs(plan, &launches),
-        faults: faults.collect(),
+        faults,
         manifest: generation.scenario.clone(),
     }
+}
+
+fn fault(status: FaultStatus, generation: &Generation, census: &Census) -> FaultReport {
+    let known = status.name.parse().ok().and_then(|id| generation.faults.get(&id));
+    let recovered = known.and_then(|fault| Some(recovered_at(fault, census)?.since(fault.intended_at)));
+    let recovery_time = recovered.map(|length| Span::new(length).to_the_millisecond());
+    FaultReport { status, recovery_time, recovery_time_seconds: recovery_time.map(Span::seconds) }
 }
 
 fn jobs(plan: &Plan, launches: &Launches) -> Vec<JobCount> {

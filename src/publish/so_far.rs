@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::fold;
 use crate::{
     journal::{Conclusion, Generation},
     model::Metric,
@@ -101,9 +102,9 @@ fn so_far(plan: &Plan, generation: &Generation) -> SoFar {
     let contract = plan.expect.contract;
     let permits_duplicates = contract == Contract::AtLeastOnce;
     let steps = generation.step_duplicates.values().map(|fact| fact.value.clone());
-    let doubled = duplicated.take(SENTENCES).chain(steps.take(SENTENCES));
+    let doubled = told(duplicated.collect()).into_iter().chain(told(steps.collect()));
     (if permits_duplicates { &mut tolerated } else { &mut findings }).extend(doubled);
-    findings.extend(unexpected.take(SENTENCES));
+    findings.extend(told(unexpected.collect()));
     findings.extend(generation.other_writer.as_ref().map(|other| other.value.reason.clone()));
     let permits_losses = contract == Contract::AtMostOnce;
     let never = generation.never_started.values().map(|fact| fact.value.clone()).take(SENTENCES);
@@ -141,6 +142,13 @@ fn ended(count: u32, status: &str) -> Option<String> {
         1 => Some(format!("a run ended as {status}")),
         count => Some(format!("{count} runs ended as {status}")),
     }
+}
+
+/// What is alike stands once.
+fn told(messages: Vec<String>) -> Vec<String> {
+    let mut lines = fold::lines(messages.iter().map(|message| ("", message.as_str())));
+    lines.truncate(SENTENCES);
+    lines
 }
 
 #[cfg(test)]

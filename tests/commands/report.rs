@@ -80,6 +80,23 @@ async fn reports_are_shown_and_compared() {
     let schema: Value = serde_json::from_str(&rig.run(&["schema", "report"]).out).unwrap();
     assert!(jsonschema::draft7::is_valid(&schema, &file));
 
+    // The second run stands beside the first, and the index has both.
+    assert_eq!(file["lastRun"]["generation"], first.as_str());
+    assert_eq!((&file["lastRun"]["verdict"], &file["lastRun"]["editedSince"]), (&"Passed".into(), &false.into()));
+    assert_eq!(file["headline"]["successRate"], 1.0);
+    let earlier = json(&rig.run(&["report", &older, "--data", "data", "-o", "json"]));
+    assert_eq!(earlier["lastRun"], Value::Null);
+    let shown = rig.run(&["report", "quick", "--data", "data"]).out;
+    assert!(shown.contains("Success rate") && shown.contains("the same as the last run: 100%"), "{shown}");
+    assert!(shown.contains(&format!("(the last run: {first}, Passed)")), "{shown}");
+    let index = fs::read_to_string(rig.path("data/reports/index.html")).unwrap();
+    assert!(index.contains(&first) && index.contains(&second));
+    fs::remove_file(rig.path("data/reports/index.html")).unwrap();
+    let again = rig.run(&["report", "--index", "--data", "data"]);
+    assert_eq!((again.code, again.out.as_str()), (0, "data/reports/index.html\n"), "{}", again.err);
+    assert_eq!(fs::read_to_string(rig.path("data/reports/index.html")).unwrap(), index);
+    assert_eq!(rig.run(&["report", "--index", "--data", "nowhere"]).code, 2);
+
     // Three runs each say nothing of how long runs take.
     let compare =
         |a: &str, b: &str, more: &[&str]| rig.run(&[&["report", "--data", "data", "--compare", a, b], more].concat());
@@ -96,7 +113,12 @@ async fn reports_are_shown_and_compared() {
         report["thresholds"][0]["holds"] = false.into();
         report["manifest"]["spec"]["seed"] = 99.into();
     });
-    let broken = compare(&older, "broken", &[]);
+    let broken = compare(&older, "broken", &["--html", "compared.html"]);
+    let page = fs::read_to_string(rig.path("compared.html")).unwrap();
+    for part in ["Content-Security-Policy", "spec.seed", "threshold submissionErrors count < 1", older.as_str()] {
+        let escaped = part.replace('<', "\\u003c");
+        assert!(page.contains(&escaped), "{part}");
+    }
     assert_eq!((broken.code, broken.err.as_str()), (1, ""), "{}", broken.out);
     for part in
         ["Not the same set-up", "spec.seed", "✗ verdict: Passed → Failed", "✗ threshold submissionErrors count < 1"]

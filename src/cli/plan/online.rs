@@ -158,7 +158,7 @@ fn take_queue(
     }
     match age.and_then(age_of) {
         Ok(AgeView { minutes }) => {
-            let oldest = minutes.last().map(|(_, age)| Metric::QueueAge.show(*age));
+            let oldest = minutes.last().map(|(_, age)| Metric::QueueAge.show_measured(*age));
             looks.queue.iter_mut().for_each(|queue| queue.oldest.clone_from(&oldest));
         }
         Err(why) if scenarios.iter().any(|(scenario, _)| watches(scenario, Metric::QueueAge)) => {

@@ -54,12 +54,12 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let first = |messages: Vec<String>| messages.into_iter().take(SENTENCES).collect::<Vec<_>>();
         let conclusion = Conclusion {
             verdict: audit.verdict,
-            message: audit.summary(),
+            message: publish::fold::sentence(&audit),
             counts: Some(audit.counts.clone()),
             thresholds: audit.thresholds.clone(),
-            findings: first(audit.findings.iter().map(|finding| finding.message.clone()).collect()),
-            gaps: first(audit.gaps.iter().map(|gap| gap.message.clone()).collect()),
-            recoveries: first(audit.recoveries.iter().map(|finding| finding.message.clone()).collect()),
+            findings: first(publish::fold::findings(&audit.findings)),
+            gaps: first(publish::fold::gaps(&audit)),
+            recoveries: first(publish::fold::findings(&audit.recoveries)),
             effects: first(audit.effects.iter().map(audit::FaultEffect::sentence).collect()),
             assumptions: audit.assumptions,
         };
