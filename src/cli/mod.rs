@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod scenarios;
 mod schema;
+mod surprises;
 #[cfg(feature = "tui")]
 mod top;
 mod validate;

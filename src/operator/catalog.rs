@@ -372,10 +372,7 @@ fn read(file: &ScannedFile, find: Finder<'_>) -> KnownFile {
     };
     let documents = match &file.content {
         Ok(content) => spec::load(&file.name, content, &read),
-        Err(message) => {
-            let content = Err(vec![ManifestError::of_file(&file.name, message.clone())]);
-            vec![spec::Document { number: 0, kind: None, name: None, content, attachments: vec![] }]
-        }
+        Err(message) => vec![spec::Document::unreadable(vec![ManifestError::of_file(&file.name, message.clone())])],
     };
     KnownFile { documents, content: file.content.clone(), attachments: used.into_inner().unwrap_or_default() }
 }
