@@ -179,6 +179,9 @@ impl<'a> Known<'a> {
                 (None, _) => found.push(self.unknown_target(&at.key("target"), target)),
             }
         }
+        // That it waits for itself is said already.
+        let is_own = |name: &&str| !asks.after.iter().any(|(_, other)| other.as_str() == *name);
+        let own_name = own_name.filter(is_own);
         if let Some(circle) = own_name.and_then(|name| self.circles.get(&name.parse::<ScenarioName>().ok()?)) {
             let message = format!("a circle, so none of them ever starts: {circle}");
             let help = "leave one of them out";

@@ -107,7 +107,8 @@ impl FromStr for Span {
             let unit_ends = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
             let (unit, next) = behind.split_at(unit_ends);
             if !is_decimal(number) {
-                return Err(no_span(text, "a number is missing in it"));
+                let before = if number.is_empty() { rest } else { number };
+                return Err(no_span(text, &format!("a number is missing where `{before}` begins")));
             }
             if unit.is_empty() && behind.is_empty() {
                 return Err(no_span(text, &format!("`{number}` has no unit")));
@@ -125,7 +126,7 @@ impl FromStr for Span {
             if before.is_some_and(|before| before > place) {
                 return Err(no_span(text, "its units do not go from the largest to the smallest"));
             }
-            let number_value: f64 = number.parse().map_err(|_| no_span(text, "a number is missing in it"))?;
+            let number_value: f64 = number.parse().map_err(|_| no_span(text, &format!("`{number}` is no number")))?;
             micros += number_value * UNITS[place].1 as f64;
             (before, has_fraction, rest) = (Some(place), number.contains('.'), next);
         }
@@ -270,7 +271,7 @@ mod tests {
             ("30", "`30` has no unit"),
             ("5min", "`min` is no unit"),
             ("5M", "`M` is no unit"),
-            ("1h 30m", "a number is missing in it"),
+            ("1h 30m", "a number is missing where ` 30m` begins"),
             ("5 m", "` m` is no unit"),
         ] {
             let message = text.parse::<Span>().expect_err(text);

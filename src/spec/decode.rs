@@ -38,6 +38,9 @@ pub struct Decoded<T> {
 pub fn decode<T: DeserializeOwned>(root: &Node, left_out: LeftOut) -> Decoded<T> {
     let mut reading = Reading { root: root.clone(), problems: vec![], left_out };
     reading.problems = reading.root.take_duplicates();
+    for problem in &reading.problems {
+        reading.left_out.add_doubled(problem.path.0.clone());
+    }
     loop {
         let value = match T::deserialize(&reading.root) {
             Ok(value) => Some(value),

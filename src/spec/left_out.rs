@@ -1,5 +1,7 @@
 //! What of a document could not be read, so that nothing is said to be missing that was only wrong.
 
+use std::collections::BTreeSet;
+
 use super::problem::{Path, Segment, meant};
 
 /// The fields that were wrong or missing, and were said to be so.
@@ -8,6 +10,8 @@ pub struct LeftOut {
     paths: Vec<Vec<Segment>>,
     /// The unknown fields among them: one of them may be what is missing beside it.
     unknown: Vec<Vec<Segment>>,
+    /// What was given twice: the first was read.
+    doubled: Vec<Vec<Segment>>,
 }
 
 impl LeftOut {
@@ -20,6 +24,10 @@ impl LeftOut {
         self.paths.push(path);
     }
 
+    pub fn add_doubled(&mut self, path: Vec<Segment>) {
+        self.doubled.push(path);
+    }
+
     /// Whether exactly this was left out.
     pub fn contains(&self, path: &[Segment]) -> bool {
         self.paths.iter().any(|one| one == path)
@@ -30,9 +38,9 @@ impl LeftOut {
         self.paths.iter().any(|one| path.0.starts_with(one)) || self.is_misspelt(&path.0)
     }
 
-    /// Whether this or something in it was left out.
+    /// Whether this or something in it was left out, or given twice.
     pub fn touches(&self, path: &Path) -> bool {
-        self.has(path) || self.paths.iter().any(|one| one.starts_with(&path.0))
+        self.has(path) || self.paths.iter().chain(&self.doubled).any(|one| one.starts_with(&path.0))
     }
 
     /// Whether a field of this map is unknown, and so may be any of its fields.
@@ -48,8 +56,12 @@ impl LeftOut {
 
     /// Where an item of a list stood that was read as the one of this number.
     pub fn index(&self, list: &Path, number: usize) -> usize {
-        let is_there = |index: &usize| !self.contains(&list.index(*index).0);
-        (0..).filter(is_there).nth(number).unwrap_or(number)
+        let gone = self.paths.iter().filter_map(|one| match one.split_last() {
+            Some((Segment::Index(index), around)) if around == list.0 => Some(*index),
+            Some((Segment::Index(_) | Segment::Key(_), _)) | None => None,
+        });
+        let gone: BTreeSet<usize> = gone.collect();
+        gone.into_iter().fold(number, |index, gone| if gone <= index { index + 1 } else { index })
     }
 
     fn is_misspelt(&self, path: &[Segment]) -> bool {
@@ -85,6 +97,8 @@ mod tests {
             assert_eq!((left_out.has(&path), left_out.touches(&path)), (has, touches), "{path}");
         }
         assert!(left_out.has_unknown_in(&at.key("dagster")) && !left_out.has_unknown_in(&at));
+        left_out.add_doubled(at.keys("guard.region").0);
+        assert!(left_out.touches(&at.key("guard")) && !left_out.has(&at.keys("guard.region")));
         let load = at.key("load");
         assert_eq!([0, 1, 2].map(|number| left_out.index(&load, number)), [0, 2, 3]);
     }

@@ -43,6 +43,9 @@ fn explain(error: &Error, place: Place, text: &str) -> (String, &'static str) {
     if let Error::Budget { breach, .. } = inner(error) {
         return (too_much(breach), "");
     }
+    if let Some(ErrorKind::RecursionLimitExceeded) = kind(error) {
+        return (too_much(&BudgetBreach::Depth { depth: DEEPEST + 1 }), "");
+    }
     if let Some(kind) = kind(error) {
         return (format!("not valid YAML: {}", of_kind(kind)), way_out(kind));
     }
@@ -97,7 +100,9 @@ fn of_kind(kind: &ErrorKind) -> String {
         return format!("the bracket `{open}` is closed by `{close}`");
     }
     if let K::UnexpectedCharacter { character } = kind {
-        return format!("a value cannot begin with `{}`", character.escape_default());
+        let can = if character.is_control() { "the character" } else { "a value cannot begin with" };
+        let here = if character.is_control() { " cannot stand here" } else { "" };
+        return format!("{can} `{}`{here}", character.escape_default());
     }
     let sentences: [(bool, &str); 15] = [
         (
@@ -111,7 +116,11 @@ fn of_kind(kind: &ErrorKind) -> String {
         (
             matches!(
                 kind,
-                K::TabNotAllowed | K::TabInBlockIndentation | K::TabInIndentation | K::TabAtBlockScalarStart
+                K::TabNotAllowed
+                    | K::TabInBlockIndentation
+                    | K::TabInIndentation
+                    | K::TabAtBlockScalarStart
+                    | K::TabInPlainScalar
             ),
             "a tab stands where only spaces may",
         ),
@@ -129,13 +138,18 @@ fn of_kind(kind: &ErrorKind) -> String {
             "a list goes on here without the `-` of its next item",
         ),
         (
-            matches!(kind, K::ExpectedBlockMappingKey | K::InvalidIndentation | K::InvalidBlockScalarIndent),
+            matches!(
+                kind,
+                K::ExpectedBlockMappingKey
+                    | K::InvalidIndentation
+                    | K::InvalidBlockScalarIndent
+                    | K::InvalidFlowScalarIndent
+                    | K::InvalidQuotedScalarIndent
+            ),
             "this line does not begin in the column of the lines beside it",
         ),
-        (
-            matches!(kind, K::SimpleKeyExpected | K::InvalidSimpleKey),
-            "this line has no `:` after its key",
-        ),
+        (matches!(kind, K::SimpleKeyExpected | K::InvalidSimpleKey), "this line has no `:` after its key"),
+        (is_colon(kind), "a `:` cannot stand here"),
         (
             matches!(
                 kind,
@@ -168,10 +182,21 @@ fn of_kind(kind: &ErrorKind) -> String {
         ),
         (matches!(kind, K::CommentNotSeparated), "a `#` begins a comment only after a space"),
         (matches!(kind, K::MissingAnchorOrAliasName), "after `*` or `&` the name of an anchor is missing"),
-        (matches!(kind, K::RecursionLimitExceeded), "it is nested too deeply"),
     ];
     let found = sentences.into_iter().find(|(is_it, _)| *is_it).map(|(_, sentence)| sentence);
     found.unwrap_or_else(|| odd(kind)).to_owned()
+}
+
+fn is_colon(kind: &ErrorKind) -> bool {
+    use ErrorKind as K;
+    matches!(
+        kind,
+        K::MappingValueNotAllowed
+            | K::MappingKeyNotAllowed
+            | K::InvalidColonPlacement
+            | K::InvalidMappingValueWhitespace
+            | K::FlowMappingValueAdjacentCollection
+    )
 }
 
 /// The rest of the kinds.
@@ -219,13 +244,21 @@ fn way_out(kind: &ErrorKind) -> &'static str {
         (
             matches!(
                 kind,
-                K::TabNotAllowed | K::TabInBlockIndentation | K::TabInIndentation | K::TabAtBlockScalarStart
+                K::TabNotAllowed
+                    | K::TabInBlockIndentation
+                    | K::TabInIndentation
+                    | K::TabAtBlockScalarStart
+                    | K::TabInPlainScalar
             ),
             "indent with spaces",
         ),
         (
             matches!(kind, K::SimpleKeyExpected | K::InvalidSimpleKey | K::CommentInterceptedScalar),
             "a key is followed by `:` and a space",
+        ),
+        (
+            is_colon(kind),
+            "in this line or the one above, a colon or the space after it is missing, or a text with a colon needs quotes",
         ),
         (
             matches!(kind, K::ExpectedBlockMappingKey | K::ExpectedBlockSequenceEntry | K::InvalidIndentation),

@@ -4,7 +4,7 @@ use super::{
     RawTrace, TraceError,
     columns::Columns,
     rows::{Collected, Row, config_value},
-    time, wrong,
+    wrong,
 };
 
 /// Reads a table; the separator is the first line's, unless it is given. A column that seems to name jobs, and is not
@@ -62,7 +62,7 @@ pub fn read(
 fn begin(raw: &RawTrace, cells: &[&str]) -> Result<(Columns<usize>, bool), String> {
     // A word, and not a number with a slip in it.
     let is_word = |cell: &&str| {
-        cell.starts_with(|c: char| c.is_alphabetic() || c == '_') && time::read(cell, raw.numbers).is_err()
+        cell.starts_with(|c: char| c.is_alphabetic() || c == '_') && cell.parse::<f64>().is_err()
     };
     let columns = cells.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1);
     let is_header = cells.iter().take(columns).filter(|cell| !cell.is_empty()).all(is_word);
