@@ -21,6 +21,7 @@ mod run;
 mod scenarios;
 mod schema;
 mod similar;
+mod surprises;
 #[cfg(feature = "tui")]
 mod top;
 mod validate;

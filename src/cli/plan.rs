@@ -8,7 +8,6 @@ mod online;
 mod policy;
 mod preview;
 mod rules;
-mod surprises;
 mod table;
 
 use std::{io::Write, path::PathBuf};
@@ -21,6 +20,7 @@ use super::{
     check::{CheckedFile, Severity, check, scenarios},
     files::Given,
     is_colored, print, print_as, say,
+    surprises::{forbidden, whole_seconds},
     validate::{Asked, findings},
 };
 use crate::{
@@ -34,7 +34,6 @@ use chart::Layout;
 use looks::TargetLooks;
 use policy::{Need, Policy};
 use preview::{FaultPreview, Preview};
-use surprises::Note;
 
 /// Show what some manifests would do: every arrival and every fault over time, and whether the targets would permit it.
 ///
@@ -75,6 +74,13 @@ struct Report {
     targets: Vec<TargetLooks>,
     /// The least that these scenarios need; none if that is nothing.
     policy: Option<Policy>,
+}
+
+/// One remark, with the field that it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Note {
+    path: String,
+    message: String,
 }
 
 /// One scenario as it would run.
@@ -240,7 +246,13 @@ fn scenario_plan(one: &Planned<'_>, checked: &[CheckedFile<'_>], output: Output,
     let arrivals = preview::preview(scenario, plan, columns);
     let mut notes = warnings(scenario, checked);
     let begin = starts_at.or_else(|| starts_now(scenario).then_some(now));
-    notes.extend(surprises::surprises(scenario, *target, plan, &arrivals, begin));
+    if scenario.suspend {
+        notes.push(Note { path: "spec.suspend".to_owned(), message: "it does not start as long as this is true".to_owned() });
+    }
+    if let (Some(target), Some(begin)) = (target, begin) {
+        let windows = forbidden(scenario, plan, &target.guard.deny_windows, begin);
+        notes.extend(windows.into_iter().map(|note| Note { path: note.path.to_string(), message: note.message }));
+    }
     ScenarioPlan {
         name: scenario.name.clone(),
         target: spec.target.clone(),
@@ -295,12 +307,6 @@ fn starts_now(scenario: &Scenario) -> bool {
         None | Some(StartTrigger::Every(_)) => true,
         Some(StartTrigger::After(_) | StartTrigger::At(_) | StartTrigger::Cron(_)) => false,
     }
-}
-
-/// An instant as people write it.
-fn whole_seconds(at: Timestamp) -> String {
-    let text = at.to_string();
-    text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
 }
 
 /// The terminal's, within reason.

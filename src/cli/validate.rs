@@ -16,12 +16,13 @@ use crate::model::ScenarioName;
 /// Check manifests: syntax, fields, values, and how they fit together. Nothing is contacted without `--online`.
 ///
 /// Every error of every file is shown with its place. What is good and may still surprise is a warning and does not
-/// change the exit code: 0 when all are good, 2 when one is bad or none was found, 4 when `--online` finds a Dagster that
-/// cannot be used as it is.
+/// change the exit code, unless `--strict` is given: 0 when all are good, 2 when one is bad or none was found, 4 when
+/// `--online` finds a Dagster that cannot be used as it is.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   dagstorm validate manifests/
   dagstorm validate scenario.yaml target.yaml
+  dagstorm validate --strict manifests/
   dagstorm run burst-load --print | dagstorm validate -
   dagstorm validate --online manifests/
   dagstorm validate -o json manifests/ | jq '.files[].errors'")]
@@ -29,6 +30,9 @@ pub struct Arguments {
     /// Files, folders (searched as the operator does), or `-` for standard input.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Take warnings for errors.
+    #[arg(long)]
+    strict: bool,
     /// How the result is written.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Output,
@@ -40,14 +44,15 @@ pub struct Arguments {
 pub async fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
     let given = Given::read(&arguments.paths);
     let checked = check(&given);
-    let tally = Tally::of(&checked);
+    let least = if arguments.strict { Severity::Warning } else { Severity::Error };
+    let tally = Tally::of(&checked, least);
     let asked = if arguments.online { plan::ask_dagster(&given).await } else { vec![] };
-    let mut value = value(&checked, &tally);
+    let mut value = value(&checked, &tally, least);
     if arguments.online {
         value["targets"] = asked.iter().map(Asked::value).collect();
     }
     print_as(arguments.output, &value, || {
-        let findings = findings(&checked, Severity::Error, is_colored(&std::io::stdout()));
+        let findings = findings(&checked, least, is_colored(&std::io::stdout()));
         let asked: String = asked.iter().map(ToString::to_string).collect();
         format!("{findings}{asked}{tally}\n")
     })?;
@@ -121,10 +126,11 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(checked: &[CheckedFile<'_>]) -> Self {
+    /// Findings of `least` and worse make a manifest bad.
+    fn of(checked: &[CheckedFile<'_>], least: Severity) -> Self {
         let documents = || checked.iter().flat_map(|file| &file.documents);
-        let good = documents().filter(|document| document.is_good(Severity::Error)).count();
-        let warnings = each(checked).filter(|(_, finding)| finding.severity < Severity::Error).count();
+        let good = documents().filter(|document| document.is_good(least)).count();
+        let warnings = each(checked).filter(|(_, finding)| finding.severity < least).count();
         Self { files: checked.len(), good, bad: documents().count() - good, warnings }
     }
 
@@ -148,15 +154,15 @@ impl std::fmt::Display for Tally {
     }
 }
 
-fn value(checked: &[CheckedFile<'_>], tally: &Tally) -> Value {
-    let files: Vec<Value> = checked.iter().map(file_value).collect();
+fn value(checked: &[CheckedFile<'_>], tally: &Tally, least: Severity) -> Value {
+    let files: Vec<Value> = checked.iter().map(|file| file_value(file, least)).collect();
     json!({ "files": files, "good": tally.good, "bad": tally.bad })
 }
 
-fn file_value(checked: &CheckedFile<'_>) -> Value {
+fn file_value(checked: &CheckedFile<'_>, least: Severity) -> Value {
     let select = |is_error: bool| -> Vec<Value> {
         let findings = checked.documents.iter().flat_map(|document| &document.findings);
-        findings.filter(|finding| (finding.severity == Severity::Error) == is_error).map(finding_value).collect()
+        findings.filter(|finding| (finding.severity >= least) == is_error).map(finding_value).collect()
     };
     // What could not be read at all is no manifest of the file.
     let documents = checked.documents.iter().filter(|_| checked.file.content.is_ok());

@@ -62,8 +62,9 @@ impl FromStr for Timestamp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(Duration);
 
+/// From the largest to the smallest, each with its microseconds.
 const UNITS: [(&str, u64); 6] =
-    [("ms", 1_000), ("us", 1), ("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000)];
+    [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
 
 impl Span {
     pub const ZERO: Self = Self(Duration::ZERO);
@@ -118,30 +119,63 @@ impl Span {
 impl FromStr for Span {
     type Err = String;
 
+    /// Numbers with units, from the largest to the smallest, each unit once; the last number may have a fraction.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "`{text}` is not a duration: write numbers with units from d, h, m, s, ms, as in `30s`, `5m` or `1h30m`"
-            )
-        };
         let mut rest = text;
         let mut micros: f64 = 0.0;
+        // The place of the unit before.
+        let mut before: Option<usize> = None;
+        let mut has_fraction = false;
         if rest.is_empty() {
-            return Err(wrong());
+            return Err(no_span(text, "it is empty"));
         }
         while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
-            let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
-            rest = &rest[digits..];
-            let (unit, factor) = UNITS.iter().find(|(unit, _)| rest.starts_with(unit)).ok_or_else(wrong)?;
-            micros += number * *factor as f64;
-            rest = &rest[unit.len()..];
+            let number_ends = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+            let (number, behind) = rest.split_at(number_ends);
+            let unit_ends = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
+            let (unit, next) = behind.split_at(unit_ends);
+            if !is_decimal(number) {
+                let before = if number.is_empty() { rest } else { number };
+                return Err(no_span(text, &format!("a number is missing where `{before}` begins")));
+            }
+            if unit.is_empty() && behind.is_empty() {
+                return Err(no_span(text, &format!("`{number}` has no unit")));
+            }
+            let Some(place) = UNITS.iter().position(|(word, _)| *word == unit) else {
+                let odd = if unit.is_empty() { behind } else { unit };
+                return Err(no_span(text, &format!("`{odd}` is no unit")));
+            };
+            if has_fraction {
+                return Err(no_span(text, "only its last number may have a fraction"));
+            }
+            if before.is_some_and(|before| before == place) {
+                return Err(no_span(text, &format!("the unit `{unit}` is in it twice")));
+            }
+            if before.is_some_and(|before| before > place) {
+                return Err(no_span(text, "its units do not go from the largest to the smallest"));
+            }
+            let number_value: f64 = number.parse().map_err(|_| no_span(text, &format!("`{number}` is no number")))?;
+            micros += number_value * UNITS[place].1 as f64;
+            (before, has_fraction, rest) = (Some(place), number.contains('.'), next);
         }
         if micros > Self::LONGEST.as_micros() as f64 {
             return Err(format!("`{text}` is longer than the longest duration, 366d"));
         }
         Ok(Self(Duration::from_micros(micros.round() as u64)))
     }
+}
+
+/// Digits, or digits with a fraction.
+fn is_decimal(text: &str) -> bool {
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    is_digits(whole) && is_digits(fraction)
+}
+
+fn no_span(text: &str, why: &str) -> String {
+    format!(
+        "`{text}` is not a duration: {why}; write numbers with the units d, h, m, s, ms, us in this order, as in `30s`, `1h30m` or `1.5s`"
+    )
 }
 
 impl fmt::Display for Span {
@@ -238,8 +272,8 @@ text_schema!(
 text_schema!(
     Span,
     "Duration",
-    "A length of time: numbers with units from d, h, m, s, ms, us; 366d at most.",
-    "^(([0-9]+\\.?[0-9]*|\\.[0-9]+)(d|h|m|s|ms|us))+$",
+    "A length of time: numbers with the units d, h, m, s, ms, us in this order, each once; 366d at most.",
+    "^(?=.)([0-9]+(\\.[0-9]+)?d)?([0-9]+(\\.[0-9]+)?h)?([0-9]+(\\.[0-9]+)?m)?([0-9]+(\\.[0-9]+)?s)?([0-9]+(\\.[0-9]+)?ms)?([0-9]+(\\.[0-9]+)?us)?$",
     ["30s", "5m", "1h30m"]
 );
 as_string!(Timestamp, "an instant such as `2026-11-24T02:00:00Z`");
@@ -276,7 +310,7 @@ mod tests {
             assert_eq!(span.to_string(), printed);
             assert_eq!(printed.parse(), Ok(span), "{printed} is read back as it is");
         }
-        for text in ["", "30", "s", "-3s", "3x", "1h-3m", "9999999d", "NaN", "1e9s", "٣s"] {
+        for text in ["", "30", "s", "-3s", "3x", "1h-3m", "9999999d", "NaN", "1e9s", "٣s", ".5s", "5.s", "1..5s"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }
@@ -294,6 +328,30 @@ mod tests {
         }
         assert!(count > 20);
         assert_eq!(Span::new(Duration::from_micros(34_073_499)).to_the_millisecond().to_string(), "34.073s");
+    }
+
+    #[test]
+    fn spans_have_each_unit_once_in_order() {
+        for (text, micros) in
+            [("34s73ms", 34_073_000), ("1m607ms", 60_607_000), ("34.073s", 34_073_000), ("1h0.5m", 3_630_000_000)]
+        {
+            assert_eq!(text.parse::<Span>().expect(text).duration().as_micros(), micros, "{text}");
+        }
+        for (text, why) in [
+            ("30m1h", "do not go from the largest to the smallest"),
+            ("73ms34s", "do not go from the largest to the smallest"),
+            ("5s5s", "the unit `s` is in it twice"),
+            ("1.5h30m", "only its last number may have a fraction"),
+            ("34s73", "`73` has no unit"),
+            ("30", "`30` has no unit"),
+            ("5min", "`min` is no unit"),
+            ("5M", "`M` is no unit"),
+            ("1h 30m", "a number is missing where ` 30m` begins"),
+            ("5 m", "` m` is no unit"),
+        ] {
+            let message = text.parse::<Span>().expect_err(text);
+            assert!(message.contains(why) && message.contains("as in `30s`"), "{text}: {message}");
+        }
     }
 
     #[test]

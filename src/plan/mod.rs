@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     fault::Fault,
-    load::Weighted,
+    load::{Arrivals, Draw, JobMix, Rows, Weighted},
     model::{Criterion, FaultId, GenerationId, Key, Metric, ScenarioName, Timestamp, When},
     spec::{AbortOn, Expect, FaultTrigger, Scenario, ScenarioSpec},
 };
@@ -149,13 +149,46 @@ pub fn compile(scenario: &Scenario, generation: &GenerationId) -> Plan {
 
 fn arrivals(spec: &ScenarioSpec) -> (Schedule, Vec<Choice>) {
     let mut choices = Choices::default();
-    let phases = (0..).zip(&spec.load).map(|(number, phase)| schedule::Phase {
-        after: phase.after.duration(),
-        offsets: phase.arrivals.offsets(phase.length.duration(), spec.seed, number),
-        draw: phase.jobs.draw(spec.seed, number),
-        choices: phase.jobs.jobs.iter().map(|weighted| choices.intern(weighted)).collect(),
+    let phases = (0..).zip(&spec.load).map(|(number, phase)| {
+        let recorded = match &phase.arrivals {
+            Arrivals::Trace(trace) => trace.rows.as_ref(),
+            Arrivals::Constant(_)
+            | Arrivals::Ramp(_)
+            | Arrivals::Stairs(_)
+            | Arrivals::Poisson(_)
+            | Arrivals::Burst(_)
+            | Arrivals::Spike(_)
+            | Arrivals::Diurnal(_) => None,
+        };
+        let (draw, choices) = match recorded {
+            Some(rows) => as_recorded(rows, &phase.jobs, spec.seed, number, &mut choices),
+            None => (
+                phase.jobs.draw(spec.seed, number),
+                phase.jobs.jobs.iter().map(|weighted| choices.intern(weighted)).collect(),
+            ),
+        };
+        let offsets = phase.arrivals.offsets(phase.length.duration(), spec.seed, number);
+        schedule::Phase { after: phase.after.duration(), offsets, draw, choices }
     });
     (Schedule::new(phases.collect()), choices.list)
+}
+
+/// What each row of a trace launches: the job that it names or that is drawn, with its own tags and run config.
+fn as_recorded(rows: &Rows, jobs: &JobMix, seed: u64, phase: u64, choices: &mut Choices) -> (Draw, Vec<u32>) {
+    let kinds = || rows.of.iter().filter_map(|kind| rows.kinds.get(*kind as usize));
+    let drawn = jobs.assign(seed, phase, kinds().map(|kind| kind.job.as_deref()));
+    let mut known: BTreeMap<(u32, usize), u32> = BTreeMap::new();
+    let mut own: Vec<u32> = vec![];
+    let listed = rows.of.iter().zip(kinds()).zip(drawn).map(|((number, kind), job)| {
+        *known.entry((*number, job)).or_insert_with(|| {
+            let mut weighted = jobs.jobs[job].clone();
+            weighted.run_config = kind.run_config_in(&weighted.run_config);
+            weighted.tags.extend(kind.tags.clone());
+            own.push(choices.intern(&weighted));
+            own.len() as u32 - 1
+        })
+    });
+    (Draw::listed(listed.collect()), own)
 }
 
 #[derive(Default)]

@@ -4,13 +4,17 @@
 mod criterion;
 mod decode;
 mod explain;
+mod left_out;
 mod load;
 mod mix;
 mod origin;
+mod outline;
+mod part;
 mod problem;
 mod raw;
 mod relate;
 mod schema;
+mod syntax;
 mod tree;
 mod validate;
 
@@ -20,8 +24,9 @@ pub use explain::explain;
 use indexmap::IndexMap;
 pub use load::{Document, LARGEST_FILE, Locator, Manifest, document_text, load, no_attachments};
 pub use origin::{Origin, origin};
+pub use outline::{Asks, Offers, Outline};
 pub use problem::{ManifestError, Path, Place, Problem, help_for, meant};
-pub use relate::{circles, relate};
+pub use relate::{circles, circles_of, fit, relate};
 pub use schema::{Kind, schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -49,10 +49,7 @@ impl KnownFile {
         };
         let documents = match &file.content {
             Ok(content) => spec::load(&file.name, content, &read),
-            Err(message) => {
-                let content = Err(vec![ManifestError::of_file(&file.name, message.clone())]);
-                vec![Document { number: 0, kind: None, name: None, content, attachments: vec![] }]
-            }
+            Err(message) => vec![Document::unreadable(vec![ManifestError::of_file(&file.name, message.clone())])],
         };
         // Nobody knows whose a file is that cannot even be opened.
         let origin = |document| file.content.as_ref().map_or(Origin::Ours, |content| spec::origin(content, document));
