@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Attachments, Path, Problem, Problems};
 use crate::{
     load::{Arrivals, JobMix, RawTrace, Trace, TraceError, Weighted},
-    model::Span,
+    model::{Origin, Span},
     spec::{
         Limits, LoadPhase,
         mix::{RawJob, RawMix},
@@ -110,8 +110,8 @@ fn trace(
     for (field, message) in raw.problems() {
         problems.add(&at.keys(&field), message);
     }
-    for tag in raw.columns.iter().flat_map(|columns| columns.tags.keys()).filter(|tag| tag.starts_with(OWN_TAGS)) {
-        own_tag(problems, &at.keys("columns.tags").key(tag));
+    for tag in raw.columns.iter().flat_map(|columns| columns.tags.keys()) {
+        reserved(problems, &at.keys("columns.tags").key(tag), tag);
     }
     if !is_below || problems.found.len() > before {
         return None;
@@ -138,8 +138,15 @@ fn trace(
     }
 }
 
-fn own_tag(problems: &mut Problems<'_>, at: &Path) {
-    let message = format!("tags that begin with `{OWN_TAGS}` are dagstorm's own");
+/// Tags that say whose a run is, and how it came to be, are written by those who know.
+fn reserved(problems: &mut Problems<'_>, at: &Path, tag: &str) {
+    let message = if tag.starts_with(OWN_TAGS) {
+        format!("tags that begin with `{OWN_TAGS}` are dagstorm's own")
+    } else if Origin::TAGS.contains(&tag) {
+        format!("Dagster itself sets `{tag}`: with it, a launch would be taken for a run that Dagster made")
+    } else {
+        return;
+    };
     problems.found.push(Problem::new(at.clone(), message).on_key());
 }
 
@@ -155,8 +162,8 @@ fn jobs(problems: &mut Problems<'_>, at: &Path, raw: RawMix) -> JobMix {
             let name = if is_list { &here.key("job") } else { &here };
             problems.add(name, "the job's name is empty");
         }
-        for tag in job.tags.keys().filter(|tag| tag.starts_with(OWN_TAGS)) {
-            own_tag(problems, &here.key("tags").key(tag));
+        for tag in job.tags.keys() {
+            reserved(problems, &here.key("tags").key(tag), tag);
         }
         if !job.run_config.is_object() {
             problems.add(&here.key("runConfig"), "a run config is a map, as Dagster's launchpad takes it");
@@ -197,13 +204,7 @@ fn check_weights(problems: &mut Problems<'_>, at: &Path, jobs: &[RawJob]) {
 }
 
 /// How many arrivals the whole load plans; of the good phases, if some are not.
-pub fn check_amount(
-    problems: &mut Problems<'_>,
-    at: &Path,
-    load: &[(usize, LoadPhase)],
-    seed: u64,
-    limits: &Limits,
-) {
+pub fn check_amount(problems: &mut Problems<'_>, at: &Path, load: &[(usize, LoadPhase)], seed: u64, limits: &Limits) {
     let limit = limits.max_runs.filter(|limit| *limit > 0).unwrap_or(MOST_ARRIVALS).min(MOST_ARRIVALS);
     let most = limit as usize + 1;
     let mut count = 0;
