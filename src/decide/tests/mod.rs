@@ -9,6 +9,7 @@ mod hold;
 mod limits;
 mod notice;
 mod passing;
+mod retries;
 mod steps;
 mod task_lives;
 
