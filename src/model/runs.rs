@@ -194,11 +194,14 @@ pub struct Runs {
     changed_without_key: BTreeSet<usize>,
     /// Runs that have ended and whose steps were not read yet, by their end.
     unread: BTreeSet<(Option<Timestamp>, usize)>,
+    /// When Dagster last changed any of them, by its own clock.
+    updated_at: Option<Timestamp>,
 }
 
 impl Runs {
     /// Takes in what a look shows of a run. One that has not changed costs nothing further.
     pub fn insert(&mut self, run: RunView) {
+        self.updated_at = self.updated_at.max(run.updated_at);
         let index = run.key.as_ref().map(|key| key.index);
         let known = self.by_id.get(&run.run_id).copied();
         if known.is_some_and(|place| self.runs[place] == run) {
@@ -244,6 +247,11 @@ impl Runs {
         self.changed.clear();
         self.changed_without_key.clear();
         newer.runs.into_iter().for_each(|run| self.insert(run));
+    }
+
+    /// When Dagster last changed any of them, by its own clock.
+    pub fn updated_at(&self) -> Option<Timestamp> {
+        self.updated_at
     }
 
     /// Arrivals with a run that the last look changed.
