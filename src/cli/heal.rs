@@ -19,7 +19,7 @@ const ROUNDS: usize = 3;
 ///
 /// Every AWS object that a fault changes carries its mark: the tags `dagstorm:fault`, `dagstorm:heal-by` and
 /// `dagstorm:undo.N`. This finds them all and takes them back, also those of a dagstorm that is at work: it notices.
-/// Whoever may set these tags may let dagstorm change the object that carries them.
+/// Anyone who can set these tags can make dagstorm change the object that carries them.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true), after_help = "Exit codes: 0 nothing is left, 1 something is, 4 it \
 cannot be known.
