@@ -27,12 +27,12 @@ cannot be known.
 Examples:
   dagstorm heal --all --dry-run
   dagstorm heal --all --region eu-west-1
-  dagstorm heal --fault nightly/3f2a9c-1/cut")]
+  dagstorm heal --fault nightly/3f2a9c41d0b7-1/cut.1")]
 pub struct Arguments {
     /// All faults.
     #[arg(long, group = "what")]
     all: bool,
-    /// One fault, as its mark names it: `scenario/generation/fault`.
+    /// One fault, as its mark names it: `scenario/generation/fault.occurrence`.
     #[arg(long, value_name = "FAULT", group = "what")]
     fault: Option<String>,
     /// The region; by default the one that the environment or the profile names.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Effect, Timestamp};
 
-/// `scenario/generation/fault`.
+/// `scenario/generation/fault.occurrence`.
 pub const FAULT_TAG: &str = "dagstorm:fault";
 /// When the fault is to be over, in UTC.
 pub const HEAL_BY_TAG: &str = "dagstorm:heal-by";
