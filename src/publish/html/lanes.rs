@@ -45,7 +45,7 @@ pub struct Lane {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Note {
-    /// `finding`, `tolerated` or `recovery`.
+    /// `finding`, `unfinished`, `tolerated` or `recovery`.
     pub sort: &'static str,
     pub kind: FindingKind,
     pub level: Level,
