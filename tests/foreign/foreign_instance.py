@@ -1,4 +1,4 @@
-"""A Dagster that we did not set up: stock webservers, a daemon and a code server on SQLite, in a temporary DAGSTER_HOME.
+"""A Dagster that we did not set up: stock webservers, daemon and code server on SQLite, in a temporary DAGSTER_HOME.
 
 It runs in the Python that runs the tests: `make foreign-versions` gives it other versions of Dagster.
 """
@@ -12,7 +12,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,7 +30,7 @@ TARGET_FOLDER = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PROGRAM = Path(os.environ.get("DAGSTORM_BIN", TARGET_FOLDER / "debug" / "dagstorm"))
 VERSION = tuple(int(part) for part in dagster_version.split(".")[:2])
 REPOSITORY = "warehouse"
-POLL_S = 0.05
+POLL_S = 0.2
 # How often the daemon runs a failed run again, for who does not say otherwise.
 MAX_RETRIES = 1
 # The tag of runs of which one at a time may run.
@@ -91,26 +92,26 @@ class Process:
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def end(self) -> None:
-        """With all that it started: its runs too."""
+    def ask_to_end(self) -> None:
+        if self.is_alive():
+            self.signal(signal.SIGTERM)
+
+    def end(self, within_s: float = 5) -> None:
+        """With all that it started: its runs too. The group is there as long as any of its members is."""
         if self.process is None:
             return
-        # The group is there as long as any of its members is, also when its leader has ended.
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.process.pid, number)
-            except ProcessLookupError:
-                return
-            if number is signal.SIGTERM:
-                self._wait(5)
-        self.process.wait()
-
-    def _wait(self, within_s: float) -> None:
-        assert self.process
+        self.ask_to_end()
         try:
             self.process.wait(within_s)
         except subprocess.TimeoutExpired:
-            return
+            print(f"{self.command[:3]} did not end by itself")
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
 
 @dataclass
@@ -172,7 +173,8 @@ class ForeignDagster:
     def settings(self) -> Document:
         """`dagster.yaml` as many teams have it."""
         queue: Document = {
-            "max_concurrent_runs": 8,
+            # More than there are runs that wait for a gate: none of them shall keep the others waiting.
+            "max_concurrent_runs": 25,
             "dequeue_interval_seconds": 1,
             "dequeue_use_threads": True,
             "dequeue_num_workers": 4,
@@ -233,7 +235,11 @@ class ForeignDagster:
         self.wait_for_code_server()
         self.daemon = self.process("daemon", "dagster-daemon", "run", "-w", str(whole))
         self.daemon.start()
-        for name, workspace, options in (("open", whole, ()), ("victim", small, ()), ("locked", small, ("--read-only",))):
+        for name, workspace, options in (
+            ("open", whole, ()),
+            ("victim", small, ()),
+            ("locked", small, ("--read-only",)),
+        ):
             port = free_port()
             serve = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace), *options]
             self.webservers[name] = Webserver(self.process(name, *serve), port)
@@ -265,13 +271,11 @@ class ForeignDagster:
         return DagsterInstance.from_config(str(self.home))
 
     def end(self) -> None:
-        end_all(reversed(self.processes))
-
-
-def end_all(processes: Iterable[Process]) -> None:
-    """Runs that wait for a gate end with the code server that started them."""
-    for process in processes:
-        process.end()
+        """Runs that still wait for a gate end with the code server that started them."""
+        for process in self.processes:
+            process.ask_to_end()
+        for process in self.processes:
+            process.end()
 
 
 def moving(job: str) -> str:

@@ -1,7 +1,7 @@
-"""The code location `mine` of a team that knows nothing of dagstorm: loaded by a stock code server, also of Dagster 1.8.
+"""The code location `mine` of a team that knows nothing of dagstorm; Dagster 1.8 can load it too.
 
-Jobs run in one process, for speed; `crashing_step` has a process for each step. Dagster reads the annotations when it loads
-the file: they are no texts here.
+Jobs run in one process, for speed; `crashing_step` has a process for each step. Dagster reads the annotations when it
+loads the file: they are no texts here.
 """
 
 import os
@@ -14,8 +14,8 @@ import dagster as dg
 from dagster import DagsterRunStatus, DefaultSensorStatus, OpExecutionContext, RunRequest, RunStatusSensorContext
 
 # How long a run waits for its gate before it gives up: longer than any test.
-GATE_S = 180.0
-POLL_S = 0.05
+GATE_S = 600.0
+POLL_S = 0.1
 EVERY_S = 1
 OWN_PROCESS = dg.multiprocess_executor.configured({"max_concurrent": 1})
 

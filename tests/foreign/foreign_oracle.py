@@ -1,6 +1,7 @@
-"""A verdict worked out from Dagster's own records alone: nothing that dagstorm writes is read here but the id of its data folder.
+"""A verdict worked out from Dagster's own records alone.
 
-What the words mean stands in docs/audit.md; the code shares nothing with dagstorm's.
+What the words mean stands in docs/audit.md. The code shares nothing with dagstorm's, and is told nothing that dagstorm
+writes but the id of its data folder, which Dagster's runs name.
 """
 
 from __future__ import annotations
@@ -10,30 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
+from foreign_records import NEXT, NUMBER, PROMISE, STARTED, WRITER, Run
 
-KEY, SCENARIO, WRITER = "dagstorm/key", "dagstorm/scenario", "dagstorm/writer"
-# Who made a run that nobody launched: Dagster's own tags.
-MAKERS = ("dagster/sensor_name", "dagster/schedule_name", "dagster/backfill", "dagster/auto_materialize")
-NEXT, NUMBER, PROMISE = "dagster/auto_retry_run_id", "dagster/retry_number", "dagster/will_retry"
-# How Dagster calls the death of a process. No job raises these.
-DEATHS = {
-    "ChildProcessCrashException",
-    "DagsterExecutionInterruptedError",
-    "DagsterSubprocessError",
-    "KeyboardInterrupt",
-}
-BEGINS = (DagsterEventType.STEP_START, DagsterEventType.STEP_RESTARTED)
-EVENTS = {
-    *BEGINS,
-    DagsterEventType.STEP_SUCCESS,
-    DagsterEventType.STEP_FAILURE,
-    DagsterEventType.STEP_UP_FOR_RETRY,
-    DagsterEventType.RUN_FAILURE,
-}
 COUNTS = (
     "planned",
     "acknowledged",
+    "adopted",
     "completed",
     "failed",
     "lost",
@@ -55,53 +38,6 @@ NOT_LAUNCHED = {"Rejected", "NotSent", "ResolvedAbsent", "Dropped", "Indetermina
 Found = tuple[str, str | None, frozenset[str]]
 
 
-@dataclass
-class Step:
-    """How often things happened to a step of a run."""
-
-    begun: int = 0
-    completed: int = 0
-    failed: int = 0
-    to_be_retried: int = 0
-
-
-@dataclass(frozen=True)
-class Run:
-    """What Dagster has of a run."""
-
-    run_id: str
-    job: str
-    code: str
-    status: str
-    parent: str | None
-    root: str | None
-    tags: Mapping[str, str]
-    created: float
-    steps: Mapping[str, Step] = field(default_factory=dict)
-    # The innermost error, its first line, if the job's own code failed the run.
-    error: str | None = None
-
-    @property
-    def key(self) -> str:
-        return self.tags.get(KEY, "")
-
-    @property
-    def number(self) -> int:
-        """Of a retry, which one it is."""
-        return int(self.tags.get(NUMBER, "0"))
-
-    @property
-    def is_launched(self) -> bool:
-        """By a program or a person, and not as another execution of a run."""
-        return self.parent is None and not any(tag in self.tags for tag in MAKERS)
-
-    @property
-    def is_done(self) -> bool:
-        """Every step that began was completed, whatever Dagster says of the run."""
-        some = self.steps.values()
-        return bool(self.steps) and all(step.completed and not step.failed for step in some if step.begun)
-
-
 @dataclass(frozen=True)
 class Asked:
     """What the manifest says."""
@@ -110,13 +46,13 @@ class Asked:
     planned: int
     jobs: frozenset[str]
     code: str
-    # The ids of the data folders whose runs count as this one's own: its own, and those of which it took over the runs.
-    writers: frozenset[str]
+    # The id of the data folder.
+    writer: str
+    # The ids of data folders whose runs it took over.
+    taken_over: frozenset[str] = frozenset()
     contract: str = "exactlyOnce"
     # So many may fail by their own code; `None`: the manifest has no such threshold.
     most_failures: int | None = None
-    # It ended itself; the manifest says upon what.
-    aborted: bool = False
 
 
 @dataclass
@@ -153,63 +89,8 @@ class Chain:
 
     @property
     def waits_for_retry(self) -> bool:
-        return self.end.status == "FAILURE" and self.end.tags.get(PROMISE) == "true"
-
-
-def read(instance: DagsterInstance, scenario: str) -> list[Run]:
-    """Every run that Dagster has with a scenario's tag, the earliest first."""
-    records = instance.get_run_records(RunsFilter(tags={SCENARIO: scenario}))
-    runs = [_run(instance, record) for record in records]
-    return sorted(runs, key=lambda run: run.created)
-
-
-def _run(instance: DagsterInstance, record: Any) -> Run:
-    run = record.dagster_run
-    # Its name for the origin of a run has changed since 1.8.
-    origin = getattr(run, "remote_job_origin", None) or getattr(run, "external_job_origin", None)
-    repository = origin.repository_origin
-    steps: dict[str, Step] = {}
-    of_steps: list[tuple[str, Any]] = []
-    of_run: Any = None
-    for entry in instance.all_logs(run.run_id, of_type=EVENTS):
-        event = entry.dagster_event
-        if event is None:
-            continue
-        if event.event_type == DagsterEventType.RUN_FAILURE:
-            of_run = getattr(event.event_specific_data, "error", None)
-            continue
-        step = steps.setdefault(event.step_key or "", Step())
-        step.begun += event.event_type in BEGINS
-        step.completed += event.event_type == DagsterEventType.STEP_SUCCESS
-        step.to_be_retried += event.event_type == DagsterEventType.STEP_UP_FOR_RETRY
-        if event.event_type == DagsterEventType.STEP_FAILURE:
-            step.failed += 1
-            of_steps.append((event.step_key or "", getattr(event.event_specific_data, "error", None)))
-    return Run(
-        run_id=run.run_id,
-        job=run.job_name,
-        code=f"{repository.repository_name}@{repository.code_location_origin.location_name}",
-        status=run.status.value,
-        parent=run.parent_run_id,
-        root=run.root_run_id,
-        tags=dict(run.tags),
-        created=record.create_timestamp.timestamp(),
-        steps=steps,
-        error=_own_error(of_steps, of_run) if run.status == DagsterRunStatus.FAILURE else None,
-    )
-
-
-def _own_error(of_steps: list[tuple[str, Any]], of_run: Any) -> str | None:
-    """A failure of a run repeats those of its steps: it counts alone only where no step failed."""
-    failures = of_steps or [("", of_run)]
-    own = [error for _, error in failures if error is not None and error.cls_name not in DEATHS]
-    if not own:
-        return None
-    innermost = own[-1]
-    while innermost.cause is not None:
-        innermost = innermost.cause
-    lines: list[str] = innermost.message.strip().splitlines()
-    return lines[0].strip()
+        is_promised = self.end.tags.get(PROMISE) == "true" and not self.end.given_up
+        return self.end.status == "FAILURE" and is_promised
 
 
 def judge(asked: Asked, runs: Iterable[Run], deleted: Iterable[Run] = ()) -> Judged:
@@ -228,9 +109,11 @@ def judge(asked: Asked, runs: Iterable[Run], deleted: Iterable[Run] = ()) -> Jud
         judged.gaps.add("NotLaunched")
     if judged.counts["acknowledged"] == 0:
         judged.gaps.add("NothingAcknowledged")
+    elif judged.counts["adopted"] == judged.counts["acknowledged"]:
+        judged.gaps.add("AllAdopted")
     if asked.most_failures is not None and judged.counts["failed"] > asked.most_failures:
         judged.findings["threshold", None, frozenset()] += 1
-    if asked.aborted:
+    if judged.counts["earlierWriters"]:
         judged.findings["aborted", None, frozenset()] += 1
     judged.verdict = "Failed" if judged.findings else "Unknown" if judged.gaps else "Passed"
     return judged
@@ -250,7 +133,7 @@ def _judge_key(asked: Asked, key: str, runs: list[Run], deleted: str | None, jud
         judged.counts["unexpected"] += len(rest)
         judged.findings["unexpected", key, frozenset(run.run_id for run in rest)] += 1
         return
-    own = [chain for chain in chains if chain.runs[0].tags.get(WRITER) in asked.writers]
+    own = [chain for chain in chains if chain.runs[0].tags.get(WRITER) in (asked.writer, *asked.taken_over)]
     others = [chain for chain in chains if chain not in own]
     if not own and deleted is None:
         # Somebody else's runs alone are no launch of this data folder.
@@ -258,8 +141,10 @@ def _judge_key(asked: Asked, key: str, runs: list[Run], deleted: str | None, jud
         judged.findings["unexpected", key, frozenset(run.run_id for run in rest)] += 1
         return
     judged.counts["acknowledged"] += 1
+    judged.counts["adopted"] += not any(chain.runs[0].tags.get(WRITER) == asked.writer for chain in own) and bool(own)
     for chain in others:
         judged.counts["otherWriters"] += 1
+        judged.counts["earlierWriters"] += began(chain) < min(map(began, own), default=("", ""))
         judged.findings["otherWriter", key, frozenset({chain.runs[0].run_id})] += 1
     _judge_often(asked, key, own, rest, judged)
     if not own:
@@ -276,8 +161,8 @@ def chained(asked: Asked, runs: list[Run]) -> tuple[list[Chain], list[Run]]:
     by_id = {run.run_id: run for run in runs}
     roots = [run for run in runs if run.is_launched and run.job in asked.jobs and run.code == asked.code]
     # Where the root is gone, its first retry stands for it.
-    for root in sorted({run.root for run in runs if run.number and run.root and run.root not in by_id}):
-        roots.append(min((run for run in runs if run.root == root and run.number), key=lambda run: run.number))
+    for gone in sorted({run.root for run in runs if run.number and run.root and run.root not in by_id}):
+        roots.append(min((run for run in runs if run.root == gone and run.number), key=lambda run: run.number))
     chains = []
     for root in roots:
         chain = Chain(root.root or root.run_id, [root])
@@ -289,8 +174,14 @@ def chained(asked: Asked, runs: list[Run]) -> tuple[list[Chain], list[Run]]:
     return chains, [run for run in runs if run.run_id not in own]
 
 
+def began(chain: Chain) -> tuple[str, str]:
+    """When the dagstorm of a launch began, and which it is: of two, the later gives way."""
+    tags = chain.runs[0].tags
+    return tags.get(STARTED, ""), tags.get(WRITER, "")
+
+
 def _is_retry(run: Run, of: Run) -> bool:
-    """Dagster names the retry on the failed run; one that is not made yet, or an older Dagster, leaves the number alone."""
+    """Dagster names the retry on the failed run; where it does not (before 1.9), the number tells."""
     if run.parent != of.run_id or NUMBER not in run.tags:
         return False
     named = of.tags.get(NEXT)
