@@ -126,7 +126,7 @@ def launch_unplanned(stage: Stage) -> None:
 
 
 def launch_as(writer: str) -> Callable[[Stage], None]:
-    """As a dagstorm of another data folder launches that began at the same instant: of these, the id decides who is later."""
+    """As a dagstorm of another data folder that began at the same instant: the id decides which of them is later."""
 
     def mishap(stage: Stage) -> None:
         tags = own_tags(stage.wait_done("plain"))
