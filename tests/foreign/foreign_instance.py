@@ -33,6 +33,8 @@ REPOSITORY = "warehouse"
 POLL_S = 0.2
 # How often the daemon runs a failed run again, for who does not say otherwise.
 MAX_RETRIES = 1
+# Code locations of which the code changes while they are in use.
+MOVING = ("redeployed", "renamed")
 # The tag of runs of which one at a time may run.
 NARROW = {"team": "narrow"}
 
@@ -163,10 +165,10 @@ class ForeignDagster:
     def __post_init__(self) -> None:
         self.home = self.folder / "home"
         self.gates = self.folder / "gates"
-        self.moving = self.folder / "moving.py"
         for folder in (self.home, self.gates):
             folder.mkdir(parents=True)
-        self.moving.write_text(moving("report"))
+        for location in MOVING:
+            self.file_of(location).write_text(moving("report"))
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(self.settings()))
         self.code_port = free_port()
 
@@ -208,6 +210,10 @@ class ForeignDagster:
             "PYTHONWARNINGS": "ignore",
         }
 
+    def file_of(self, location: str) -> Path:
+        """The code of a location that moves."""
+        return self.folder / f"{location}.py"
+
     def process(self, name: str, *command: str) -> Process:
         process = Process(
             [str(Path(sys.executable).parent / command[0]), *command[1:]],
@@ -224,10 +230,13 @@ class ForeignDagster:
 
     def start(self) -> None:
         """Three webservers, a daemon, a code server; returns when all of it is at work."""
+        # Processes that begin at once would each make the tables, and some would fail.
+        with self.instance() as instance:
+            assert all((instance.run_storage, instance.event_log_storage, instance.schedule_storage))
         mine = {"grpc_server": {"host": "127.0.0.1", "port": self.code_port, "location_name": "mine"}}
         broken = {"python_file": {"relative_path": str(HERE / "foreign_broken.py"), "location_name": "broken"}}
-        moves = {"python_file": {"relative_path": str(self.moving), "location_name": "moving"}}
-        whole, small = self.workspace("workspace", mine, broken, moves), self.workspace("small", mine)
+        moves = [{"python_file": {"relative_path": str(self.file_of(one)), "location_name": one}} for one in MOVING]
+        whole, small = self.workspace("workspace", mine, broken, *moves), self.workspace("small", mine)
         jobs = str(HERE / "foreign_jobs.py")
         code = ["dagster", "api", "grpc", "-f", jobs, "-a", REPOSITORY, "-h", "127.0.0.1", "-p", str(self.code_port)]
         self.code_server = self.process("code", *code, "-n", "16")
@@ -279,7 +288,7 @@ class ForeignDagster:
 
 
 def moving(job: str) -> str:
-    """The file of the code location `moving`, with one job."""
+    """The code of a location that moves: one job."""
     lines = ("import dagster as dg", "", "@dg.op", "def work(): ...", "", "@dg.job")
     more = (f"def {job}():", "    work()", "", "@dg.repository", f"def {REPOSITORY}():", f"    return [{job}]", "")
     return "\n".join((*lines, *more))

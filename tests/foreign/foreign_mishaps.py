@@ -11,7 +11,7 @@ from typing import Any
 
 from dagster import DagsterEventType
 from foreign_instance import VERSION, Document, moving, wait_for
-from foreign_records import KEY, WRITER, Run
+from foreign_records import KEY, PROMISE, WRITER, Run, read
 from foreign_stage import SOON_S, Stage
 
 LAUNCH = """
@@ -251,8 +251,8 @@ def restart_daemon(stage: Stage) -> None:
 
 def reload(stage: Stage, text: str) -> bool:
     """Another version of the code is deployed. Returns whether it can be loaded."""
-    stage.dagster.moving.write_text(text)
-    entry = stage.webserver.ask(RELOAD, location="moving")["reloadRepositoryLocation"]
+    stage.dagster.file_of(stage.case.location).write_text(text)
+    entry = stage.webserver.ask(RELOAD, location=stage.case.location)["reloadRepositoryLocation"]
     return bool(entry["locationOrLoadError"]["__typename"] == "RepositoryLocation")
 
 
@@ -268,9 +268,19 @@ def redeploy(stage: Stage) -> None:
 
 
 def rename(stage: Stage) -> None:
-    """The job has another name in the next version, and stays so."""
+    """The job has another name in the next version, and stays so: what waits in the queue cannot start any more.
+
+    Dagster announces to run it again, and then finds that it cannot.
+    """
     stage.wait_run("the load has begun", lambda run: True)
     assert reload(stage, moving("report_v2"))
+
+    def is_over() -> bool:
+        runs = read(stage.instance, stage.case.name)
+        ended = [run for run in runs if run.status == "SUCCESS" or run.given_up or run.tags.get(PROMISE) == "false"]
+        return len(ended) == len(runs)
+
+    wait_for(is_over, "Dagster is done with the runs of the job that is gone", SOON_S)
 
 
 def second_storm(stage: Stage) -> None:

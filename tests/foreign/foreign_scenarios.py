@@ -233,6 +233,17 @@ BESIDE = (
 # Dagster itself, its code or dagstorm goes away for a while, or for good.
 PARTS_FAIL = (
     Case(
+        "renamed",
+        (Load("report", 5, arrivals={"constant": {"rate": "1/s"}}, length="5s"),),
+        "Failed",
+        None,
+        mishaps.rename,
+        location="renamed",
+        # Without it, dagstorm waits for half an hour.
+        limits={"maxDuration": "100s"},
+        wrong="an announced retry that Dagster has given up is waited for",
+    ),
+    Case(
         "webserver-killed",
         (Load("plain", 6, arrivals={"constant": {"rate": "2/s"}}, length="3s"),),
         # Whether a run was made and never queued is chance; that one is planted by the next case.
@@ -258,19 +269,7 @@ PARTS_FAIL = (
         "Passed",
         {"completed": 6},
         mishaps.redeploy,
-        location="moving",
-        alone="moving",
-    ),
-    Case(
-        "renamed",
-        (Load("report", 5, arrivals={"constant": {"rate": "1/s"}}, length="5s"),),
-        "Failed",
-        None,
-        mishaps.rename,
-        limits={"maxDuration": "40s"},
-        wrong="an announced retry that Dagster has given up is waited for",
-        location="moving",
-        alone="moving",
+        location="redeployed",
     ),
     Case(
         "two-dagstorms",
