@@ -10,8 +10,8 @@ from contextlib import closing
 from typing import Any
 
 from dagster import DagsterEventType
-from foreign_instance import VERSION, Document, moving, wait_for
-from foreign_records import KEY, PROMISE, WRITER, Run, read
+from foreign_instance import MAX_RETRIES, VERSION, Document, moving, wait_for
+from foreign_records import KEY, NEXT, WRITER, Run, read
 from foreign_stage import SOON_S, Stage
 
 LAUNCH = """
@@ -275,12 +275,14 @@ def rename(stage: Stage) -> None:
     stage.wait_run("the load has begun", lambda run: True)
     assert reload(stage, moving("report_v2"))
 
-    def is_over() -> bool:
-        runs = read(stage.instance, stage.case.name)
-        ended = [run for run in runs if run.status == "SUCCESS" or run.given_up or run.tags.get(PROMISE) == "false"]
-        return len(ended) == len(runs)
+    def is_over(run: Run) -> bool:
+        is_last = run.number >= MAX_RETRIES and run.status == "FAILURE"
+        return run.status == "SUCCESS" or run.given_up or NEXT in run.tags or is_last
 
-    wait_for(is_over, "Dagster is done with the runs of the job that is gone", SOON_S)
+    def are_over() -> bool:
+        return all(map(is_over, read(stage.instance, stage.case.name)))
+
+    wait_for(are_over, "Dagster is done with the runs of the job that is gone", SOON_S)
 
 
 def second_storm(stage: Stage) -> None:
