@@ -242,6 +242,8 @@ PARTS_FAIL = (
         # Without it, dagstorm waits for half an hour.
         limits={"maxDuration": "100s"},
         wrong="an announced retry that Dagster has given up is waited for",
+        # Before, Dagster announces nothing.
+        wrong_since=(1, 9),
     ),
     Case(
         "webserver-killed",

@@ -67,6 +67,7 @@ class Case:
     start_timeout: str = "60s"
     # What dagstorm is known to say wrongly of it: the test fails as soon as that is mended.
     wrong: str = ""
+    wrong_since: tuple[int, int] = (1, 8)
 
     @property
     def planned(self) -> int:
