@@ -5,7 +5,7 @@ What was seen of Dagster 1.8 to 1.13, and what the oracle rests on:
 - A launched run has no parent and no root. Dagster's own retry has both, all tags of its parent, and the tag
   `dagster/retry_number`: how many runs its group had before it.
 - A failed run gets `dagster/will_retry` a moment after its FAILURE (from 1.9 on), and `dagster/auto_retry_run_id` when
-  the retry is there, up to seconds later. If the daemon cannot make it, an engine event says so and the tag stays `true`.
+  the retry is there, up to seconds later. If the daemon cannot make it, an engine event says so and the tag is left.
 - A person's re-execution copies the tags, the number of a retry too, and has a parent. What a sensor launches has
   `dagster/sensor_name`, what a backfill launches `dagster/backfill`; both may copy any other tag.
 - A run that is deleted vanishes at once; what names it as its root goes on to do so.
