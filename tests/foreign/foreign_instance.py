@@ -35,8 +35,8 @@ POLL_S = 0.3
 MAX_RETRIES = 1
 # Code locations of which the code changes while they are in use.
 MOVING = ("redeployed", "renamed")
-# The tag of runs of which one at a time may run.
-NARROW = {"team": "narrow"}
+# Tags of runs of which one at a time may run.
+NARROW, NARROWER = {"team": "narrow"}, {"team": "narrower"}
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -180,7 +180,9 @@ class ForeignDagster:
             "dequeue_interval_seconds": 1,
             "dequeue_use_threads": True,
             "dequeue_num_workers": 4,
-            "tag_concurrency_limits": [{"key": key, "value": value, "limit": 1} for key, value in NARROW.items()],
+            "tag_concurrency_limits": [
+                {"key": key, "value": value, "limit": 1} for one in (NARROW, NARROWER) for key, value in one.items()
+            ],
         }
         settings: Document = {
             "telemetry": {"enabled": False},
@@ -287,8 +289,26 @@ class ForeignDagster:
             process.end()
 
 
+MOVES = """
+import os, pathlib, time
+import dagster as dg
+
+@dg.op
+def work(context):
+    gate = context.run.tags.get("gate")
+    while gate and not pathlib.Path(os.environ["FOREIGN_GATES"], gate).exists():
+        time.sleep(0.1)
+
+@dg.job
+def {job}():
+    work()
+
+@dg.repository
+def {repository}():
+    return [{job}]
+"""
+
+
 def moving(job: str) -> str:
-    """The code of a location that moves: one job."""
-    lines = ("import dagster as dg", "", "@dg.op", "def work(): ...", "", "@dg.job")
-    more = (f"def {job}():", "    work()", "", "@dg.repository", f"def {REPOSITORY}():", f"    return [{job}]", "")
-    return "\n".join((*lines, *more))
+    """The code of a location that moves: one job, whose runs wait for a gate where a tag names one."""
+    return MOVES.format(job=job, repository=REPOSITORY)

@@ -243,8 +243,13 @@ def kill_webserver_between(stage: Stage) -> None:
 
 
 def restart_daemon(stage: Stage) -> None:
-    """Nothing leaves the queue meanwhile, and no run is run again."""
+    """Nothing leaves the queue meanwhile, and no run is run again.
+
+    It ends as a deployment ends it: killed, it would leave runs of other scenarios in STARTING for ever.
+    """
     wait_for(lambda: len(stage.runs()) == stage.case.planned, "all is launched", SOON_S)
+    stage.dagster.daemon.signal(signal.SIGTERM)
+    wait_for(lambda: not stage.dagster.daemon.is_alive(), "the daemon ends", SOON_S)
     stage.dagster.daemon.end()
     stage.dagster.daemon.start()
 
@@ -272,24 +277,31 @@ def rename(stage: Stage) -> None:
 
     Dagster announces to run it again, and then finds that it cannot.
     """
-    stage.wait_run("the load has begun", lambda run: True)
+    stage.wait_begun("report")
     assert reload(stage, moving("report_v2"))
+    stage.open_gate()
 
     def is_over(run: Run) -> bool:
         is_last = run.number >= MAX_RETRIES and run.status == "FAILURE"
         return run.status == "SUCCESS" or run.given_up or NEXT in run.tags or is_last
 
     def are_over() -> bool:
-        return all(map(is_over, read(stage.instance, stage.case.name)))
+        runs = read(stage.instance, stage.case.name)
+        return len(runs) >= stage.case.load[0].size and all(map(is_over, runs))
 
     wait_for(are_over, "Dagster is done with the runs of the job that is gone", SOON_S)
 
 
 def second_storm(stage: Stage) -> None:
-    """Another dagstorm begins on the same scenario while this one launches."""
+    """Another dagstorm begins on the same scenario while this one launches: it must keep away."""
     stage.wait_run("the first dagstorm has launched", lambda run: True)
     stage.start_storm()
-    # The second waits until the first is done, and then takes its runs for its own.
+
+
+def adopt(stage: Stage) -> None:
+    """Another dagstorm begins when this one has ended: it takes the runs for its own, and has launched none."""
+    stage.storms[0].wait()
+    stage.start_storm()
     stage.taken_over.append(stage.storms[0])
 
 

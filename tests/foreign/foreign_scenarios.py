@@ -6,7 +6,7 @@ Longest first: they run beside each other, and the last one to begin should be a
 from __future__ import annotations
 
 import foreign_mishaps as mishaps
-from foreign_instance import NARROW
+from foreign_instance import NARROW, NARROWER
 from foreign_stage import Case, Load
 
 NO_RETRY = {"dagster/max_retries": "0"}
@@ -234,9 +234,10 @@ BESIDE = (
 PARTS_FAIL = (
     Case(
         "renamed",
-        (Load("report", 5, arrivals={"constant": {"rate": "1/s"}}, length="5s"),),
+        # One at a time: the first begins, and the others are in the queue when the job goes.
+        (Load("report", 3, NARROWER | {"gate": "renamed"}),),
         "Failed",
-        None,
+        {"completed": 1, "lost": 2},
         mishaps.rename,
         location="renamed",
         # Without it, dagstorm waits for half an hour.
@@ -267,7 +268,7 @@ PARTS_FAIL = (
     Case("daemon-restarted", (Load("flaky", 2),), "Passed", {"completed": 2, "retried": 2}, mishaps.restart_daemon),
     Case(
         "redeployed",
-        (Load("report", 6, arrivals={"constant": {"rate": "1/s"}}, length="6s"),),
+        (Load("report", 6, arrivals={"constant": {"rate": "0.2/s"}}, length="30s"),),
         "Passed",
         {"completed": 6},
         mishaps.redeploy,
@@ -275,11 +276,12 @@ PARTS_FAIL = (
     ),
     Case(
         "two-dagstorms",
-        (Load("plain", 4, arrivals={"constant": {"rate": "1/s"}}, length="4s"),),
-        ("Passed", "Unknown"),
+        (Load("plain", 4, arrivals={"constant": {"rate": "0.3/s"}}, length="12s"),),
+        ("Passed", "Unusable"),
         {"completed": 4, "duplicated": 0, "otherWriters": 0},
         mishaps.second_storm,
     ),
+    Case("adopted", (Load("plain"),), ("Passed", "Unknown"), {"completed": 1, "otherWriters": 0}, mishaps.adopt),
     Case(
         "taken-over",
         (Load("plain", 4, arrivals={"constant": {"rate": "1/s"}}, length="4s"),),

@@ -212,6 +212,8 @@ class Outcome:
     output: str
     judged: Judged
     runs: list[Run]
+    # The id of the data folder.
+    writer: str
 
 
 def carry_out(dagster: ForeignDagster, case: Case, folder: Path) -> list[Outcome]:
@@ -235,7 +237,7 @@ def carry_out(dagster: ForeignDagster, case: Case, folder: Path) -> list[Outcome
 def _outcome(stage: Stage, storm: Storm, exit_code: int) -> Outcome:
     runs = read(stage.instance, stage.case.name)
     judged = judge(stage.asked(storm), runs, stage.deleted)
-    return Outcome(exit_code, storm.report(stage.case.name), storm.output, judged, runs)
+    return Outcome(exit_code, storm.report(stage.case.name), storm.output, judged, runs, storm.writer)
 
 
 def described(outcome: Outcome) -> str:
