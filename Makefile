@@ -67,13 +67,13 @@ crash-proof: setup ## SIGKILL after every AWS call of every fault kind (KIND='de
 
 .PHONY: foreign
 foreign: setup ## verdicts on a Dagster that we did not set up, against that Dagster's own records; CASE=retry: those with this in their name
-	@$(BIN)/python -m pytest -q -rxX tests/foreign $(if $(CASE),-k '$(CASE)')
+	@$(BIN)/python -m pytest -q tests/foreign $(if $(CASE),-k '$(CASE)')
 
 .PHONY: foreign-versions
 foreign-versions: setup $(FOREIGN_VERSIONS:%=.tools/dagster-%/.filled) ## the same with other versions of Dagster, each in a virtual environment of its own in .tools
 	@for version in $(FOREIGN_VERSIONS); do \
 		echo "Dagster $$version"; \
-		.tools/dagster-$$version/bin/python -m pytest -q -rsxX tests/foreign $(if $(CASE),-k '$(CASE)'); \
+		.tools/dagster-$$version/bin/python -m pytest -q -rs tests/foreign $(if $(CASE),-k '$(CASE)'); \
 	done
 
 .tools/dagster-%/.filled: tests/foreign/requirements-%.lock

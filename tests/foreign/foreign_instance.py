@@ -30,7 +30,7 @@ TARGET_FOLDER = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PROGRAM = Path(os.environ.get("DAGSTORM_BIN", TARGET_FOLDER / "debug" / "dagstorm"))
 VERSION = tuple(int(part) for part in dagster_version.split(".")[:2])
 REPOSITORY = "warehouse"
-POLL_S = 0.3
+POLL_S = 0.4
 # How often the daemon runs a failed run again, for who does not say otherwise.
 MAX_RETRIES = 1
 # Code locations of which the code changes while they are in use.

@@ -209,7 +209,6 @@ BESIDE = (
         "Passed",
         {"completed": 2, "retried": 1, "lost": 0},
         mishaps.delete_retried,
-        wrong="a retry of which the failed run is deleted is not counted as one",
     ),
     Case("terminated", (GATED,), "Failed", {"lost": 1}, mishaps.terminate_running),
     Case(
@@ -240,11 +239,6 @@ PARTS_FAIL = (
         {"completed": 1, "lost": 2},
         mishaps.rename,
         location="renamed",
-        # Without it, dagstorm waits for half an hour.
-        limits={"maxDuration": "100s"},
-        wrong="an announced retry that Dagster has given up is waited for",
-        # Before, Dagster announces nothing.
-        wrong_since=(1, 9),
     ),
     Case(
         "webserver-killed",

@@ -18,8 +18,8 @@ from foreign_records import Run, read
 
 API = "dagstorm.dev/v1alpha1"
 # Longer than any run of a test waits on a machine with much else to do.
-SOON_S = 200
-VERDICT_S = 300
+SOON_S = 400
+VERDICT_S = 500
 EXIT = {"Passed": 0, "Failed": 1, "Unknown": 3}
 ENVIRONMENT = 4
 
@@ -65,9 +65,6 @@ class Case:
     since: tuple[int, int] = (1, 8)
     why_since: str = ""
     start_timeout: str = "60s"
-    # What dagstorm is known to say wrongly of it: the test fails as soon as that is mended.
-    wrong: str = ""
-    wrong_since: tuple[int, int] = (1, 8)
 
     @property
     def planned(self) -> int:

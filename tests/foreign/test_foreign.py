@@ -51,13 +51,9 @@ def outcomes(
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_verdict_is_that_of_dagsters_own_records(
-    case: Case, outcomes: dict[str, Future[list[Outcome]]], request: pytest.FixtureRequest
-) -> None:
+def test_the_verdict_is_that_of_dagsters_own_records(case: Case, outcomes: dict[str, Future[list[Outcome]]]) -> None:
     if case.since > VERSION:
         pytest.skip(f"Dagster {'.'.join(map(str, VERSION))}: {case.why_since}")
-    if case.wrong and case.wrong_since <= VERSION:
-        request.applymarker(pytest.mark.xfail(reason=case.wrong, strict=True, raises=AssertionError))
     results = outcomes[case.name].result()
     verdicts = (case.verdict,) if isinstance(case.verdict, str) else case.verdict
     for verdict, outcome in zip(verdicts, results, strict=True):
