@@ -11,7 +11,7 @@ from typing import Any
 
 from dagster import DagsterEventType
 from foreign_instance import MAX_RETRIES, VERSION, Document, moving, wait_for
-from foreign_records import KEY, NEXT, WRITER, Run, read
+from foreign_records import KEY, WRITER, Run, read
 from foreign_stage import SOON_S, Stage
 
 LAUNCH = """
@@ -281,13 +281,15 @@ def rename(stage: Stage) -> None:
     assert reload(stage, moving("report_v2"))
     stage.open_gate()
 
-    def is_over(run: Run) -> bool:
-        is_last = run.number >= MAX_RETRIES and run.status == "FAILURE"
-        return run.status == "SUCCESS" or run.given_up or NEXT in run.tags or is_last
-
     def are_over() -> bool:
         runs = read(stage.instance, stage.case.name)
-        return len(runs) >= stage.case.load[0].size and all(map(is_over, runs))
+        retried = {run.parent for run in runs}
+
+        def is_over(run: Run) -> bool:
+            has_failed = run.status == "FAILURE" and (run.number >= MAX_RETRIES or run.run_id in retried)
+            return run.status == "SUCCESS" or run.given_up or has_failed
+
+        return len(runs) >= stage.case.planned and all(map(is_over, runs))
 
     wait_for(are_over, "Dagster is done with the runs of the job that is gone", SOON_S)
 
