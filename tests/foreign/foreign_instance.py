@@ -303,7 +303,7 @@ def work(context):
 def {job}():
     work()
 
-@dg.repository
+@dg.repository(default_executor_def=dg.in_process_executor)
 def {repository}():
     return [{job}]
 """
