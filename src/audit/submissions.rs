@@ -182,7 +182,7 @@ impl<'a> Judged<'a> {
             audit.findings.push(finding(FindingKind::FalselyFailed, Some(key), found, message));
         } else if let Some(error) = last.own_error() {
             audit.counts.failed += 1;
-            let message = format!("{key} failed by its own code in run {run_id}{retries}: {error}");
+            let message = format!("{key} failed by its own code in run {run_id}: {error}{retries}");
             audit.found(finding(FindingKind::Failed, Some(key), one, message));
         } else {
             let why = last.cause().map(|why| format!(" ({why})")).unwrap_or_default();
@@ -206,7 +206,7 @@ fn other_writer(key: &Key, foreign: Option<Foreign<'_>>, chain: &Chain<'_>, foun
     };
     audit.counts.other_writers += 1;
     let message =
-        format!("{who} launched {key} as well, as run {}: two dagstorms were at work on this scenario", chain.root);
+        format!("{key} was launched by {who}, as run {}: two dagstorms were at work on this scenario", chain.root);
     let record = of_id(found, &chain.runs[0].run_id);
     audit.findings.push(finding(FindingKind::OtherWriter, Some(key.clone()), std::slice::from_ref(record), message));
 }

@@ -8,6 +8,7 @@ mod copies;
 mod defects;
 mod effects;
 mod failures;
+mod rendered;
 mod retries;
 mod story;
 mod unfinished;
@@ -16,7 +17,7 @@ mod writers;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dagstorm::{
-    audit::{Finding, Level, TaskDeath},
+    audit::{Finding, FindingKind, Level, TaskDeath},
     journal::Event,
     model::{RunStatus, Verdict},
     publish,
@@ -97,6 +98,37 @@ fn every_planted_defect_is_found_and_nothing_is_invented() {
     }
     println!("{planted} planted, {found} found, {invented} invented");
     assert_eq!((found, invented), (planted, 0));
+}
+
+/// Each count is the number of what was found of its kind.
+#[test]
+fn the_counts_agree_with_what_was_found() {
+    for defect in every() {
+        let mut story = Story::new(12);
+        (defect.plant)(&mut story);
+        let audit = story.audit();
+        let judged = || audit.findings.iter().chain(&audit.tolerated);
+        let of = |kind: FindingKind| judged().filter(|one| one.kind == kind && one.level == Level::Run).count() as u32;
+        let keys = |kind: FindingKind| {
+            let its = judged().filter(|one| one.kind == kind && one.level == Level::Run);
+            its.map(|one| &one.key).collect::<BTreeSet<_>>().len() as u32
+        };
+        let counts = &audit.counts;
+        let retried = audit.recoveries.iter().filter(|one| one.kind == FindingKind::Retried).count() as u32;
+        let told = [counts.lost, counts.failed, counts.never_started, counts.other_writers, counts.falsely_failed];
+        let found = [
+            FindingKind::Lost,
+            FindingKind::Failed,
+            FindingKind::NeverStarted,
+            FindingKind::OtherWriter,
+            FindingKind::FalselyFailed,
+        ];
+        assert_eq!(told, found.map(of), "{}", defect.name);
+        assert_eq!(counts.duplicated, keys(FindingKind::Duplicated), "{}", defect.name);
+        assert_eq!((counts.retried, counts.copied), (retried, audit.copies.len() as u32), "{}", defect.name);
+        let ends = counts.completed + counts.lost + counts.failed + counts.never_started + counts.falsely_failed;
+        assert_eq!(ends + counts.unfinished, counts.acknowledged, "{}: each key came to one thing", defect.name);
+    }
 }
 
 /// A finding of a run names the faults that overlapped it and every task that ended meanwhile; one whose worker is known

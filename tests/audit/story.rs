@@ -258,6 +258,18 @@ spec:
         Some(publish::report(&self.plan, &state, generation, &census, &self.audit()))
     }
 
+    /// `report.md`, `keys.csv`, `report.html` and `junit.xml`.
+    pub fn rendered(&self) -> [String; 4] {
+        let (records, census) = self.evidence();
+        let mut state = State::default();
+        records.iter().for_each(|record| state.apply(record).unwrap());
+        let (generation, audit) = (state.current.as_ref().unwrap(), self.audit());
+        let report = publish::report(&self.plan, &state, generation, &census, &audit);
+        let keys = publish::keys(&self.plan, generation, &census, &audit);
+        let page = publish::html(&report, &self.plan, generation, &census);
+        [publish::markdown(&report), String::from_utf8(keys).unwrap(), page, publish::junit(&report)]
+    }
+
     fn evidence(&self) -> (Vec<Record>, Census) {
         let mut events = self.events.clone();
         events.sort_by_key(|(second, _)| *second);
