@@ -37,7 +37,8 @@ pub fn fold<'a>(messages: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Folde
             let places = group.iter().map(|(place, _)| *place).collect();
             folded.push(Folded { places, message: together(&group) });
         } else {
-            let alone = |(place, said): (usize, Said<'_>)| Folded { places: vec![place], message: said.message.to_owned() };
+            let alone =
+                |(place, said): (usize, Said<'_>)| Folded { places: vec![place], message: said.message.to_owned() };
             folded.extend(group.into_iter().map(alone));
         }
     }
@@ -154,7 +155,8 @@ fn gist(words: &[&str], is_reason: bool) -> String {
     let mut said: Vec<String> = vec![];
     for (place, word) in words.iter().enumerate() {
         let bare = word.trim_end_matches([',', ':', ';']);
-        let is_own = index(bare).is_some() || is_instant(bare) || is_id(bare) || (place > 0 && words[place - 1] == "run");
+        let is_own =
+            index(bare).is_some() || is_instant(bare) || is_id(bare) || (place > 0 && words[place - 1] == "run");
         said.push(if is_own { format!("…{}", &word[bare.len()..]) } else { (*word).to_owned() });
         // What follows the name of a step is what happened to it.
         let is_step = place > 0 && words[place - 1].trim_start_matches('(') == "step";
@@ -258,7 +260,9 @@ mod tests {
             ("Unfinished", format!("run {} of a/ab-1/{number} is still QUEUED: no step of it has begun", id(number)))
         };
         let started = |number: u32| {
-            let since = format!("its step work, started at 2026-11-24T12:00:{number:02}.000000Z by w{number}, had not ended 3s later");
+            let since = format!(
+                "its step work, started at 2026-11-24T12:00:{number:02}.000000Z by w{number}, had not ended 3s later"
+            );
             ("Unfinished", format!("run {} of a/ab-1/{number} is still STARTED: {since}", id(number)))
         };
         let one = |label, text: &str| (label, text.to_owned());

@@ -143,9 +143,10 @@ pub(super) fn rows<'a>(
             due: generation.started_at.map(|started| started.plus(arrival.offset)),
             submission: generation.submissions.get(&index),
             retries: chains.iter().map(Chain::retries).sum(),
-            cause: match chains.iter().any(Chain::has_succeeded) {
-                true => None,
-                false => chains.iter().filter_map(|chain| of_id(&chain.end())?.cause()).next(),
+            cause: if chains.iter().any(Chain::has_succeeded) {
+                None
+            } else {
+                chains.iter().find_map(|chain| of_id(&chain.end())?.cause())
             },
             statuses: chains.iter().map(|chain| chain.end().status.clone()).collect(),
             ended: chains.iter().filter(|chain| chain.has_ended()).filter_map(|chain| chain.end().ended_at).max(),

@@ -24,7 +24,11 @@ fn copied(story: &mut Story, origin: Origin) {
 }
 
 pub const ALL: &[Defect] = &[
-    Defect { name: "no defect: a sensor copied the tags", plant: |s| copied(s, sensor()), says: "Passed copy:Copied/Run#3" },
+    Defect {
+        name: "no defect: a sensor copied the tags",
+        plant: |s| copied(s, sensor()),
+        says: "Passed copy:Copied/Run#3",
+    },
     Defect {
         name: "no defect: a schedule copied the tags",
         plant: |s| copied(s, Origin::Schedule("nightly".into())),

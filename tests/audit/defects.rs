@@ -80,7 +80,11 @@ pub const ALL: &[Defect] = &[
         plant: |s| [2, 5, 7].iter().for_each(|index| s.drop_run(*index)),
         says: "Failed Lost/Run#2 Lost/Run#5 Lost/Run#7",
     },
-    Defect { name: "lost: the run failed", plant: |s| ended(s, 3, RunStatus::Failure, true), says: "Failed Lost/Run#3" },
+    Defect {
+        name: "lost: the run failed",
+        plant: |s| ended(s, 3, RunStatus::Failure, true),
+        says: "Failed Lost/Run#3",
+    },
     Defect {
         name: "lost: the run was canceled before its step ended",
         plant: |s| {

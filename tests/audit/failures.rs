@@ -78,7 +78,8 @@ pub const ALL: &[Defect] = &[
             s.raised("run-3");
             let mut died = s.run(3).events[2].clone();
             died.step = "also".into();
-            died.failure = Some(Box::new(failure(("crashed", Some("ChildProcessCrashException"), Some("FRAMEWORK_ERROR")))));
+            died.failure =
+                Some(Box::new(failure(("crashed", Some("ChildProcessCrashException"), Some("FRAMEWORK_ERROR")))));
             s.run(3).events.push(died);
         },
         says: "Failed Failed/Run#3",

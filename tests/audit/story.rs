@@ -6,8 +6,8 @@ use dagstorm::{
     audit::{self, Audit},
     journal::{Event, Found, Record, State},
     model::{
-        Census, CompletionOutcome, CompletionRecord, Completions, Effect, FaultId, GenerationId, Outcome, Receipt,
-        Failure, Origin, RunRecord, RunStatus, RunView, StepEvent, StepEventKind, TaskArn, TaskView, Timestamp, Undo,
+        Census, CompletionOutcome, CompletionRecord, Completions, Effect, Failure, FaultId, GenerationId, Origin,
+        Outcome, Receipt, RunRecord, RunStatus, RunView, StepEvent, StepEventKind, TaskArn, TaskView, Timestamp, Undo,
     },
     plan::{self, Plan},
     publish::{self, Report},
