@@ -387,6 +387,23 @@ impl RunRecord {
     }
 }
 
+impl RunRecord {
+    /// Why it failed, in Dagster's words, whoever is to blame: an error of the code, else what Dagster says of its step or of
+    /// the whole run, else its word for it. `None`: it did not fail, or Dagster says nothing.
+    pub fn cause(&self) -> Option<String> {
+        if self.run.status != RunStatus::Failure {
+            return None;
+        }
+        let of_step = || {
+            let mut failed = self.events.iter().rev().filter(|event| event.kind == StepEventKind::Failed);
+            failed.find_map(|event| Some(format!("step {}: {}", event.step, event.failure.as_deref()?.error)))
+        };
+        let of_run = || Some(self.failure.as_deref()?.error.clone());
+        let word = || self.run.failure_reason.as_deref().map(str::to_owned);
+        self.own_error().or_else(of_step).or_else(of_run).or_else(word)
+    }
+}
+
 /// Why a step or a run failed, in Dagster's words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
