@@ -207,6 +207,11 @@ pub const ALL: &[Defect] = &[
         says: "Failed OtherWriter/Run#3 Indeterminate",
     },
     Defect {
+        name: "duplicated: a journal from before writers had names cannot tell them apart",
+        plant: |s| theirs(s, 3),
+        says: "Failed Duplicated/Run#3",
+    },
+    Defect {
         name: "unexpected: absent for us, and there with our own name",
         plant: |s| {
             named(s);
