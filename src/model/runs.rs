@@ -58,8 +58,9 @@ impl<'a> Chain<'a> {
 
     /// How often Dagster has run it again, also where runs of it are gone from Dagster.
     pub fn retries(&self) -> usize {
-        let counted = self.end().origin.retry_number().map_or(0, |number| number as usize);
-        counted.max(self.runs.len() - 1)
+        // Dagster counts all retries of a root; with two of one run that is no longer how often it was run again.
+        let number = self.end().origin.retry_number().filter(|_| self.doubled.is_empty());
+        number.map_or(0, |number| number as usize).max(self.runs.len() - 1)
     }
 }
 
