@@ -82,7 +82,7 @@ pub const ALL: &[Defect] = &[
             retried(s);
             s.runs.retain(|record| record.run.run_id != "run-3");
         },
-        says: "Passed",
+        says: "Passed recovery:Retried/Run#3",
     },
     Defect {
         name: "no defect: retried from the failed step on",
