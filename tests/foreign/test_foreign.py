@@ -68,7 +68,7 @@ def compare(case: Case, verdict: str, outcome: Outcome) -> None:
         return
     seen = {name: judged.counts[name] for name in case.sees or {}}
     assert seen == (case.sees or {}), f"the case did not happen\n{described(outcome)}"
-    if case.sees is not None:
+    if case.sees is not None and verdict != "Any":
         assert judged.verdict == verdict, f"the case did not happen: {judged}\n{described(outcome)}"
     assert outcome.report is not None, described(outcome)
     wrong = differences(judged, outcome.report)
