@@ -15,6 +15,7 @@ use serde::{
 };
 
 use super::{
+    passed_on::{PASSED_ON, PassedOn, WRITTEN, Written, check_key},
     problem::{Path, Problem, Segment, help_for, meant},
     tree::{Entry, Node, Value},
 };
@@ -48,7 +49,7 @@ pub fn decode<T: DeserializeOwned>(root: &Node) -> Decoded<T> {
                 removed.contains(&path) || is_misspelt(field, &error.path, &misspelt)
             }
             Kind::Consequence => true,
-            Kind::Unknown { .. } | Kind::Wrong(_) => false,
+            Kind::Unknown { .. } | Kind::Wrong(_) | Kind::Refused { .. } | Kind::Type { .. } => false,
         };
         if !is_consequence {
             problems.push(problem(&root, &error));
@@ -90,6 +91,16 @@ fn problem(root: &Node, error: &Error) -> Problem {
             Problem { on_key: error.on_key, ..problem }
         }
         Kind::Wrong(message) => Problem { on_key: error.on_key, ..Problem::new(path, message.clone()) },
+        Kind::Refused { message, help } => {
+            Problem { on_key: error.on_key, ..Problem::new(path, message.clone()).with_help(help.clone()) }
+        }
+        Kind::Type { found, expected, is_number } => {
+            let written = root.at(&error.path).and_then(|node| node.plain.as_deref()).filter(|_| *is_number);
+            let found = written.map_or_else(|| found.clone(), |written| format!("the number `{written}`"));
+            let quote = if expected == "a text" && *is_number { ": put it in quotes" } else { "" };
+            let message = format!("expected {expected}, found {found}{quote}");
+            Problem { on_key: error.on_key, ..Problem::new(path, message) }
+        }
         Kind::Consequence => Problem::new(path, "wrong"),
     }
 }
@@ -112,6 +123,16 @@ enum Kind {
         allowed: &'static [&'static str],
     },
     Wrong(String),
+    /// Another program cannot be given what was written.
+    Refused {
+        message: String,
+        help: String,
+    },
+    Type {
+        found: String,
+        expected: String,
+        is_number: bool,
+    },
     /// What is missing here was taken out because it was wrong itself.
     Consequence,
 }
@@ -124,6 +145,11 @@ impl Error {
     fn below(mut self, segment: Segment) -> Self {
         self.path.push(segment);
         self
+    }
+
+    /// What cannot be passed on, and how to write what is meant.
+    pub(super) fn refused(message: String, help: impl Into<String>) -> Self {
+        Self::new(Kind::Refused { message, help: help.into() })
     }
 
     /// An error of the key itself.
@@ -146,9 +172,9 @@ impl de::Error for Error {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let is_number = matches!(found, Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_));
         let (found, expected) = (words(&found), expectation(&expected.to_string()));
-        let quote = if expected == "a text" && found.starts_with("the number") { ": put it in quotes" } else { "" };
-        Self::new(Kind::Wrong(format!("expected {expected}, found {found}{quote}")))
+        Self::new(Kind::Type { found, expected, is_number })
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -219,12 +245,13 @@ impl<'de> Deserializer<'de> for &'de Node {
                 (Err(_), Err(_)) => visitor.visit_f64(*number as f64),
             },
             Value::Float(number) if !number.is_finite() => {
-                Err(Error::new(Kind::Wrong(format!("`{number}` is no finite number"))))
+                let written = self.plain.as_deref().unwrap_or_default();
+                Err(Error::new(Kind::Wrong(format!("`{written}` is no finite number"))))
             }
             Value::Float(number) => visitor.visit_f64(*number),
             Value::Text(text) => visitor.visit_borrowed_str(text),
-            Value::List(items) => visitor.visit_seq(Items { items: items.iter().enumerate() }),
-            Value::Map(entries) => visitor.visit_map(Entries { entries: entries.iter(), current: None }),
+            Value::List(items) => visitor.visit_seq(Items::new(items, Reader::Own)),
+            Value::Map(entries) => visitor.visit_map(Entries::new(entries, Reader::Own)),
             Value::Removed => Err(Error::new(Kind::Consequence)),
         }
     }
@@ -233,8 +260,33 @@ impl<'de> Deserializer<'de> for &'de Node {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_newtype_struct(self)
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
+        match name {
+            PASSED_ON => visitor.visit_newtype_struct(PassedOn(self)),
+            WRITTEN => visitor.visit_newtype_struct(Written(self)),
+            _ => visitor.visit_newtype_struct(self),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            // An unquoted `81e4712` is beyond all numbers, and a text is wanted: that it is a number is what is wrong.
+            Value::Float(number) if !number.is_finite() => {
+                Err(de::Error::invalid_type(Unexpected::Float(*number), &visitor))
+            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::List(_)
+            | Value::Map(_)
+            | Value::Removed => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -268,13 +320,13 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct seq tuple tuple_struct
+        map struct identifier ignored_any
     }
 }
 
 impl Node {
-    fn unexpected(&self) -> Unexpected<'_> {
+    pub(super) fn unexpected(&self) -> Unexpected<'_> {
         match &self.value {
             Value::Null | Value::Removed => Unexpected::Unit,
             Value::Bool(value) => Unexpected::Bool(*value),
@@ -287,8 +339,23 @@ impl Node {
     }
 }
 
-struct Items<'de> {
+/// Who reads the values of a list or a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    Own,
+    /// Dagster, by [`PassedOn`].
+    Dagster,
+}
+
+pub(super) struct Items<'de> {
     items: std::iter::Enumerate<std::slice::Iter<'de, Node>>,
+    reader: Reader,
+}
+
+impl<'de> Items<'de> {
+    pub(super) fn new(items: &'de [Node], reader: Reader) -> Self {
+        Self { items: items.iter().enumerate(), reader }
+    }
 }
 
 impl<'de> SeqAccess<'de> for Items<'de> {
@@ -297,13 +364,27 @@ impl<'de> SeqAccess<'de> for Items<'de> {
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         let next = self.items.find(|(_, item)| !matches!(item.value, Value::Removed));
         let Some((index, item)) = next else { return Ok(None) };
-        seed.deserialize(item).map(Some).map_err(|error| error.below(Segment::Index(index)))
+        read(item, self.reader, seed).map(Some).map_err(|error| error.below(Segment::Index(index)))
     }
 }
 
-struct Entries<'de> {
+fn read<'de, T: DeserializeSeed<'de>>(node: &'de Node, reader: Reader, seed: T) -> Result<T::Value, Error> {
+    match reader {
+        Reader::Own => seed.deserialize(node),
+        Reader::Dagster => seed.deserialize(PassedOn(node)),
+    }
+}
+
+pub(super) struct Entries<'de> {
     entries: std::slice::Iter<'de, Entry>,
     current: Option<&'de Entry>,
+    reader: Reader,
+}
+
+impl<'de> Entries<'de> {
+    pub(super) fn new(entries: &'de [Entry], reader: Reader) -> Self {
+        Self { entries: entries.iter(), current: None, reader }
+    }
 }
 
 impl<'de> MapAccess<'de> for Entries<'de> {
@@ -312,13 +393,16 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         self.current = self.entries.find(|entry| !matches!(entry.node.value, Value::Removed));
         let Some(entry) = self.current else { return Ok(None) };
+        if self.reader == Reader::Dagster {
+            check_key(entry).map_err(|error| error.of_key(&entry.key))?;
+        }
         let key: de::value::StrDeserializer<'de, Error> = entry.key.as_str().into_deserializer();
         seed.deserialize(key).map(Some).map_err(|error| error.of_key(&entry.key))
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
         let entry = self.current.expect("a value is asked for after its key");
-        seed.deserialize(&entry.node).map_err(|error| error.below(Segment::Key(entry.key.clone())))
+        read(&entry.node, self.reader, seed).map_err(|error| error.below(Segment::Key(entry.key.clone())))
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     decode::decode,
     problem::{ManifestError, Path, Place, Problem, help_for, tame},
     raw::{API_VERSION, Raw, RawScenario, RawTarget},
-    tree::{self, Node},
+    tree::{self, Dialect, Node},
     validate::{self, Attachments},
 };
 use crate::model::Target;
@@ -48,7 +48,7 @@ pub fn load(file: &str, bytes: &[u8], attachments: Attachments<'_>) -> Vec<Docum
         Ok(text) => text,
         Err(error) => return whole(error),
     };
-    if file.ends_with(".json")
+    if dialect(file) == Dialect::Json
         && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text)
     {
         let place = Place::new(error.line().max(1) as u64, error.column().max(1) as u64, 1);
@@ -61,6 +61,10 @@ pub fn load(file: &str, bytes: &[u8], attachments: Attachments<'_>) -> Vec<Docum
         return whole(ManifestError::of_file(file, format!("more than {MOST_DOCUMENTS} documents in one file")));
     }
     parts.iter().enumerate().filter_map(|(number, part)| load_document(file, number, part, attachments)).collect()
+}
+
+fn dialect(file: &str) -> Dialect {
+    if file.ends_with(".json") { Dialect::Json } else { Dialect::Yaml }
 }
 
 /// Finds the places of problems that were found later. The file is cut into its documents once.
@@ -77,7 +81,7 @@ impl<'a> Locator<'a> {
     /// The problems of the document of this number, each with its place.
     pub fn locate(&self, number: usize, problems: Vec<Problem>) -> Vec<ManifestError> {
         let part = self.parts.get(number).filter(|_| !problems.is_empty());
-        let tree = part.and_then(|part| tree::parse(part.text).ok());
+        let tree = part.and_then(|part| tree::parse(part.text, dialect(self.file)).ok());
         problems
             .into_iter()
             .map(|problem| match (part, &tree) {
@@ -185,7 +189,7 @@ fn load_document(file: &str, number: usize, part: &Part<'_>, attachments: Attach
         errors.dedup();
         Err(errors)
     };
-    let (kind, name, content) = match tree::parse(part.text) {
+    let (kind, name, content) = match tree::parse(part.text, dialect(file)) {
         // Nothing guessed: a wrong name could make another scenario look deleted.
         Err(problem) => (None, None, fail(None, vec![problem])),
         Ok(tree) => {

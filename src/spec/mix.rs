@@ -9,6 +9,7 @@ use serde::{
     de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
+use super::passed_on::{RunConfig, text_map_schema, texts};
 use crate::{load::no_config, model::schema::text_schema};
 
 /// `{ fast_job: 70%, slow_job: { weight: 30%, runConfig: … } }` or `[ { job: fast_job, weight: 70% }, … ]`.
@@ -30,10 +31,11 @@ pub struct RawJob {
     #[serde(default)]
     pub weight: RawWeight,
     /// The run config, as Dagster's launchpad takes it.
-    #[serde(default = "no_config")]
-    pub run_config: serde_json::Value,
+    #[serde(default = "no_run_config")]
+    #[schemars(with = "serde_json::Value")]
+    pub run_config: RunConfig,
     /// Tags of the run, beside dagstorm's own.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
     pub tags: IndexMap<String, String>,
 }
@@ -47,10 +49,11 @@ struct RawOptions {
     #[serde(default)]
     weight: RawWeight,
     /// The run config, as Dagster's launchpad takes it.
-    #[serde(default = "no_config")]
-    run_config: serde_json::Value,
+    #[serde(default = "no_run_config")]
+    #[schemars(with = "serde_json::Value")]
+    run_config: RunConfig,
     /// Tags of the run, beside dagstorm's own.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
     tags: IndexMap<String, String>,
 }
@@ -192,7 +195,11 @@ impl<'de> Deserialize<'de> for RawShare {
 }
 
 fn alone(weight: RawWeight) -> RawOptions {
-    RawOptions { weight, run_config: no_config(), tags: IndexMap::new() }
+    RawOptions { weight, run_config: no_run_config(), tags: IndexMap::new() }
+}
+
+fn no_run_config() -> RunConfig {
+    RunConfig(no_config())
 }
 
 impl JsonSchema for RawMix {
@@ -213,9 +220,4 @@ impl JsonSchema for RawMix {
             ],
         })
     }
-}
-
-/// A map from text to text.
-pub fn text_map_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "object", "additionalProperties": { "type": "string" } })
 }

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use super::{
     AbortOn, Contract, Deletion, Overlap, Repeat,
     criterion::RawThreshold,
-    mix::{RawMix, text_map_schema},
+    mix::RawMix,
+    passed_on::{some_texts, text_map_schema, texts},
 };
 use crate::{
     fault::{DenyQueue, DrainInstances, DrainService, Follow, Partition, Pick, Redeliver},
@@ -50,7 +51,7 @@ pub struct RawMetadata {
     #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
     pub name: String,
     /// For people and tools; dagstorm copies them and attaches no meaning.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
     pub labels: IndexMap<String, String>,
 }
@@ -189,7 +190,7 @@ pub struct RawStopTasks {
     /// Tasks of this task definition's family, whoever started them.
     pub family: Option<String>,
     /// Tasks that carry all of these tags.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_texts")]
     #[schemars(schema_with = "text_map_schema")]
     pub tag: Option<IndexMap<String, String>>,
     /// Tasks that were started with this `startedBy`.

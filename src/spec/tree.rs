@@ -6,7 +6,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, SeqAccess, Visitor},
 };
-use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned, Tagged};
 
 use super::problem::{Path, Place, Problem, Segment};
 
@@ -20,6 +20,24 @@ const MOST_ALIASES: usize = 16;
 pub struct Node {
     pub place: Place,
     pub value: Value,
+    /// A scalar without quotes, as it was written.
+    pub plain: Option<String>,
+    /// Its tag, as in `!!str 5`.
+    pub tag: Option<String>,
+    pub dialect: Dialect,
+    /// The bytes of the source that define it.
+    source: Source,
+}
+
+/// Bytes of the source: from, and how many.
+type Source = (usize, usize);
+
+/// The language of a document. It decides how other programs read its scalars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    Yaml,
+    /// Its numbers, texts and truth values are told apart by their own syntax.
+    Json,
 }
 
 #[derive(Debug, Clone)]
@@ -39,14 +57,17 @@ pub enum Value {
 pub struct Entry {
     pub key: String,
     pub key_place: Place,
+    /// The key was written without quotes.
+    pub is_plain: bool,
     pub node: Node,
+    source: Source,
 }
 
 /// Reads one YAML (or JSON) document.
 ///
 /// # Errors
 /// What is wrong with its syntax; there is one such error at most.
-pub fn parse(text: &str) -> Result<Node, Problem> {
+pub fn parse(text: &str, dialect: Dialect) -> Result<Node, Problem> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         with_snippet: false,
@@ -61,13 +82,16 @@ pub fn parse(text: &str) -> Result<Node, Problem> {
             max_documents: 1,
         },
     };
-    serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| {
+    let parsed = serde_saphyr::from_str_with_options::<Node>(text, options);
+    let mut root = parsed.map_err(|error| {
         let place = error.location().map_or(Place::default(), |at| Place::new(at.line(), at.column(), 1));
         let message = error.without_snippet().to_string();
         // The place stands in front of the message already: the library's own suffix would say it twice.
         let message = message.split(" at line ").next().unwrap_or(&message).trim();
         Problem::at(place, plain(message))
-    })
+    })?;
+    root.quote(text, dialect);
+    Ok(root)
 }
 
 /// The library's words for those who program with it are none for those who write a manifest.
@@ -80,9 +104,20 @@ fn plain(message: &str) -> String {
         _ if has("budget") && (has("alias") || has("anchor")) => {
             format!("too many anchors and aliases: a document has at most {MOST_ALIASES} of each")
         }
+        _ if has("tagged scalar") || is_of_a_tag(&lower) => {
+            "the tag before this value does not fit it: leave the tag out; for a text, write the value in quotes"
+                .to_owned()
+        }
         _ if has("budget") => format!("too much for a manifest: {message}"),
         _ => format!("not valid YAML: {message}{}", way_out(&lower)),
     }
+}
+
+/// `!!int 0123`: nothing but a tag asks the parser for a number or a truth value.
+fn is_of_a_tag(message: &str) -> bool {
+    ["invalid u64", "invalid i64", "invalid bool", "invalid floating point"]
+        .iter()
+        .any(|start| message.starts_with(start))
 }
 
 /// What usually is behind a syntax error.
@@ -102,6 +137,25 @@ fn way_out(message: &str) -> &'static str {
 }
 
 impl Node {
+    /// Takes the plain scalars over as they stand in the source.
+    fn quote(&mut self, source: &str, dialect: Dialect) {
+        self.dialect = dialect;
+        match &mut self.value {
+            Value::Text(text) => self.plain = is_plain(source, self.source, text).then(|| text.clone()),
+            Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) => {
+                self.plain = Some(slice(source, self.source).trim().to_owned());
+            }
+            Value::List(items) => items.iter_mut().for_each(|item| item.quote(source, dialect)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    entry.is_plain = entry.key == slice(source, entry.source);
+                    entry.node.quote(source, dialect);
+                }
+            }
+            Value::Removed => {}
+        }
+    }
+
     /// Takes out every key that its map has already, and says so.
     pub fn take_duplicates(&mut self) -> Vec<Problem> {
         let mut problems = vec![];
@@ -145,6 +199,16 @@ impl Node {
             | Value::Text(_)
             | Value::List(_)
             | Value::Removed => None,
+        }
+    }
+
+    /// What stands at this path.
+    pub fn at(&self, path: &[Segment]) -> Option<&Node> {
+        let Some((first, rest)) = path.split_first() else { return Some(self) };
+        match (first, &self.value) {
+            (Segment::Key(key), Value::Map(_)) => self.get(key)?.node.at(rest),
+            (Segment::Index(index), Value::List(items)) => items.get(*index)?.at(rest),
+            (Segment::Key(_) | Segment::Index(_), _) => None,
         }
     }
 
@@ -216,9 +280,39 @@ impl Node {
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Inner>::deserialize(deserializer)?;
-        Ok(Self { place: place(&spanned), value: spanned.value.0 })
+        let spanned = Spanned::<Tagged<Inner>>::deserialize(deserializer)?;
+        let (place, source) = (place(&spanned), source(&spanned));
+        let Tagged(Inner(value), tag) = spanned.value;
+        Ok(Self { place, value, plain: None, tag, dialect: Dialect::Yaml, source })
     }
+}
+
+/// Where the value itself stands: an alias is followed.
+fn source<T>(spanned: &Spanned<T>) -> Source {
+    let span = spanned.defined.span();
+    let number = |bytes: Option<u64>| bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
+    (number(span.byte_offset()), number(span.byte_len()))
+}
+
+fn slice(text: &str, (from, count): Source) -> &str {
+    text.get(from..from.saturating_add(count)).unwrap_or_default()
+}
+
+/// Whether a text stands in the source without quotes, in one line. One in several lines is a text to every reader.
+fn is_plain(source: &str, (from, count): Source, text: &str) -> bool {
+    if text.is_empty() || text.contains('\n') || text != slice(source, (from, count)) {
+        return false;
+    }
+    // The source of a text behind `|` or `>` ends with a line break, unless the document ends there.
+    let is_last = source.len() == from + count;
+    !(is_last && source[..from].trim_end_matches(' ').strip_suffix('\n').is_some_and(ends_with_a_block_header))
+}
+
+/// `|`, `>-`, `|2` …
+fn ends_with_a_block_header(before: &str) -> bool {
+    let line = before.lines().last().unwrap_or_default();
+    let line = line.split(" #").next().unwrap_or_default().trim_end();
+    line.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-')).ends_with(['|', '>'])
 }
 
 fn place<T>(spanned: &Spanned<T>) -> Place {
@@ -300,7 +394,8 @@ impl<'de> Visitor<'de> for Reader {
         let mut entries = vec![];
         while let Some(key) = access.next_key::<Spanned<String>>()? {
             let node = access.next_value::<Node>()?;
-            entries.push(Entry { key_place: place(&key), key: key.value, node });
+            let (key_place, source) = (place(&key), source(&key));
+            entries.push(Entry { key_place, key: key.value, is_plain: false, node, source });
         }
         Ok(Value::Map(entries))
     }

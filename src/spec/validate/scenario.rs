@@ -13,6 +13,7 @@ use crate::{
     spec::{
         FaultSpec, FaultTrigger, Limits, LoadPhase, Overlap, Scenario, ScenarioSpec, Start, StartTrigger,
         mix::RawMix,
+        passed_on::RunConfig,
         problem::help_for,
         raw::{Raw, RawArrivals, RawFault, RawLimits, RawPhase, RawScenario, RawStart, RawStopTasks},
     },
@@ -215,10 +216,11 @@ fn jobs(problems: &mut Problems, at: &Path, raw: RawMix) -> JobMix {
             let message = format!("tags that begin with `{OWN_TAGS}` are dagstorm's own");
             problems.0.push(Problem::new(here.key("tags").key(tag), message).on_key());
         }
-        if !job.run_config.is_object() {
+        let RunConfig(run_config) = job.run_config;
+        if !run_config.is_object() {
             problems.add(&here.key("runConfig"), "a run config is a map, as Dagster's launchpad takes it");
         }
-        Weighted { job: job.job, weight: job.weight.0, run_config: job.run_config, tags: job.tags }
+        Weighted { job: job.job, weight: job.weight.0, run_config, tags: job.tags }
     });
     JobMix { jobs: jobs.collect() }
 }
