@@ -7,6 +7,7 @@ mod hold;
 mod inject;
 mod limits;
 pub mod notice;
+mod partitions;
 mod ready;
 pub mod steps;
 mod submit;

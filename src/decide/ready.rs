@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Decision, gauges, inject, limits, steps};
+use super::{Decision, gauges, inject, limits, partitions, steps};
 use crate::{
     journal::{Dependency, Event, FaultStage, Found, Generation},
     model::{DagsterView, Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
@@ -93,6 +93,9 @@ fn look_at_the_rest(
             FaultLook::None => {}
         }
     }
+    if let Some(query) = partitions::look(plan, state) {
+        want(query, partitions::LOOK_EVERY);
+    }
     for (query, pace) in gauges::looks(plan, state, now).into_iter().chain(limits::looks(plan, state)) {
         want(query, pace);
     }
@@ -142,6 +145,7 @@ pub(super) fn dependency(query: &Query) -> Dependency {
         Query::Alarm { name } => Dependency::Alarm(name.clone()),
         Query::Account => Dependency::Account,
         Query::Completions => Dependency::Completions,
+        Query::Partitions { .. } => Dependency::Partitions,
     }
 }
 
@@ -222,6 +226,9 @@ fn note_the_rest(plan: &Plan, state: &Generation, observation: &Observation, dec
     if let Some(seen) = &observation.completions {
         note(state, Dependency::Completions, seen, decision);
     }
+    if let Some(seen) = observation.partitions.as_ref().filter(|_| state.started_at.is_none()) {
+        note(state, Dependency::Partitions, &partitions::read(seen), decision);
+    }
     // The depth is asked for where it is needed: a queue is judged once.
     if depth.is_none() {
         for seen in observation.policies.values() {
@@ -275,6 +282,11 @@ fn start(plan: &Plan, state: &Generation, observation: &Observation, now: Timest
     }
     let began = dagster.runs.iter().filter_map(|run| run.generation_started).min();
     let at = if adopted.is_empty() { now } else { began.unwrap_or(now).min(now) };
+    match partitions::resolved(plan, state, observation) {
+        Ok(event) => decision.notes.extend(event),
+        // It was noted as what cannot be used.
+        Err(_) => return,
+    }
     // The start comes last: of a batch that a crash tears the first part may stay, and then nothing was started yet.
     let is_known = |index: &u32| state.submissions.contains_key(index);
     decision.notes.extend(adopted.into_iter().filter(|(index, _)| !is_known(index)).map(|(_, event)| event));
@@ -295,7 +307,8 @@ fn the_rest_is_known(plan: &Plan, state: &Generation, observation: &Observation,
         }
     }
     let others = gauges::looks(plan, state, state.accepted_at).into_iter().chain(limits::looks(plan, state));
-    others.into_iter().all(|(query, _)| is_fresh(&query, observation)) && limits::forbid(state, observation).is_empty()
+    let others = others.map(|(query, _)| query).chain(partitions::look(plan, state));
+    others.into_iter().all(|query| is_fresh(&query, observation)) && limits::forbid(state, observation).is_empty()
 }
 
 fn is_fresh(query: &Query, observation: &Observation) -> bool {
@@ -311,7 +324,8 @@ fn is_fresh(query: &Query, observation: &Observation) -> bool {
         | Query::Tasks { .. }
         | Query::Alarm { .. }
         | Query::Account
-        | Query::Completions => observation.state_of(query).is_some_and(|(_, why)| why.is_none()),
+        | Query::Completions
+        | Query::Partitions { .. } => observation.state_of(query).is_some_and(|(_, why)| why.is_none()),
     }
 }
 

@@ -10,9 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use super::{
     Act, Decision, Purpose, SEND_SLACK,
     breaker::{self, Gate},
+    partitions,
 };
 use crate::{
-    journal::{Event, Found, Generation, Submission, SubmissionStage},
+    journal::{Event, Found, Generation, ResolvedChoice, Submission, SubmissionStage},
     model::{Effect, Key, Observation, RunView, Timestamp},
     plan::{Arrival, Plan, Walk},
 };
@@ -33,7 +34,8 @@ const NEAR: Duration = Duration::from_millis(100);
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
     let Some(started_at) = state.started_at else { return };
     let lanes = state.target.dagster.max_concurrent_launches.saturating_sub(observation.launching);
-    let mut sending = Sending { plan, started_at, now, lanes, gate: breaker::gate(state, now), decision };
+    let partitions = state.partitions.as_deref().unwrap_or_default();
+    let mut sending = Sending { plan, partitions, started_at, now, lanes, gate: breaker::gate(state, now), decision };
     if !state.open.is_empty() {
         settle_open(state, observation, &mut sending);
     }
@@ -165,6 +167,7 @@ fn send_again(arrivals: &mut Walk<'_>, state: &Generation, index: u32, sending: 
 /// What is sent in this pass.
 struct Sending<'a> {
     plan: &'a Plan,
+    partitions: &'a [ResolvedChoice],
     started_at: Timestamp,
     now: Timestamp,
     /// So many more may wait for their answers.
@@ -194,8 +197,11 @@ impl Sending<'_> {
         let due = Some(self.started_at.plus(arrival.offset)).filter(|due| *due > self.now);
         let choice = &self.plan.choices[arrival.choice as usize];
         let key = self.plan.key(index);
-        let tags = tags(self.plan, &key, self.started_at, &choice.tags);
-        let effect = Effect::LaunchRun { key, job: choice.job.clone(), tags, run_config: choice.run_config.clone() };
+        let partition = partitions::of(choice, arrival, self.partitions);
+        let (run_config, more) = partitions::merged(choice, partition);
+        let tags = tags(self.plan, &key, self.started_at, &more);
+        let (job, assets) = (choice.job.clone(), choice.assets.clone());
+        let effect = Effect::LaunchRun { key, job, assets, tags, run_config };
         self.decision.intents.push(Event::SubmitIntended { index, attempt, due });
         self.decision.acts.push(Act { purpose: Purpose::Submit { index, attempt }, effect, due });
         true

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     fault::{FaultStage, FaultState},
-    record::{Conclusion, Dependency, Event, Found, RunCounts},
+    record::{Conclusion, Dependency, Event, Found, ResolvedChoice, RunCounts},
     submission::{Launches, Submission, SubmissionStage},
 };
 use crate::{
@@ -23,6 +23,8 @@ pub struct Generation {
     pub dagster_version: Option<String>,
     /// So many runs were there before this data folder knew of them.
     pub adopting: Option<u32>,
+    /// The partitions of its launches, once they are known.
+    pub partitions: Option<Vec<ResolvedChoice>>,
     /// What cannot be used now, and since when.
     pub unready: BTreeMap<Dependency, Fact<Why>>,
     /// The gauges that are drawn, that nothing depends on, and that cannot be seen now.
@@ -102,6 +104,7 @@ impl Generation {
             started_at: None,
             dagster_version: None,
             adopting: None,
+            partitions: None,
             unready: BTreeMap::new(),
             unseen: BTreeMap::new(),
             readiness_changed_at: at,
@@ -162,6 +165,11 @@ impl Generation {
             Event::Unready { dependency, why } => self.unready(at, dependency, why),
             Event::Readied { dependency } => self.readied(at, dependency),
             Event::Adopting { runs } => self.adopting = Some(*runs),
+            Event::PartitionsResolved { choices } => {
+                if self.started_at.is_some() || self.partitions.replace(choices.clone()).is_some() {
+                    return Err("the partitions are resolved after the start, or twice".to_owned());
+                }
+            }
             Event::Started { at, dagster_version } => self.start(*at, dagster_version)?,
             Event::SubmitIntended { index, attempt, due } => {
                 // It is sent at its instant, so that counts: not when it was written down.
@@ -285,6 +293,7 @@ impl Generation {
         self.unready.clear();
         self.unseen.clear();
         self.adopting = None;
+        self.partitions = None;
         self.readiness_changed_at = at;
         Ok(())
     }

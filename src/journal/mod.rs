@@ -19,7 +19,10 @@ pub use generation::{Fact, Generation, Sample, TaskLife};
 pub use holding::{Fenced, Holding, TRUSTED_FOR, read_epoch};
 pub use log::{LogError, decode, encode};
 pub use measure::{Evidence, Measured};
-pub use record::{Conclusion, Dependency, Event, Found, Record, RunCounts, Summary, ThresholdResult};
+pub use record::{
+    Conclusion, Dependency, Event, Found, Record, ResolvedChoice, ResolvedPartition, RunCounts, Summary,
+    ThresholdResult,
+};
 pub use state::{IllegalRecord, State};
 pub use store::{Store, Trouble};
 pub use submission::{Launches, Submission, SubmissionStage};

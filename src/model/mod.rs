@@ -11,6 +11,7 @@ pub mod mark;
 pub mod metric;
 pub mod network;
 pub mod observation;
+pub mod partition;
 pub(crate) mod schema;
 pub mod target;
 pub mod threshold;
@@ -33,6 +34,10 @@ pub use observation::{
     AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, DatumUnit, InstanceView, ObjectsView, Observation,
     PolicyView, Query, QueueView, RunRecord, RunStatus, RunView, Seen, ServiceView, StepEvent, StepEventKind,
     StepsView, TaskSet, TaskView, Timed, Why, WhyKind,
+};
+pub use partition::{
+    ASSET_JOB, KeyStream, Keys, PARTITION_SET_TAG, PARTITION_TAG, PartitionAsk, PartitionView, Partitioning,
+    PartitionsView,
 };
 pub use target::{Guard, Target};
 pub use threshold::{Aggregate, Comparison, Threshold, Weighed, When};

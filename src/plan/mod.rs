@@ -14,7 +14,10 @@ use serde::Serialize;
 use crate::{
     fault::Fault,
     load::Weighted,
-    model::{Criterion, FaultId, GenerationId, Key, Metric, ScenarioName, Timestamp, When},
+    model::{
+        Criterion, FaultId, GenerationId, Key, KeyStream, Metric, PARTITION_TAG, PartitionAsk, Partitioning,
+        ScenarioName, Timestamp, When,
+    },
     spec::{AbortOn, Expect, FaultTrigger, Scenario, ScenarioSpec},
 };
 
@@ -27,6 +30,8 @@ pub struct Plan {
     pub arrivals: Schedule,
     /// What arrivals launch, each once; they name it by index.
     pub choices: Vec<Choice>,
+    /// What must be known of them before the start.
+    pub asks: Vec<PartitionAsk>,
     /// Sorted by offset.
     pub faults: Vec<PlannedFault>,
     /// When the last phase of load ends.
@@ -48,6 +53,19 @@ pub struct Choice {
     pub run_config: serde_json::Value,
     /// Tags of the run beside dagstorm's own.
     pub tags: IndexMap<String, String>,
+    /// The assets that are selected, as `a/b`; empty: the whole job.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<PlannedPartition>,
+}
+
+/// Which partition each arrival of a choice runs for. A choice with one is of one entry of one phase alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedPartition {
+    pub partitioning: Partitioning,
+    pub stream: KeyStream,
 }
 
 /// One occurrence of a declared fault.
@@ -127,12 +145,14 @@ impl Plan {
 pub fn compile(scenario: &Scenario, generation: &GenerationId) -> Plan {
     let spec = &scenario.spec;
     let (arrivals, choices) = arrivals(spec);
+    let asks = asks(&arrivals, &choices, spec.seed);
     Plan {
         scenario: scenario.name.clone(),
         generation: generation.clone(),
         seed: spec.seed,
         arrivals,
         choices,
+        asks,
         faults: faults(spec),
         ends_at: spec
             .load
@@ -153,10 +173,42 @@ fn arrivals(spec: &ScenarioSpec) -> (Schedule, Vec<Choice>) {
         after: phase.after.duration(),
         offsets: phase.arrivals.offsets(phase.length.duration(), spec.seed, number),
         draw: phase.jobs.draw(spec.seed, number),
-        choices: phase.jobs.jobs.iter().map(|weighted| choices.intern(weighted)).collect(),
+        choices: (0..)
+            .zip(&phase.jobs.jobs)
+            .map(|(entry, weighted)| {
+                let stream = KeyStream { seed: spec.seed, phase: number as u32, entry };
+                choices.intern(weighted, stream)
+            })
+            .collect(),
+        is_counted: phase.jobs.jobs.iter().any(|weighted| weighted.partition.is_some()),
     });
     (Schedule::new(phases.collect()), choices.list)
 }
+
+/// Asks after the choices with a partition or with assets, and how many arrivals each has.
+fn asks(arrivals: &Schedule, choices: &[Choice], seed: u64) -> Vec<PartitionAsk> {
+    let is_asked = |choice: &Choice| choice.partition.is_some() || !choice.assets.is_empty();
+    if !choices.iter().any(is_asked) {
+        return vec![];
+    }
+    let mut turns = vec![0; choices.len()];
+    for arrival in arrivals.from(0) {
+        turns[arrival.choice as usize] += 1;
+    }
+    let ask = |(number, choice): (u32, &Choice)| PartitionAsk {
+        choice: number,
+        job: choice.job.clone(),
+        assets: choice.assets.clone(),
+        partitioning: choice.partition.as_ref().map(|planned| planned.partitioning.clone()),
+        is_tagged: choice.tags.keys().any(|tag| tag == PARTITION_TAG || tag.starts_with(RANGE_TAGS)),
+        stream: choice.partition.as_ref().map_or(KeyStream { seed, phase: 0, entry: 0 }, |planned| planned.stream),
+        turns: turns[number as usize],
+    };
+    (0..).zip(choices).filter(|(_, choice)| is_asked(choice)).map(ask).collect()
+}
+
+/// Dagster's tags of a run for several partitions of its assets begin so.
+const RANGE_TAGS: &str = "dagster/asset_partition_range_";
 
 #[derive(Default)]
 struct Choices {
@@ -165,9 +217,10 @@ struct Choices {
 }
 
 impl Choices {
-    fn intern(&mut self, weighted: &Weighted) -> u32 {
-        let Weighted { job, run_config, tags, .. } = weighted.clone();
-        let choice = Choice { job, run_config, tags };
+    fn intern(&mut self, weighted: &Weighted, stream: KeyStream) -> u32 {
+        let Weighted { job, weight: _, run_config, tags, partition, assets } = weighted.clone();
+        let partition = partition.map(|partitioning| PlannedPartition { partitioning, stream });
+        let choice = Choice { job, run_config, tags, assets, partition };
         let name = serde_json::to_string(&choice).expect("a choice has string keys only, so it always serializes");
         *self.known.entry(name).or_insert_with(|| {
             self.list.push(choice);

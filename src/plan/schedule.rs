@@ -13,6 +13,9 @@ pub struct Arrival {
     pub choice: u32,
     /// Which phase of the load it belongs to.
     pub phase: u32,
+    /// How many arrivals of its phase launch the same and come before it. It is counted where partitions depend on it; else
+    /// it is 0.
+    pub turn: u32,
 }
 
 /// All arrivals, sorted by offset; those of one instant keep the order of their phases. An arrival's index in here is the
@@ -33,6 +36,8 @@ pub(super) struct Phase {
     pub draw: Draw,
     /// What the draw's indices stand for in the plan.
     pub choices: Vec<u32>,
+    /// Turns are counted.
+    pub is_counted: bool,
 }
 
 /// So many arrivals lie between two checkpoints, times the phases that are active at once: a checkpoint holds a cursor of
@@ -137,6 +142,8 @@ struct Cursor {
 struct Active {
     offsets: Offsets,
     draw: Draw,
+    /// By what is drawn, how often it was; empty: it is not counted.
+    turns: Vec<u32>,
 }
 
 impl Cursor {
@@ -158,6 +165,10 @@ impl Cursor {
         let phase = &phases[number as usize];
         let active = &mut self.active[place];
         let drawn = active.draw.next().expect("a draw has no end");
+        let turn = active.turns.get_mut(drawn).map_or(0, |turns| {
+            *turns += 1;
+            *turns - 1
+        });
         match active.offsets.next() {
             Some(next) => {
                 top.0.0 = phase.after.saturating_add(next);
@@ -169,7 +180,7 @@ impl Cursor {
             }
         }
         self.index += 1;
-        Some(Arrival { offset, choice: phase.choices[drawn], phase: number })
+        Some(Arrival { offset, choice: phase.choices[drawn], phase: number, turn })
     }
 
     /// Begins every phase that may have the next arrival.
@@ -183,7 +194,8 @@ impl Cursor {
             let mut offsets = phase.offsets.clone();
             if let Some(first) = offsets.next() {
                 self.next.push(Reverse((phase.after.saturating_add(first), number, self.active.len())));
-                self.active.push(Active { offsets, draw: phase.draw.clone() });
+                let turns = vec![0; if phase.is_counted { phase.choices.len() } else { 0 }];
+                self.active.push(Active { offsets, draw: phase.draw.clone(), turns });
             }
         }
     }
@@ -238,6 +250,7 @@ mod tests {
                 offsets: arrivals.offsets(Duration::from_millis(*length), seed, number),
                 draw: mix().draw(seed, number),
                 choices: vec![0, 1, 2],
+                is_counted: number % 2 == 0,
             })
             .collect()
     }
@@ -246,10 +259,11 @@ mod tests {
     fn plain(planned: &[Planned], seed: u64) -> Vec<Arrival> {
         let mut all = vec![];
         for (number, phase) in (0..).zip(phases(planned, seed)) {
-            let drawn = phase.offsets.zip(phase.draw).map(|(offset, drawn)| Arrival {
-                offset: phase.after + offset,
-                choice: phase.choices[drawn],
-                phase: number,
+            let mut turns = [0; 3];
+            let drawn = phase.offsets.zip(phase.draw).map(|(offset, drawn)| {
+                let turn = turns[drawn];
+                turns[drawn] += u32::from(phase.is_counted);
+                Arrival { offset: phase.after + offset, choice: phase.choices[drawn], phase: number, turn }
             });
             all.extend(drawn);
         }

@@ -1,5 +1,7 @@
 //! `events.jsonl`: what happened, for people, in the words of Kubernetes' events.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::{
@@ -63,6 +65,17 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::Readied { dependency } => readied(dependency),
         Event::Adopting { runs } => {
             (NORMAL, "Adopting", format!("Dagster has {runs} runs of this generation already: they are adopted"))
+        }
+        Event::PartitionsResolved { choices } => {
+            let keys: BTreeSet<&str> =
+                choices.iter().flat_map(|one| one.partitions.keys()).map(String::as_str).collect();
+            let (first, last) = (keys.first().copied().unwrap_or_default(), keys.last().copied().unwrap_or_default());
+            let message = match keys.len() {
+                0 => "Dagster has the assets that are launched".to_owned(),
+                1 => format!("Dagster has resolved partition {first}"),
+                count => format!("Dagster has resolved {count} partitions, from {first} to {last}"),
+            };
+            (NORMAL, "PartitionsResolved", message)
         }
         Event::Started { at, dagster_version } => {
             (NORMAL, "Started", format!("offsets count from {at}; Dagster {dagster_version}"))

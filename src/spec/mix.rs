@@ -9,7 +9,10 @@ use serde::{
     de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::passed_on::{RunConfig, text_map_schema, texts};
+use super::{
+    partition::RawPartition,
+    passed_on::{RunConfig, Text, text_map_schema, texts},
+};
 use crate::{load::no_config, model::schema::text_schema};
 
 /// `{ fast_job: 70%, slow_job: { weight: 30%, runConfig: … } }` or `[ { job: fast_job, weight: 70% }, … ]`.
@@ -25,8 +28,8 @@ pub struct RawMix {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Job")]
 pub struct RawJob {
-    /// The name of the Dagster job.
-    pub job: String,
+    /// The name of the Dagster job. It may be left out beside `assets`: Dagster's own job of assets runs them then.
+    pub job: Option<String>,
     /// Its weight; 1 by default.
     #[serde(default)]
     pub weight: RawWeight,
@@ -38,6 +41,11 @@ pub struct RawJob {
     #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
     pub tags: IndexMap<String, String>,
+    /// The partition that a run is for: its key; `latest`; `{ each: all }` or `{ each: [a, b] }`, one after another;
+    /// `{ draw: all }` or `{ draw: [a, b] }`, by the seed. Dagster's config and tags of the partition are sent with it.
+    pub partition: Option<RawPartition>,
+    /// The assets that are materialized, as `prefix/name`; by default all of the job.
+    pub assets: Option<Vec<Text>>,
 }
 
 /// What a map of weights says of one job.
@@ -56,6 +64,11 @@ struct RawOptions {
     #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
     tags: IndexMap<String, String>,
+    /// The partition that a run is for: its key; `latest`; `{ each: all }` or `{ each: [a, b] }`, one after another;
+    /// `{ draw: all }` or `{ draw: [a, b] }`, by the seed. Dagster's config and tags of the partition are sent with it.
+    partition: Option<RawPartition>,
+    /// The assets that are materialized, as `prefix/name`; by default all of the job.
+    assets: Option<Vec<Text>>,
 }
 
 /// `70%` or a number.
@@ -141,7 +154,8 @@ impl<'de> Visitor<'de> for MixReader {
         let mut jobs = vec![];
         while let Some(job) = access.next_key::<String>()? {
             let RawShare(options) = access.next_value()?;
-            jobs.push(RawJob { job, weight: options.weight, run_config: options.run_config, tags: options.tags });
+            let RawOptions { weight, run_config, tags, partition, assets } = options;
+            jobs.push(RawJob { job: Some(job), weight, run_config, tags, partition, assets });
         }
         Ok(RawMix { jobs, is_list: false })
     }
@@ -166,7 +180,9 @@ impl<'de> Deserialize<'de> for RawShare {
             type Value = RawOptions;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a weight such as `70%`, or a map with `weight`, `runConfig` and `tags`")
+                f.write_str(
+                    "a weight such as `70%`, or a map with `weight`, `runConfig`, `tags`, `partition`, `assets`",
+                )
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<RawOptions, E> {
@@ -195,7 +211,7 @@ impl<'de> Deserialize<'de> for RawShare {
 }
 
 fn alone(weight: RawWeight) -> RawOptions {
-    RawOptions { weight, run_config: no_run_config(), tags: IndexMap::new() }
+    RawOptions { weight, run_config: no_run_config(), tags: IndexMap::new(), partition: None, assets: None }
 }
 
 fn no_run_config() -> RunConfig {
@@ -212,7 +228,7 @@ impl JsonSchema for RawMix {
         let options = generator.subschema_for::<RawOptions>();
         let job = generator.subschema_for::<RawJob>();
         json_schema!({
-            "description": "Jobs with their weights: a map from job to weight (or to `{ weight, runConfig, tags }`), or a list of `{ job, weight, runConfig, tags }`.",
+            "description": "Jobs with their weights: a map from job to weight (or to `{ weight, runConfig, tags, partition, assets }`), or a list of `{ job, weight, runConfig, tags, partition, assets }`.",
             "examples": [{ "fast_job": "70%", "slow_job": "30%" }],
             "anyOf": [
                 { "type": "object", "minProperties": 1, "additionalProperties": { "anyOf": [weight, options] } },

@@ -2,7 +2,7 @@
 //! what was written.
 
 use indexmap::IndexMap;
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
     de::{Unexpected, Visitor},
@@ -10,10 +10,12 @@ use serde::{
 };
 
 use super::{
-    decode::{Entries, Error, Items, Reader},
+    decode::{Entries, Error, Items, Reader, decode},
+    problem::Problem,
     scalar::{self, Reading},
-    tree::{Dialect, Entry, Node, Value},
+    tree::{self, Dialect, Entry, Node, Value},
 };
+use crate::load::no_config;
 
 /// The names by which the types below ask a [`Node`] for their reader.
 pub const PASSED_ON: &str = "dagstorm::PassedOn";
@@ -29,9 +31,33 @@ const QUOTE: &str = "if a text is meant, write it in quotes";
 pub struct RunConfig(pub serde_json::Value);
 
 /// A text. Without quotes it is what was written: `1.10`, `0123` and `yes` too.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename = "dagstorm::Written")]
 pub struct Text(pub String);
+
+/// Reads a run config as Dagster writes it, for a partition.
+///
+/// # Errors
+/// What of it cannot be sent in JSON, or is no YAML.
+pub fn run_config(yaml: &str) -> Result<serde_json::Value, String> {
+    let words = |problem: &Problem| match problem.path.0.is_empty() {
+        true => problem.message.clone(),
+        false => format!("{}: {}", problem.path, problem.message),
+    };
+    if yaml.trim().is_empty() {
+        return Ok(no_config());
+    }
+    let tree = tree::parse_of_dagster(yaml).map_err(|problem| words(&problem))?;
+    let decoded = decode::<RunConfig>(&tree);
+    if let Some(problem) = decoded.problems.first() {
+        return Err(words(problem));
+    }
+    match decoded.value {
+        Some(RunConfig(config)) if config.is_object() => Ok(config),
+        Some(RunConfig(serde_json::Value::Null)) => Ok(no_config()),
+        Some(RunConfig(_)) | None => Err("it is no map".to_owned()),
+    }
+}
 
 /// Reads a map from text to text, in which a value without quotes is what was written.
 pub fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IndexMap<String, String>, D::Error> {
@@ -42,6 +68,20 @@ pub fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IndexMap<Stri
 /// The same where the field may be left out.
 pub fn some_texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IndexMap<String, String>>, D::Error> {
     texts(deserializer).map(Some)
+}
+
+impl JsonSchema for Text {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Text".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
 }
 
 /// A map from text to text. A number and a truth value are the text that was written.
@@ -219,6 +259,7 @@ impl<'de> Deserializer<'de> for Written<'de> {
 mod tests {
     use serde_json::{Value as Json, json};
 
+    use super::run_config;
     use crate::spec::{Manifest, load, no_attachments};
 
     /// The job's run config and tags, or the errors.
@@ -324,6 +365,31 @@ mod tests {
         }
         let errors = job("a.yaml", "runConfig: { a: .inf, b: { c: .nan, yes: 1 } }").expect_err("three");
         assert_eq!(errors.len(), 3, "all at once: {errors:?}");
+    }
+
+    #[test]
+    fn what_dagster_writes_for_a_partition_is_read_back() {
+        for (yaml, read) in [
+            ("{}\n", json!({})),
+            ("", json!({})),
+            (
+                "ops:\n  a:\n    config:\n      day: '2026-11-20'\n      n: 1\n      t: 2026-01-02\n      p: '010'\n",
+                json!({ "ops": { "a": { "config": { "day": "2026-11-20", "n": 1, "t": "2026-01-02", "p": "010" } } } }),
+            ),
+            ("a: &id001\n- 1\nb: *id001\n", json!({ "a": [1], "b": [1] })),
+            (
+                "a: one two three four five six seven eight nine ten eleven twelve thirteen fourteen\n  fifteen\n",
+                json!({ "a": "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen" }),
+            ),
+        ] {
+            assert_eq!(run_config(yaml), Ok(read), "{yaml}");
+        }
+        for (yaml, words) in
+            [("- a\n", "it is no map"), ("a: .inf\n", "a: `.inf` is infinity"), ("a: [", "not valid YAML")]
+        {
+            let error = run_config(yaml).expect_err(yaml);
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

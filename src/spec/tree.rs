@@ -68,6 +68,18 @@ pub struct Entry {
 /// # Errors
 /// What is wrong with its syntax; there is one such error at most.
 pub fn parse(text: &str, dialect: Dialect) -> Result<Node, Problem> {
+    parse_within(text, dialect, MOST_ALIASES)
+}
+
+/// Reads a document that Dagster has written: an alias for everything that occurs twice in it is no bomb.
+///
+/// # Errors
+/// See [`parse`].
+pub fn parse_of_dagster(text: &str) -> Result<Node, Problem> {
+    parse_within(text, Dialect::Yaml, MOST_NODES)
+}
+
+fn parse_within(text: &str, dialect: Dialect, most_aliases: usize) -> Result<Node, Problem> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         with_snippet: false,
@@ -77,8 +89,8 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<Node, Problem> {
         budget: serde_saphyr::budget! {
             max_depth: DEEPEST,
             max_nodes: MOST_NODES,
-            max_aliases: MOST_ALIASES,
-            max_anchors: MOST_ALIASES,
+            max_aliases: most_aliases,
+            max_anchors: most_aliases,
             max_documents: 1,
         },
     };

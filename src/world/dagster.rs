@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::graphql::{self, Answer, EventsData, LaunchData, RunsData, TerminateData};
-use super::{event_log, spool::Spool};
+use super::{event_log, partitions::asset_key, spool::Spool};
 use crate::model::{
     Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, ScenarioName, Seen, StepEvent,
     Timestamp, Why, WhyKind, target::DagsterTarget,
@@ -100,16 +100,21 @@ impl Dagster {
     pub async fn launch(
         &self,
         job: &str,
+        assets: &[String],
         tags: impl Iterator<Item = (&String, &String)>,
         run_config: &Value,
     ) -> Outcome {
         let tags: Vec<Value> = tags.map(|(key, value)| json!({ "key": key, "value": value })).collect();
+        let mut selector = json!({
+            "jobName": job,
+            "repositoryName": self.target.repository,
+            "repositoryLocationName": self.target.location,
+        });
+        if !assets.is_empty() {
+            selector["assetSelection"] = assets.iter().map(|asset| asset_key(asset)).collect();
+        }
         let params = json!({
-            "selector": {
-                "jobName": job,
-                "repositoryName": self.target.repository,
-                "repositoryLocationName": self.target.location,
-            },
+            "selector": selector,
             "runConfigData": run_config,
             "executionMetadata": { "tags": tags },
         });
@@ -434,7 +439,7 @@ fn server_error(typename: &str, message: Option<&str>) -> Why {
     }
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let text = text.trim();
     let mut short: String = text.chars().take(QUOTE).collect();
     if short.len() < text.len() {

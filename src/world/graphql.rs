@@ -22,8 +22,11 @@ pub const LAUNCH: &str = include_str!("graphql/launch.graphql");
 pub const TERMINATE: &str = include_str!("graphql/terminate.graphql");
 pub const LOCATIONS: &str = include_str!("graphql/locations.graphql");
 pub const CONFIG: &str = include_str!("graphql/config.graphql");
+pub const PARTITIONS: &str = include_str!("graphql/partitions.graphql");
+pub const PARTITION: &str = include_str!("graphql/partition.graphql");
+pub const ASSETS: &str = include_str!("graphql/assets.graphql");
 /// All documents, by name: tests hold them against Dagster's own schemas.
-pub const DOCUMENTS: [(&str, &str); 7] = [
+pub const DOCUMENTS: [(&str, &str); 10] = [
     ("runs", RUNS),
     ("runs in pages", RUNS_IN_PAGES),
     ("events", EVENTS),
@@ -31,6 +34,9 @@ pub const DOCUMENTS: [(&str, &str); 7] = [
     ("terminate", TERMINATE),
     ("locations", LOCATIONS),
     ("config", CONFIG),
+    ("partitions", PARTITIONS),
+    ("partition", PARTITION),
+    ("assets", ASSETS),
 ];
 
 /// The tags that every run of ours carries.
@@ -51,6 +57,13 @@ pub struct Answer<T> {
 
 #[derive(Debug, Deserialize)]
 pub struct Message {
+    #[serde(default)]
+    pub message: String,
+}
+
+/// What a Python error was caused by.
+#[derive(Debug, Deserialize)]
+pub struct Cause {
     #[serde(default)]
     pub message: String,
 }

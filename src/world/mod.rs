@@ -16,6 +16,7 @@ mod graphql;
 mod leftovers;
 mod live;
 mod own;
+mod partitions;
 mod postgres;
 mod queue;
 mod spool;

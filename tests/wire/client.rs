@@ -73,7 +73,13 @@ impl Rig {
 
     async fn launch(&self, index: u32, job: &str) -> Outcome {
         let tags: IndexMap<String, String> = Self::tags(index).into_iter().collect();
-        let effect = Effect::LaunchRun { key: Self::key(index), job: job.to_owned(), tags, run_config: json!({}) };
+        let effect = Effect::LaunchRun {
+            key: Self::key(index),
+            job: job.to_owned(),
+            assets: vec![],
+            tags,
+            run_config: json!({}),
+        };
         self.world.act(&self.target, &effect).await
     }
 

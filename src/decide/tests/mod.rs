@@ -199,6 +199,7 @@ impl Case {
                 Query::Alarm { .. } => "look alarm, ",
                 Query::Account => "look account, ",
                 Query::Completions => "look completions, ",
+                Query::Partitions { .. } => "look partitions, ",
             };
             line.push_str(what);
         }

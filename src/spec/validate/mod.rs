@@ -2,6 +2,7 @@
 
 mod scenario;
 mod target;
+mod targets;
 mod thresholds;
 
 pub use scenario::scenario;

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use super::{
-    Attachments, Path, Problem, Problems,
+    Attachments, Path, Problem, Problems, targets,
     thresholds::{Names, expect},
 };
 use crate::{
     fault::{Fault, Selector, StopTasks},
     load::{Arrivals, JobMix, RawTrace, Trace, TraceError, Weighted},
-    model::{Span, lane},
+    model::{ASSET_JOB, Span, lane},
     spec::{
         FaultSpec, FaultTrigger, Limits, LoadPhase, Overlap, Scenario, ScenarioSpec, Start, StartTrigger,
         mix::RawMix,
+        partition::RawPartition,
         passed_on::RunConfig,
         problem::help_for,
         raw::{Raw, RawArrivals, RawFault, RawLimits, RawPhase, RawScenario, RawStart, RawStopTasks},
@@ -207,8 +208,11 @@ fn jobs(problems: &mut Problems, at: &Path, raw: RawMix) -> JobMix {
     }
     let is_list = raw.is_list;
     let jobs = raw.jobs.into_iter().enumerate().map(|(index, job)| {
-        let here = if is_list { at.index(index) } else { at.key(&job.job) };
-        if job.job.trim().is_empty() {
+        let name = job.job.or_else(|| job.assets.is_some().then(|| ASSET_JOB.to_owned()));
+        let here = if is_list { at.index(index) } else { at.key(name.as_deref().unwrap_or_default()) };
+        if name.is_none() {
+            problems.add_with_help(&here.key("job"), "missing", "name a job, or `assets`");
+        } else if name.as_ref().is_some_and(|name| name.trim().is_empty()) {
             let name = if is_list { &here.key("job") } else { &here };
             problems.add(name, "the job's name is empty");
         }
@@ -220,7 +224,11 @@ fn jobs(problems: &mut Problems, at: &Path, raw: RawMix) -> JobMix {
         if !run_config.is_object() {
             problems.add(&here.key("runConfig"), "a run config is a map, as Dagster's launchpad takes it");
         }
-        Weighted { job: job.job, weight: job.weight.0, run_config, tags: job.tags }
+        let partition = job.partition.map(|RawPartition(partition)| partition);
+        targets::check_partition(problems, &here, partition.as_ref(), &job.tags);
+        let assets = targets::assets(problems, &here.key("assets"), job.assets);
+        let job_name = name.unwrap_or_default();
+        Weighted { job: job_name, weight: job.weight.0, run_config, tags: job.tags, partition, assets }
     });
     JobMix { jobs: jobs.collect() }
 }
