@@ -80,8 +80,8 @@ fn trace() -> Arrivals {
     for row in 0..1_000_000 {
         writeln!(text, "{}", f64::from(row) * 0.01).unwrap();
     }
-    let raw = RawTrace { file: "bench.csv".to_owned(), column: None, speed: 1.0 };
-    Arrivals::Trace(raw.read(text.as_bytes()).unwrap())
+    let raw: RawTrace = serde_json::from_str(r#"{"file":"bench.csv"}"#).unwrap();
+    Arrivals::Trace(raw.read(text.as_bytes(), None).unwrap().trace)
 }
 
 /// The most memory that was resident since the last call, which begins anew here where the system allows it.

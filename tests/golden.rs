@@ -12,10 +12,11 @@ use std::{
 
 use dagstorm::{
     audit,
-    journal::{Event, Found, Record, RunCounts, State},
+    journal::{Event, Found, Record, State},
     model::{
         Census, CompletionOutcome, CompletionRecord, Completions, Effect, FaultId, GenerationId, Metric, Outcome,
-        Receipt, RunRecord, RunStatus, RunView, StepEvent, StepEventKind, Target, TaskArn, TaskView, Timestamp, Undo,
+        Receipt, RunCounts, RunRecord, RunStatus, RunView, StepEvent, StepEventKind, Target, TaskArn, TaskView,
+        Timestamp, Undo,
     },
     plan::{self, Plan},
     publish::{self, Beside},
@@ -202,6 +203,7 @@ fn a_report_of_work_that_was_done_twice() {
         step: "slow".into(),
         kind,
         at: at(second),
+        failure: None,
         task: task.map(|id| TaskArn(format!("arn:aws:ecs:us-east-1:000000000000:task/demo/{id}").into())),
     };
     let run = RunView {
@@ -212,6 +214,7 @@ fn a_report_of_work_that_was_done_twice() {
         started_at: Some(at(1)),
         ended_at: Some(at(22)),
         generation_started: Some(begin),
+        ..RunView::new("", None, "", RunStatus::Queued)
     };
     let events = vec![
         step(StepEventKind::Claimed, 1, Some("0123")),
@@ -239,7 +242,7 @@ fn a_report_of_work_that_was_done_twice() {
     let census = Census {
         taken_at: at(60),
         dagster_version: "1.13.27".to_owned(),
-        runs: vec![RunRecord { run, events }],
+        runs: vec![RunRecord::new(run, events)],
         completions: Some(completions),
     };
     let audit = audit::audit(&plan, &records, &census).unwrap();

@@ -127,3 +127,62 @@ fn hostile_manifests_are_answered() {
     }
     insta::assert_snapshot!("hostile", out);
 }
+
+/// Words of the libraries that read manifests for us. They are for those who program with them.
+const RAW_WORDS: [&str; 42] = [
+    "scalar", "mapping", "sequence", "indicator", "while scanning", "while parsing", "did not find expected", "simple key",
+    "alias references", "unknown anchor", "EOF", "eof", "budget", "policy", "disallowed", "in this context", "misplaced",
+    "Component error", "Pattern", "CronPattern", "out of bounds", "invalid type", "invalid value", "invalid length",
+    "missing field", "expected struct", "enum ", "variant", "tuple", "newtype", "identifier", "key must be a string",
+    "trailing", "control character", "surrogate", "recursion", "at line", "relative URL", "InvalidInput", "os error",
+    "ParseError", "jiff",
+];
+
+/// No message shows what a library said: where, what is wrong and what to do are in our own words.
+#[test]
+fn no_message_has_a_librarys_words() {
+    let folder = folder("bad");
+    let mut seen = 0;
+    let mut told = vec![];
+    for path in files(&folder) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let read = |attachment: &str| fs::read(folder.join(attachment)).map_err(|_| "is not there".to_owned());
+        for document in load(&name, &fs::read(&path).unwrap(), &read) {
+            told.extend(document.content.err().into_iter().flatten().chain(document.remarks));
+        }
+        seen += 1;
+    }
+    for (what, bytes) in hostile() {
+        for document in load(what, &bytes, &no_attachments) {
+            told.extend(document.content.err().into_iter().flatten());
+        }
+    }
+    for text in BROKEN {
+        for (name, text) in [("a.yaml", format!("{HEAD}spec:\n  target: a\n{text}\n")), ("a.json", (*text).to_owned())] {
+            let errors: Vec<_> = load(name, text.as_bytes(), &no_attachments)
+                .into_iter()
+                .flat_map(|document| document.content.err().unwrap_or_default())
+                .collect();
+            assert!(!errors.is_empty(), "{name} is good: {text}");
+            told.extend(errors);
+        }
+    }
+    assert!(seen >= 247, "{seen}");
+    for error in told {
+        // What the file itself says stands in backquotes.
+        let whole = format!("{}; {}", error.message, error.help.as_deref().unwrap_or_default());
+        let own: String = whole.split('`').step_by(2).collect();
+        let raw = RAW_WORDS.iter().find(|word| own.contains(**word));
+        assert!(raw.is_none(), "`{}` in: {error}", raw.unwrap_or(&""));
+        assert!(!error.message.trim().is_empty(), "{error:?}");
+    }
+}
+
+const HEAD: &str = "apiVersion: dagstorm.dev/v1alpha1\nkind: Scenario\nmetadata: { name: a }\n";
+
+/// Beginnings of what people get wrong in YAML and in JSON, each refused by both readers.
+const BROKEN: [&str; 34] = [
+    "{", "[", "}", "]", "\"a", "'a", "a: b: c", "  a: 1\n b: 2", "- a\n b", "\ta: 1", "a:\n\t- b", "? a", "? [a]: b", "*a",
+    "a: *", "a: &", "a: @b", "a: `b`", "a: %b", "%YAML 9", "a: !b!c d", "a: {b: 1", "a: [1, 2", "a: [1, 2}", "a: \"\\q\"",
+    "a: \"\\u12\"", "a: 'b' c", "a: |x\n b", "<<: {a: 1}", "a: {- b}", "a: [a:b: c]", "- -", "{\"a\": 1,}", "{\"a\" 1}",
+];

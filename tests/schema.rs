@@ -127,3 +127,48 @@ fn describe(schema: &Value, root: &Value, path: &str, missing: &mut Vec<String>,
         }
     }
 }
+
+/// The formats of draft-07. A strict validator refuses to compile a schema with any other.
+const FORMATS: [&str; 17] = [
+    "date-time",
+    "date",
+    "time",
+    "email",
+    "idn-email",
+    "hostname",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "uri",
+    "uri-reference",
+    "iri",
+    "iri-reference",
+    "uri-template",
+    "json-pointer",
+    "relative-json-pointer",
+    "regex",
+];
+
+#[test]
+fn the_schemas_have_only_formats_of_draft_07() {
+    fn walk(schema: &Value, path: &str, found: &mut Vec<String>) {
+        match schema {
+            Value::Object(fields) => {
+                if let Some(format) = fields.get("format").and_then(Value::as_str)
+                    && !FORMATS.contains(&format)
+                {
+                    found.push(format!("{path}: {format}"));
+                }
+                fields.iter().for_each(|(key, value)| walk(value, &format!("{path}/{key}"), found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| walk(value, path, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let schemas = [spec::schema(None), publish::report_schema()];
+    for schema in schemas.into_iter().chain(Kind::ALL.map(|kind| spec::schema(Some(kind)))) {
+        let mut found = vec![];
+        walk(&schema, "", &mut found);
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}

@@ -59,7 +59,14 @@ fn of_runs(runs: &[&RunRecord]) -> Vec<Attempt> {
             RunStatus::Success => "run succeeded",
             RunStatus::Failure => "run failed",
             RunStatus::Canceled => "run canceled",
-            RunStatus::Queued | RunStatus::Started | RunStatus::Other(_) => continue,
+            RunStatus::NotStarted
+            | RunStatus::Queued
+            | RunStatus::Managed
+            | RunStatus::Starting
+            | RunStatus::Started
+            | RunStatus::Suspended
+            | RunStatus::Canceling
+            | RunStatus::Other(_) => continue,
         };
         push(ended, record.run.ended_at);
     }

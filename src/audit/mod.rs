@@ -2,6 +2,7 @@
 
 mod circumstances;
 mod completions;
+mod copies;
 mod effects;
 mod executions;
 mod faults;
@@ -15,13 +16,14 @@ pub use circumstances::TaskDeath;
 pub use effects::{FaultEffect, recovered_at};
 pub use executions::settles_at;
 use std::{borrow::Cow, sync::Arc};
+pub use thresholds::launches;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
     journal::{Generation, IllegalRecord, Record, State, ThresholdResult},
-    model::{Census, CompletionRecord, Counts, Key, RunRecord, TaskArn, Timestamp, Verdict, completion},
+    model::{Census, CompletionRecord, Counts, Key, Metric, RunRecord, TaskArn, Timestamp, Verdict, completion},
     plan::Plan,
     spec::Contract,
 };
@@ -50,12 +52,19 @@ pub struct Audit {
     /// What had not ended, step by step where a step was open: hung, or looked at too early. Its run has a gap.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<Finding>,
-    /// Steps that were started again after an attempt that never completed: recovery, no violation.
+    /// Steps that were started again after an attempt that never completed, and runs that Dagster ran again: recovery, no violation.
     pub recoveries: Vec<Finding>,
+    /// Runs that carry tags of ours and are no launches of ours: of sensors, schedules, backfills, other jobs, and
+    /// re-executions. They are told and not judged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<Finding>,
     /// What the verdict rests on.
     pub assumptions: Vec<String>,
     #[serde(skip)]
     contract: Contract,
+    /// A threshold says how many may fail.
+    #[serde(skip)]
+    permits_failures: bool,
 }
 
 /// What the records show.
@@ -64,16 +73,26 @@ pub struct Audit {
 pub enum FindingKind {
     /// It was ended early, by `limits.abortOn`.
     Aborted,
-    /// Acknowledged, and not completed.
+    /// Acknowledged, and the work is not there.
     Lost,
+    /// Its run ended as FAILURE by an error of the job's own code.
+    Failed,
+    /// Dagster made its run and will never start it.
+    NeverStarted,
+    /// Another dagstorm launched it as well.
+    OtherWriter,
     /// There more than once, or completed more than once.
     Duplicated,
     /// There, and never asked for.
     Unexpected,
     /// Its run is said to have failed, and the work was done.
     FalselyFailed,
-    /// Started again after an attempt that never completed.
+    /// Started again after an attempt that never completed, or by a retry that executes all steps.
     Reexecuted,
+    /// Its run failed, and Dagster ran it again: the runs of one root are one launch.
+    Retried,
+    /// A run that carries the tags and that nobody of ours launched.
+    Copied,
     /// A threshold that does not hold.
     Threshold,
     /// A run, or a step of it, that had not ended when it was looked at last: still under way, or hung.
@@ -194,6 +213,10 @@ pub fn audit_generation(plan: &Plan, generation: &Generation, census: &Census) -
         let message = format!("it was aborted at {}: {}", aborted.at, aborted.value);
         audit.found(Finding::of_scenario(FindingKind::Aborted, message));
     }
+    let (census, copies) = copies::split(plan, generation, census);
+    let census = &*census;
+    audit.counts.copied = copies.len() as u32;
+    audit.copies = copies;
     submissions::judge(plan, generation, census, &mut audit);
     executions::judge(generation, census, &mut audit);
     completions::judge(generation, census, &mut audit);
@@ -201,11 +224,13 @@ pub fn audit_generation(plan: &Plan, generation: &Generation, census: &Census) -
     thresholds::judge(plan, generation, census, &mut audit);
     audit.effects = effects::measure(plan, generation, census);
     audit.assumptions = assumptions(generation, census);
-    let mut lists = [&mut audit.findings, &mut audit.tolerated, &mut audit.recoveries, &mut audit.unfinished];
+    let Audit { findings, tolerated, recoveries, unfinished, copies, .. } = &mut audit;
+    let mut lists = [findings, tolerated, recoveries, unfinished, copies];
     circumstances::explain(generation, census, lists.iter_mut().flat_map(|list| list.iter_mut()));
     for list in lists {
         list.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));
     }
+    audit.counts.failed_under_faults = audit.failures().filter(|one| !one.overlapping_faults.is_empty()).count() as u32;
     audit.verdict = match (audit.findings.is_empty(), audit.gaps.is_empty()) {
         (false, _) => Verdict::Failed,
         (true, false) => Verdict::Unknown,
@@ -245,28 +270,52 @@ impl Audit {
             gaps: vec![],
             unfinished: vec![],
             recoveries: vec![],
+            copies: vec![],
             assumptions: vec![],
             contract: plan.expect.contract,
+            permits_failures: plan.expect.thresholds.iter().any(|criterion| match criterion.metric() {
+                Metric::Failures | Metric::SuccessRate => true,
+                Metric::RunLatency
+                | Metric::StartLatency
+                | Metric::Lateness
+                | Metric::RecoveryTime
+                | Metric::QueueAge
+                | Metric::QueueDepth
+                | Metric::Workers
+                | Metric::SubmissionErrors
+                | Metric::Throughput => false,
+            }),
         }
     }
 
     /// Files what was found: the contract says whether it is a violation.
     fn found(&mut self, finding: Finding) {
         let tolerated = match (self.contract, finding.kind) {
-            (Contract::AtLeastOnce, FindingKind::Duplicated) | (Contract::AtMostOnce, FindingKind::Lost) => true,
+            (Contract::AtLeastOnce, FindingKind::Duplicated)
+            | (Contract::AtMostOnce, FindingKind::Lost | FindingKind::Failed | FindingKind::NeverStarted) => true,
+            (Contract::ExactlyOnce | Contract::AtLeastOnce, FindingKind::Failed) => self.permits_failures,
             (
                 Contract::ExactlyOnce | Contract::AtLeastOnce | Contract::AtMostOnce,
                 FindingKind::Aborted
                 | FindingKind::Lost
+                | FindingKind::NeverStarted
+                | FindingKind::OtherWriter
                 | FindingKind::Duplicated
                 | FindingKind::Unexpected
                 | FindingKind::FalselyFailed
                 | FindingKind::Reexecuted
+                | FindingKind::Retried
+                | FindingKind::Copied
                 | FindingKind::Threshold
                 | FindingKind::Unfinished,
             ) => false,
         };
         if tolerated { &mut self.tolerated } else { &mut self.findings }.push(finding);
+    }
+
+    /// The launches that failed by their own code, permitted or not.
+    fn failures(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().chain(&self.tolerated).filter(|finding| finding.kind == FindingKind::Failed)
     }
 
     fn gap(&mut self, reason: &'static str, message: String) {
@@ -306,6 +355,15 @@ impl Audit {
                     text.push_str(&format!(", {} by the workers' own records", counts.effects_completed));
                 }
                 text.push(')');
+                if counts.retried > 0 {
+                    text.push_str(&format!("; Dagster ran {} of them again after a failure", counts.retried));
+                }
+                if counts.failed > 0 {
+                    text.push_str(&format!(
+                        "; {} failed by their own code, as the thresholds permit ({} of them while a fault was in place)",
+                        counts.failed, counts.failed_under_faults
+                    ));
+                }
                 if counts.adopted > 0 {
                     text.push_str(&format!(
                         "; {} of them were adopted: launched before this data folder knew",

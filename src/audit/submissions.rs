@@ -4,13 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Audit, Finding, FindingKind, Level, completions::completed_steps, unfinished};
 use crate::{
-    journal::{Found, Generation, SubmissionStage},
-    model::{Census, Key, RunRecord, RunStatus, StepEventKind},
+    journal::{Foreign, Found, Generation, SubmissionStage, is_never_started},
+    model::{Census, Chain, Key, RunRecord, StepEventKind, runs::kin},
     plan::Plan,
 };
 
+/// So many reasons of rejected launches are written out.
+const MOST_REASONS: usize = 3;
+
+/// What the runs of one acknowledged key are judged by.
+struct Judged<'a> {
+    plan: &'a Plan,
+    generation: &'a Generation,
+    census: &'a Census,
+    /// The steps that a worker has recorded as completed.
+    recorded: BTreeSet<(&'a str, &'a str)>,
+}
+
+/// `census`: without the runs that only copied a key.
 pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut Audit) {
-    let recorded = completed_steps(census);
+    let judged = Judged { plan, generation, census, recorded: completed_steps(census) };
     // The census is in the order of the keys.
     let of_a_key = census.runs.chunk_by(|a, b| a.run.key == b.run.key);
     let (mut runs, mut strangers) = (BTreeMap::new(), vec![]);
@@ -38,7 +51,7 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
                     }
                     Found::Adopted => audit.counts.adopted += 1,
                 }
-                open.extend(judge_acknowledged(&key, run_id, found, &recorded, audit));
+                open.extend(judged.acknowledged(*index, run_id, found, audit));
             }
             SubmissionStage::Rejected(_) => audit.counts.rejected += 1,
             SubmissionStage::Absent(_) => {
@@ -65,51 +78,168 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
         audit.findings.push(finding(FindingKind::Unexpected, key.cloned(), found, message));
     }
     unfinished::judge(generation, census, &open, audit);
-    gaps(plan, unsettled, audit);
+    gaps(plan, generation, unsettled, audit);
 }
 
-/// `recorded`: the steps that a worker has recorded as completed. Returns the run that the key still waits for.
-fn judge_acknowledged<'a>(
-    key: &Key,
-    run_id: &str,
-    found: &'a [RunRecord],
-    recorded: &BTreeSet<(&str, &str)>,
-    audit: &mut Audit,
-) -> Option<&'a RunRecord> {
-    if found.len() > 1 {
-        let message = format!("{key} was launched {} times: {}", found.len(), ids(found).join(", "));
-        audit.counts.duplicated += 1;
-        audit.found(finding(FindingKind::Duplicated, Some(key.clone()), found, message));
+impl<'a> Judged<'a> {
+    /// Judges the runs of a key that was acknowledged. Returns the run that the key still waits for.
+    fn acknowledged(
+        &self,
+        index: u32,
+        run_id: &str,
+        found: &'a [RunRecord],
+        audit: &mut Audit,
+    ) -> Option<&'a RunRecord> {
+        let key = self.plan.key(index);
+        let kin = kin(found.iter().map(|record| &record.run));
+        let (own, others): (Vec<_>, Vec<_>) =
+            kin.chains.into_iter().partition(|chain| self.generation.foreign(self.plan, index, chain).is_none());
+        for chain in &others {
+            other_writer(&key, self.generation.foreign(self.plan, index, chain), chain, found, audit);
+        }
+        doubled(&key, &own, found, audit);
+        if own.is_empty() {
+            let message = format!("{key} was acknowledged as run {run_id}, and Dagster has no such run");
+            audit.counts.lost += 1;
+            let mut lost = finding(FindingKind::Lost, Some(key), &[], message);
+            lost.runs.push(run_id.to_owned());
+            audit.found(lost);
+            return None;
+        }
+        if own.iter().all(|chain| chain.root != run_id) {
+            let there = own.iter().map(|chain| chain.root).collect::<Vec<_>>().join(", ");
+            let message =
+                format!("{key} was acknowledged as run {run_id}, and Dagster has another run of it only: {there}");
+            audit.findings.push(finding(FindingKind::Unexpected, Some(key.clone()), found, message));
+        }
+        for chain in own.iter().filter(|chain| chain.retries() > 0) {
+            retried(&key, chain, found, audit);
+        }
+        if own.iter().any(Chain::has_succeeded) {
+            audit.counts.completed += 1;
+            return None;
+        }
+        let never = |chain: &&Chain<'_>| is_never_started(self.generation, index, chain.end(), self.census.taken_at);
+        if let Some(chain) = own.iter().find(|chain| !chain.has_ended() && !never(chain)) {
+            audit.counts.unfinished += 1;
+            return Some(of_id(found, &chain.end().run_id));
+        }
+        if let Some(chain) = own.iter().find(never) {
+            audit.counts.never_started += 1;
+            let record = of_id(found, &chain.end().run_id);
+            let message = format!("{key}: {}", chain.end().says_never_started());
+            audit.found(finding(FindingKind::NeverStarted, Some(key), std::slice::from_ref(record), message));
+            return None;
+        }
+        self.ended_badly(key, &own, found, audit);
+        None
     }
-    if !found.is_empty() && found.iter().all(|record| record.run.run_id != run_id) {
-        let there = ids(found).join(", ");
-        let message =
-            format!("{key} was acknowledged as run {run_id}, and Dagster has another run of it only: {there}");
-        audit.findings.push(finding(FindingKind::Unexpected, Some(key.clone()), found, message));
+
+    /// No launch of the key has succeeded, and nothing more is to come.
+    fn ended_badly(&self, key: Key, own: &[Chain<'a>], found: &'a [RunRecord], audit: &mut Audit) {
+        let ends: Vec<&RunRecord> = own.iter().map(|chain| of_id(found, &chain.end().run_id)).collect();
+        let last = ends[0];
+        let (run_id, status) = (&last.run.run_id, &last.run.status);
+        let retries = match own[0].retries() {
+            0 => String::new(),
+            1 => ", also when Dagster ran it again".to_owned(),
+            more => format!(", also when Dagster ran it again {more} times"),
+        };
+        let one = std::slice::from_ref(last);
+        if let Some(record) = ends.iter().find(|record| work_was_done(record, &self.recorded)) {
+            let message =
+                format!("{key}: Dagster says {}, yet every step that was started completed", record.run.status);
+            audit.counts.falsely_failed += 1;
+            audit.findings.push(finding(FindingKind::FalselyFailed, Some(key), found, message));
+        } else if let Some(error) = last.own_error() {
+            audit.counts.failed += 1;
+            let message = format!("{key} failed by its own code in run {run_id}{retries}: {error}");
+            audit.found(finding(FindingKind::Failed, Some(key), one, message));
+        } else {
+            let why = last.run.failure_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            let message = format!("{key} was acknowledged and ended as {status}{why}{retries}");
+            audit.counts.lost += 1;
+            audit.found(finding(FindingKind::Lost, Some(key), one, message));
+        }
     }
-    if found.is_empty() {
-        let message = format!("{key} was acknowledged as run {run_id}, and Dagster has no such run");
-        audit.counts.lost += 1;
-        let mut lost = finding(FindingKind::Lost, Some(key.clone()), found, message);
-        lost.runs.push(run_id.to_owned());
-        audit.found(lost);
-        return None;
+}
+
+fn of_id<'a>(found: &'a [RunRecord], run_id: &str) -> &'a RunRecord {
+    found.iter().find(|record| record.run.run_id == run_id).expect("a chain is made of these runs")
+}
+
+/// Launches of the key by another dagstorm: the load was sent twice, and the system under test is not to blame.
+fn other_writer(key: &Key, foreign: Option<Foreign<'_>>, chain: &Chain<'_>, found: &[RunRecord], audit: &mut Audit) {
+    let who = match foreign {
+        Some(Foreign::Writer(Some(writer))) => format!("the dagstorm of data folder {writer}"),
+        Some(Foreign::Writer(None)) => "an older dagstorm".to_owned(),
+        Some(Foreign::Job(_) | Foreign::Code(_)) | None => return,
+    };
+    audit.counts.other_writers += 1;
+    let message =
+        format!("{who} launched {key} as well, as run {}: two dagstorms were at work on this scenario", chain.root);
+    let record = of_id(found, &chain.runs[0].run_id);
+    audit.findings.push(finding(FindingKind::OtherWriter, Some(key.clone()), std::slice::from_ref(record), message));
+}
+
+/// More than one launch of the key; or a run that Dagster ran again twice.
+fn doubled(key: &Key, own: &[Chain<'_>], found: &[RunRecord], audit: &mut Audit) {
+    let mut is_counted = false;
+    let mut tell = |runs: Vec<String>, message: String, audit: &mut Audit| {
+        audit.counts.duplicated += u32::from(!std::mem::replace(&mut is_counted, true));
+        audit.found(Finding { runs, ..finding(FindingKind::Duplicated, Some(key.clone()), &[], message) });
+    };
+    if own.len() > 1 {
+        let roots: Vec<String> = own.iter().map(|chain| chain.root.to_owned()).collect();
+        let message = format!("{key} was launched {} times: {}", own.len(), roots.join(", "));
+        tell(roots, message, audit);
     }
-    if found.iter().any(|record| record.run.status == RunStatus::Success) {
-        audit.counts.completed += 1;
-    } else if let Some(open) = found.iter().find(|record| !record.run.status.is_terminal()) {
-        audit.counts.unfinished += 1;
-        return Some(open);
-    } else if found.iter().any(|record| work_was_done(record, recorded)) {
-        let message = format!("{key}: Dagster says {}, yet every step that was started completed", found[0].run.status);
-        audit.counts.falsely_failed += 1;
-        audit.findings.push(finding(FindingKind::FalselyFailed, Some(key.clone()), found, message));
-    } else {
-        let message = format!("{key} was acknowledged and ended as {}", found[0].run.status);
-        audit.counts.lost += 1;
-        audit.found(finding(FindingKind::Lost, Some(key.clone()), found, message));
+    for chain in own.iter().filter(|chain| !chain.doubled.is_empty()) {
+        let further: Vec<String> = chain.doubled.iter().map(|run| run.run_id.clone()).collect();
+        let message = format!("{key}: Dagster ran a failed run again more than once: {}", further.join(", "));
+        let all = found.iter().map(|record| record.run.run_id.clone()).collect();
+        tell(all, message, audit);
     }
-    None
+}
+
+/// What Dagster ran again is one launch: a recovery, with what made it necessary.
+fn retried(key: &Key, chain: &Chain<'_>, found: &[RunRecord], audit: &mut Audit) {
+    audit.counts.retried += 1;
+    let runs: Vec<String> = chain.runs.iter().map(|run| run.run_id.clone()).collect();
+    let failed = &chain.runs[chain.runs.len() - 2];
+    let record = of_id(found, &failed.run_id);
+    let why = record.own_error().or_else(|| failed.failure_reason.as_ref().map(ToString::to_string));
+    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+    let times = match chain.retries() {
+        1 => "ran it again".to_owned(),
+        more => format!("ran it again {more} times"),
+    };
+    let end = chain.end();
+    let message =
+        format!("{key}: run {} failed{why}, and Dagster {times}: run {} is {}", failed.run_id, end.run_id, end.status);
+    audit.recoveries.push(Finding { runs, ..finding(FindingKind::Retried, Some(key.clone()), &[], message) });
+    done_again(key, chain, found, audit);
+}
+
+/// Steps that completed in a run and again in a retry of it: Dagster was told to execute all steps again.
+fn done_again(key: &Key, chain: &Chain<'_>, found: &[RunRecord], audit: &mut Audit) {
+    let mut done: BTreeMap<&str, &str> = BTreeMap::new();
+    for run in &chain.runs {
+        let record = of_id(found, &run.run_id);
+        let succeeded = record.events.iter().filter(|event| event.kind == StepEventKind::Succeeded);
+        let steps: BTreeSet<&str> = succeeded.map(|event| &*event.step).collect();
+        for step in steps {
+            let Some(before) = done.insert(step, &run.run_id) else { continue };
+            audit.counts.steps_reexecuted += 1;
+            let message = format!(
+                "{key}: step {step} completed in run {before} and again in its retry {}, as a retry of all steps does",
+                run.run_id
+            );
+            let runs = vec![before.to_owned(), run.run_id.clone()];
+            let again = finding(FindingKind::Reexecuted, Some(key.clone()), &[], message);
+            audit.recoveries.push(Finding { runs, step: Some(step.to_owned()), ..again });
+        }
+    }
 }
 
 /// Every step that was started or failed was completed, by Dagster's log or by its worker's own record.
@@ -123,7 +253,7 @@ fn work_was_done(record: &RunRecord, recorded: &BTreeSet<(&str, &str)>) -> bool 
         && begins().all(|event| succeeded(&event.step) || is_recorded(&event.step))
 }
 
-fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {
+fn gaps(plan: &Plan, generation: &Generation, unsettled: u32, audit: &mut Audit) {
     let counts = audit.counts.clone();
     let missing = plan.arrivals.len().saturating_sub(counts.attempted + counts.dropped);
     if counts.acknowledged == 0 {
@@ -134,13 +264,15 @@ fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {
         audit.gap("AllAdopted", text.to_owned());
     }
     if missing > 0 {
-        audit.gap("NotSent", format!("{missing} of {} planned arrivals were never sent", counts.planned));
+        let why = generation.given_up.as_ref().map(|given_up| format!(": {}", given_up.value)).unwrap_or_default();
+        audit.gap("NotSent", format!("{missing} of {} planned arrivals were never sent{why}", counts.planned));
     }
     if unsettled > 0 {
         audit.gap("Indeterminate", format!("the fate of {unsettled} launches is not known"));
     }
     if counts.rejected > 0 {
-        audit.gap("Rejected", format!("{} launches were rejected: the load was not the planned one", counts.rejected));
+        let (launches, why) = (counted(counts.rejected, "launch was", "launches were"), reasons(plan, generation));
+        audit.gap("Rejected", format!("{launches} rejected, so the load was not the planned one: {why}"));
     }
     if counts.dropped > 0 {
         let text = "arrivals were dropped, as limits.maxInFlight asks: the load was not the planned one";
@@ -150,6 +282,25 @@ fn gaps(plan: &Plan, unsettled: u32, audit: &mut Audit) {
         let count = counts.resolved_absent;
         audit.gap("ResolvedAbsent", format!("{count} launches never arrived: the load was not the planned one"));
     }
+}
+
+fn counted(count: u32, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// Why launches were rejected, each reason with how many and the first key.
+fn reasons(plan: &Plan, generation: &Generation) -> String {
+    let groups = generation.rejections();
+    let shown = groups.iter().take(MOST_REASONS).map(|group| match (group.count, groups.len()) {
+        (1, _) => format!("{} ({})", group.reason, plan.key(group.first)),
+        (_, 1) => format!("{} (the first is {})", group.reason, plan.key(group.first)),
+        (count, _) => format!("{} ({count}, the first is {})", group.reason, plan.key(group.first)),
+    });
+    let mut text = shown.collect::<Vec<_>>().join("; ");
+    if groups.len() > MOST_REASONS {
+        text.push_str(&format!("; and {} more reasons, in keys.csv", groups.len() - MOST_REASONS));
+    }
+    text
 }
 
 fn ids(found: &[RunRecord]) -> Vec<String> {

@@ -101,7 +101,7 @@ impl History {
                 Step::Failure => (StepEventKind::Failed, None),
                 Step::Retry => (StepEventKind::UpForRetry, None),
             };
-            StepEvent { step: "work".into(), kind, at: at(*second), task }
+            StepEvent { task, ..StepEvent::new("work", kind, at(*second)) }
         });
         let view = RunView {
             run_id: id.to_owned(),
@@ -111,8 +111,9 @@ impl History {
             ended_at: steps.last().filter(|_| status.is_terminal()).map(|(second, _)| at(*second)),
             status,
             generation_started: Some(at(0)),
+            ..RunView::new("", None, "", RunStatus::Queued)
         };
-        self.runs.push(RunRecord { run: view, events: events.collect() });
+        self.runs.push(RunRecord::new(view, events.collect()));
     }
 
     fn audit(&self) -> Audit {
@@ -426,7 +427,7 @@ fn thresholds_hold_fail_or_are_not_known() {
         ("runLatency: [p95 < 10s]", "Passed", Some("9s")),
         ("runLatency: [p50 < 9s]", "Passed", Some("2s")),
         ("runLatency: [p95 < 9s]", "Failed Threshold/Scenario", Some("9s")),
-        ("runLatency: [mean <= 5500ms]", "Passed", Some("5s500ms")),
+        ("runLatency: [mean <= 5500ms]", "Passed", Some("5.5s")),
         ("runLatency: [count >= 2]", "Passed", Some("2")),
         ("startLatency: [max <= 1s]", "Passed", Some("1s")),
         ("lateness: [max <= 0s]", "Passed", Some("0s")),
@@ -449,7 +450,7 @@ fn thresholds_hold_fail_or_are_not_known() {
         let kill = FaultId { name: "kill".to_owned(), occurrence: 1 };
         history.events.insert(8, (12, Event::FaultSteady { fault: kill, asked_at: at(12) }));
         for (second, value) in [(1, 3.0), (6, 2.0), (11, 4.0)] {
-            let sampled = Event::Sampled { metric: crate::model::Metric::Workers, asked_at: at(second), value };
+            let sampled = Event::Sampled { metric: Metric::Workers, asked_at: at(second), value };
             history.events.insert(8, (second, sampled));
         }
         assert_eq!(history.says(), expected, "{threshold}");

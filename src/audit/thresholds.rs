@@ -1,16 +1,18 @@
 //! Thresholds: what was measured, against what was asked for. Without samples nothing holds and nothing fails.
 
+use std::collections::BTreeSet;
+
 use super::{Audit, Finding, FindingKind, effects::recovered_at};
 use crate::{
-    journal::{Evidence, FaultState, Generation, ThresholdResult},
-    model::Census,
+    journal::{Evidence, FaultState, Generation, Launches, ThresholdResult},
+    model::{Census, runs::kin},
     plan::Plan,
 };
 
 pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut Audit) {
     let recovered = |fault: &FaultState| recovered_at(fault, census);
-    let runs = census.runs.iter().map(|record| &record.run).collect();
-    let evidence = Evidence { plan, generation, runs, until: census.taken_at, recovered: &recovered };
+    let launches = launches(plan, generation, census);
+    let evidence = Evidence { plan, generation, launches: &launches, until: census.taken_at, recovered: &recovered };
     for criterion in &plan.expect.thresholds {
         let (name, threshold) = (criterion.name(), &criterion.threshold);
         let measured = evidence.measure(criterion);
@@ -35,4 +37,24 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
         }
         audit.thresholds.push(ThresholdResult { threshold: name, value, samples, holds });
     }
+}
+
+/// The launches of the census, as they are measured. Copies of their tags are not among them.
+pub fn launches(plan: &Plan, generation: &Generation, census: &Census) -> Launches {
+    let own_errors: BTreeSet<&str> = census
+        .runs
+        .iter()
+        .filter(|record| record.own_error().is_some())
+        .map(|record| record.run.run_id.as_str())
+        .collect();
+    let of_a_key = census.runs.chunk_by(|a, b| a.run.key == b.run.key).filter_map(|some| {
+        let key = some[0].run.key.as_ref()?;
+        let is_planned = key.scenario == plan.scenario && key.generation == plan.generation;
+        is_planned.then(|| (key.index, kin(some.iter().map(|record| &record.run))))
+    });
+    let mut launches = Launches::of(generation, plan, of_a_key, |run| own_errors.contains(run.run_id.as_str()));
+    let there: BTreeSet<u32> = launches.all.iter().map(|one| one.index).collect();
+    let acknowledged = generation.submissions.keys().filter(|index| generation.run_of(**index).is_some());
+    launches.gone = acknowledged.copied().filter(|index| !there.contains(index)).collect();
+    launches
 }

@@ -18,6 +18,10 @@ pub fn judge(generation: &Generation, census: &Census, open: &[&RunRecord], audi
     }
     let records = of_steps(census);
     for run in open {
+        if run.run.status.is_terminal() {
+            awaits_retry(run, census.taken_at, audit);
+            continue;
+        }
         let still = format!("run {} of {} is still {}", run.run.run_id, run.name(), run.run.status);
         let mut entries: Vec<Finding> = open_steps(run, &records, census.taken_at)
             .map(|step| {
@@ -35,6 +39,18 @@ pub fn judge(generation: &Generation, census: &Census, open: &[&RunRecord], audi
         audit.gap("Unfinished", message);
         audit.unfinished.append(&mut entries);
     }
+}
+
+/// It failed, and Dagster has announced to run it again.
+fn awaits_retry(run: &RunRecord, now: Timestamp, audit: &mut Audit) {
+    let message = format!(
+        "run {} of {} is {}, and Dagster has announced a retry (dagster/will_retry) that is not there yet",
+        run.run.run_id,
+        run.name(),
+        run.run.status
+    );
+    audit.gap("RetryAwaited", message.clone());
+    audit.unfinished.push(of_run(run, message, now));
 }
 
 /// That it was open when it was looked at last: what happened until then happened meanwhile.

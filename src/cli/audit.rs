@@ -16,6 +16,7 @@ use crate::{
     journal::State,
     model::{Census, CensusQuery, GenerationId, ScenarioName, Seen, Verdict, Why},
     publish::{
+        fold,
         history::{self, History},
         html, report, write_atomically,
     },
@@ -24,6 +25,8 @@ use crate::{
 
 /// A history is read in pieces of so many bytes.
 const BUFFER: usize = 1 << 20;
+/// How many lines of a list are printed.
+const MOST_LINES: usize = 20;
 
 /// Compute a verdict again from the history of a run, on any machine, years later.
 ///
@@ -91,7 +94,7 @@ pub async fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
     let again = Again {
         scenario: history.plan.scenario.clone(),
         generation: history.plan.generation,
-        summary: audit.summary(),
+        summary: fold::sentence(&audit),
         same,
         audit,
     };
@@ -135,9 +138,7 @@ fn no_history(file: &Path, error: &dyn std::error::Error) -> Exit {
 
 fn table(again: &Again) -> String {
     let mut text = format!("{}/{}: {:?} — {}\n", again.scenario, again.generation, again.audit.verdict, again.summary);
-    for finding in &again.audit.findings {
-        text.push_str(&format!("  - {}\n", finding.message));
-    }
+    list(&mut text, "- ", fold::findings(&again.audit.findings));
     for result in &again.audit.thresholds {
         let value = result.value.as_deref().unwrap_or("nothing");
         let holds = match result.holds {
@@ -147,11 +148,22 @@ fn table(again: &Again) -> String {
         };
         text.push_str(&format!("  threshold {}: {value}, {holds}\n", result.threshold));
     }
-    for gap in &again.audit.gaps {
-        text.push_str(&format!("  not proved, {}: {}\n", gap.reason, gap.message));
-    }
+    let gaps = &again.audit.gaps;
+    let folded = fold::fold(gaps.iter().map(|gap| (gap.reason, gap.message.as_str())));
+    let told = folded.into_iter().map(|folded| format!("{}: {}", gaps[folded.places[0]].reason, folded.message));
+    list(&mut text, "not proved, ", told.collect());
     if again.same == Some(true) {
         text.push_str("  the same as was found then\n");
     }
     text
+}
+
+/// The first lines, and how many more there are.
+fn list(text: &mut String, mark: &str, lines: Vec<String>) {
+    for line in lines.iter().take(MOST_LINES) {
+        text.push_str(&format!("  {mark}{line}\n"));
+    }
+    if let more @ 1.. = lines.len().saturating_sub(MOST_LINES) {
+        text.push_str(&format!("  … and {more} more (-o json has all)\n"));
+    }
 }

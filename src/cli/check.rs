@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::files::{Given, GivenFile};
+use super::{
+    files::{Given, GivenFile},
+    surprises::surprises,
+};
 use crate::{
-    model::{ScenarioName, Target},
-    spec::{self, Document, Locator, Manifest, ManifestError, Path, Problem, Scenario, StartTrigger, help_for},
+    model::{GenerationId, ScenarioName, Target},
+    plan,
+    spec::{
+        self, Asks, Document, Locator, Manifest, ManifestError, Offers, Outline, Path, Problem, Scenario, help_for,
+    },
 };
 
 /// How much a finding matters.
@@ -82,6 +88,8 @@ struct Known<'a> {
     /// By kind and name, the files that hold one.
     places: BTreeMap<(&'a str, &'a str), Vec<&'a str>>,
     targets: BTreeMap<&'a ScenarioName, &'a Target>,
+    /// What each Target has, also one with mistakes in it.
+    offers: BTreeMap<&'a str, &'a Offers>,
     circles: BTreeMap<ScenarioName, String>,
 }
 
@@ -92,6 +100,8 @@ impl<'a> Known<'a> {
     fn new(given: &'a Given) -> Self {
         let mut places: BTreeMap<_, Vec<&str>> = BTreeMap::new();
         let mut targets = BTreeMap::new();
+        let mut offers = BTreeMap::new();
+        let mut after = BTreeMap::new();
         for (file, document) in given.documents() {
             if let (Some(kind), Some(name)) = (&document.kind, &document.name) {
                 places.entry((kind.as_str(), name.as_str())).or_default().push(file.name.as_str());
@@ -99,9 +109,18 @@ impl<'a> Known<'a> {
             if let Ok(Manifest::Target(target)) = &document.content {
                 targets.insert(&target.name, &**target);
             }
+            match (&document.outline, document.name.as_deref()) {
+                (Some(Outline::Target(own)), Some(name)) => {
+                    offers.insert(name, own);
+                }
+                (Some(Outline::Scenario(asks)), Some(name)) => {
+                    let names = asks.after.iter().map(|(_, name)| name.clone()).collect();
+                    after.extend(name.parse().ok().map(|name: ScenarioName| (name, names)));
+                }
+                (Some(_), None) | (None, _) => {}
+            }
         }
-        let circles = spec::circles(given.documents().filter_map(|(_, document)| scenario_of(document)));
-        Self { places, targets, circles }
+        Self { places, targets, offers, circles: spec::circles_of(&after) }
     }
 
     fn target(&self, name: &ScenarioName) -> Option<&'a Target> {
@@ -115,9 +134,16 @@ impl<'a> Known<'a> {
         findings.extend(own.map(|error| Finding { severity: Severity::Error, error: error.clone() }));
         let mut related: Vec<(Severity, Problem)> = vec![];
         related.extend(self.doubled(document).map(|problem| (Severity::Error, problem)));
-        if let Some(scenario) = scenario_of(document) {
-            related.extend(self.scenario(scenario));
+        if let Some(Outline::Scenario(asks)) = &document.outline {
+            related.extend(self.related(document.name.as_deref(), asks));
         }
+        if let Some(scenario) = scenario_of(document) {
+            let generation = GenerationId { digest: scenario.digest(), repeat: 1 };
+            let odd = surprises(scenario, &plan::compile(scenario, &generation));
+            related.extend(odd.into_iter().map(|problem| (Severity::Warning, problem)));
+        }
+        let remarks = document.remarks.iter().cloned();
+        findings.extend(remarks.map(|error| Finding { severity: Severity::Warning, error }));
         let (severities, problems): (Vec<_>, Vec<_>) = related.into_iter().unzip();
         let located = locator.locate(document.number, problems);
         findings.extend(severities.into_iter().zip(located).map(|(severity, error)| Finding { severity, error }));
@@ -137,41 +163,46 @@ impl<'a> Known<'a> {
         Some(Problem::new(Path::root("metadata").key("name"), message).with_help("names are unique among a kind"))
     }
 
-    fn scenario(&self, scenario: &Scenario) -> Vec<(Severity, Problem)> {
+    /// What a scenario asks of others, as far as it could be read.
+    fn related(&self, own_name: Option<&str>, asks: &Asks) -> Vec<(Severity, Problem)> {
         let at = Path::root("spec");
         let mut found = vec![];
-        let target = &scenario.spec.target;
-        match self.target(target) {
-            Some(target) => {
-                let related = spec::relate(scenario, target);
-                found.extend(related.into_iter().map(|problem| (Severity::Error, problem)));
-            }
-            // A target that is bad or doubled has findings of its own.
-            None if self.places.contains_key(&(TARGET, target.as_str())) => {}
-            None => {
-                let message = format!("no manifest that was given is the Target `{target}`");
-                found.push((
-                    Severity::Blocker,
-                    Problem::new(at.key("target"), message).with_help(self.given(TARGET, target)),
-                ));
+        if let Some(target) = &asks.target {
+            let places = self.places.get(&(TARGET, target.as_str()));
+            match (places.map(Vec::len), self.offers.get(target.as_str())) {
+                (Some(1), Some(offers)) => {
+                    let lacks = spec::fit(asks, target.as_str(), offers);
+                    found.extend(lacks.into_iter().map(|problem| (Severity::Error, problem)));
+                }
+                // A target that cannot be read or is doubled has findings of its own.
+                (Some(_), _) => {}
+                (None, _) => found.push(self.unknown_target(&at.key("target"), target)),
             }
         }
-        if let Some(circle) = self.circles.get(&scenario.name) {
+        // That it waits for itself is said already.
+        let is_own = |name: &&str| !asks.after.iter().any(|(_, other)| other.as_str() == *name);
+        let own_name = own_name.filter(is_own);
+        if let Some(circle) = own_name.and_then(|name| self.circles.get(&name.parse::<ScenarioName>().ok()?)) {
             let message = format!("a circle, so none of them ever starts: {circle}");
-            found.push((Severity::Error, Problem::new(at.keys("start.after"), message)));
+            let help = "leave one of them out";
+            found.push((Severity::Error, Problem::new(at.keys("start.after"), message).with_help(help)));
         }
-        let after = match scenario.spec.start.as_ref().map(|start| &start.trigger) {
-            Some(StartTrigger::After(names)) => names.as_slice(),
-            Some(StartTrigger::At(_) | StartTrigger::Every(_) | StartTrigger::Cron(_)) | None => &[],
-        };
-        for (index, name) in after.iter().enumerate() {
+        for (index, name) in &asks.after {
             if !self.places.contains_key(&(SCENARIO, name.as_str())) {
                 let message = format!("no manifest that was given is the Scenario `{name}`");
-                let problem = Problem::new(at.keys("start.after").index(index), message);
+                let problem = Problem::new(at.keys("start.after").index(*index), message);
                 found.push((Severity::Warning, problem.with_help(self.given(SCENARIO, name))));
             }
         }
         found
+    }
+
+    /// Beside other Targets, a name that none of them has is a mistake; without any, the file may just not be given.
+    fn unknown_target(&self, at: &Path, target: &ScenarioName) -> (Severity, Problem) {
+        let message = format!("no manifest that was given is the Target `{target}`");
+        let has_other = self.places.keys().any(|(kind, _)| *kind == TARGET);
+        let severity = if has_other { Severity::Error } else { Severity::Blocker };
+        (severity, Problem::new(at.clone(), message).with_help(self.given(TARGET, target)))
     }
 
     /// What of this kind was given, for a name that was not.

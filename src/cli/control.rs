@@ -1,17 +1,20 @@
 //! `dagstorm halt`, `suspend` and `resume`: what is asked of whoever uses a data folder, now or later.
 
-use std::path::PathBuf;
-
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 
-use super::{Exit, print};
+use super::{
+    Exit,
+    known::{Data, who},
+    print, say,
+};
 use crate::{model::ScenarioName, operator::Controls};
 
 /// Stop all arrivals, heal everything, and let nothing begin until it is lifted.
 ///
 /// It holds for the operator that uses the data folder, also after a restart. A file named HALT in the folder of
-/// manifests does the same. What was stopped starts anew when the halt is lifted, if it is still wanted.
+/// manifests does the same. What was stopped starts anew when the halt is lifted, if it is still wanted. Who asked, why and
+/// since when stands in every status, in `events.jsonl` and in `dagstorm top`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   dagstorm halt --data data --reason 'incident 42'
@@ -20,7 +23,7 @@ pub struct HaltArguments {
     #[command(flatten)]
     data: Data,
     /// Why, for those who read the status.
-    #[arg(long, value_name = "TEXT", default_value = "asked for by `dagstorm halt`", conflicts_with = "lift")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, conflicts_with = "lift")]
     reason: String,
     /// Take the halt back.
     #[arg(long)]
@@ -36,6 +39,9 @@ pub struct SuspendArguments {
     data: Data,
     /// The scenario's name.
     scenario: ScenarioName,
+    /// Also a scenario that is not there yet: it will not start when it comes.
+    #[arg(long)]
+    allow_unknown: bool,
 }
 
 /// Let a scenario go on that `dagstorm suspend` stopped: it starts anew.
@@ -47,30 +53,14 @@ pub struct ResumeArguments {
     scenario: ScenarioName,
 }
 
-#[derive(Debug, Args)]
-struct Data {
-    /// The operator's data folder.
-    #[arg(long, value_name = "DIR", env = "DAGSTORM_DATA")]
-    data: PathBuf,
-}
-
-impl Data {
-    fn controls(&self) -> anyhow::Result<Controls> {
-        if !self.data.is_dir() {
-            bail!("{} is no data folder", self.data.display());
-        }
-        Ok(Controls::new(&self.data, None))
-    }
-
-    fn failed(&self) -> String {
-        format!("the data folder {} cannot be written", self.data.display())
-    }
+fn controls(data: &Data) -> anyhow::Result<Controls> {
+    Ok(Controls::new(data.folder()?, None))
 }
 
 pub fn halt(arguments: &HaltArguments) -> anyhow::Result<Exit> {
-    let controls = arguments.data.controls()?;
+    let controls = controls(&arguments.data)?;
     if !arguments.lift {
-        let path = controls.halt(&arguments.reason).with_context(|| arguments.data.failed())?;
+        let path = controls.halt(&arguments.reason, &who()).with_context(|| arguments.data.failed())?;
         print(&format!("halted: {} is there until `dagstorm halt --lift`\n", path.display()))?;
         return Ok(Exit::Passed);
     }
@@ -84,15 +74,25 @@ pub fn halt(arguments: &HaltArguments) -> anyhow::Result<Exit> {
 }
 
 pub fn suspend(arguments: &SuspendArguments) -> anyhow::Result<Exit> {
-    let controls = arguments.data.controls()?;
-    controls.suspend(&arguments.scenario).with_context(|| arguments.data.failed())?;
+    let controls = controls(&arguments.data)?;
+    if !arguments.allow_unknown
+        && let Some(message) = arguments.data.unknown(&arguments.scenario)?
+    {
+        say(&format!("{message}; --allow-unknown suspends one that comes later"));
+        return Ok(Exit::Usage);
+    }
+    controls.suspend(&arguments.scenario, &who()).with_context(|| arguments.data.failed())?;
     print(&format!("{} is suspended until `dagstorm resume {}`\n", arguments.scenario, arguments.scenario))?;
     Ok(Exit::Passed)
 }
 
 pub fn resume(arguments: &ResumeArguments) -> anyhow::Result<Exit> {
-    let controls = arguments.data.controls()?;
+    let controls = controls(&arguments.data)?;
     let was_suspended = controls.resume(&arguments.scenario).with_context(|| arguments.data.failed())?;
+    if !was_suspended && let Some(message) = arguments.data.unknown(&arguments.scenario)? {
+        say(&message);
+        return Ok(Exit::Usage);
+    }
     print(&if was_suspended {
         format!("{} goes on, unless its manifest says `suspend: true`\n", arguments.scenario)
     } else {

@@ -72,10 +72,7 @@ fn load(name: String, content: Result<Vec<u8>, String>) -> GivenFile {
     let beside = |attachment: &str| read_attachment(&name, attachment, &on_disk);
     let documents = match &content {
         Ok(bytes) => spec::load(&name, bytes, &beside),
-        Err(message) => {
-            let content = Err(vec![ManifestError::of_file(&name, message.clone())]);
-            vec![Document { number: 0, kind: None, name: None, content, attachments: vec![] }]
-        }
+        Err(message) => vec![Document::unreadable(vec![ManifestError::of_file(&name, message.clone())])],
     };
     GivenFile { name, content, documents }
 }
@@ -144,7 +141,13 @@ impl Reading {
 }
 
 fn cannot(error: &io::Error) -> String {
-    format!("cannot be read: {error}")
+    match error.kind() {
+        io::ErrorKind::NotFound => "cannot be read: there is no such file or folder".to_owned(),
+        io::ErrorKind::PermissionDenied => "cannot be read: you have no permission to read it".to_owned(),
+        io::ErrorKind::IsADirectory => "cannot be read: it is a folder".to_owned(),
+        // What is left comes from the disk and is for those who look after it.
+        _ => format!("cannot be read: {error}"),
+    }
 }
 
 fn read_limited(path: &Path, most: u64) -> io::Result<Vec<u8>> {

@@ -7,16 +7,21 @@ mod control;
 mod draft;
 mod explain;
 mod files;
+mod forget;
 mod heal;
 mod init;
+mod known;
 mod logging;
 mod operator;
+mod patience;
 mod plan;
 mod progress;
 mod report;
 mod run;
 mod scenarios;
 mod schema;
+mod similar;
+mod surprises;
 #[cfg(feature = "tui")]
 mod top;
 mod validate;
@@ -26,13 +31,16 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{
+    CommandFactory, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use serde::Serialize;
 use tokio::sync::watch;
 
 /// Load, faults and proof for Dagster on ECS.
 #[derive(Debug, Parser)]
-#[command(name = "dagstorm", version, about, long_about = None, disable_help_subcommand = true)]
+#[command(name = "dagstorm", version, about, long_about = None)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -51,6 +59,7 @@ enum Command {
     Halt(control::HaltArguments),
     Suspend(control::SuspendArguments),
     Resume(control::ResumeArguments),
+    Forget(forget::Arguments),
     Validate(validate::Arguments),
     Explain(explain::Arguments),
     Schema(schema::Arguments),
@@ -91,16 +100,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // clap prints help to stdout (0) and mistakes to stderr (2).
-        Err(error) => {
-            let code = u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8);
-            let _ = error.print();
-            if error.kind() == ErrorKind::UnknownArgument
-                && let Some(hint) = run::hint(&std::env::args_os().collect::<Vec<_>>())
-            {
-                say(&hint);
-            }
-            return ExitCode::from(code);
-        }
+        Err(error) => return refuse(error),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -119,7 +119,8 @@ pub fn main() -> ExitCode {
             Command::Halt(arguments) => control::halt(&arguments),
             Command::Suspend(arguments) => control::suspend(&arguments),
             Command::Resume(arguments) => control::resume(&arguments),
-            Command::Validate(arguments) => validate::execute(&arguments),
+            Command::Forget(arguments) => forget::execute(arguments).await,
+            Command::Validate(arguments) => validate::execute(&arguments).await,
             Command::Explain(arguments) => explain::execute(&arguments),
             Command::Schema(arguments) => schema::execute(&arguments),
             Command::Init(arguments) => init::execute(&arguments).await,
@@ -131,6 +132,39 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(exit) => exit.into(),
         Err(error) => complain(&error),
+    }
+}
+
+/// Shows help, or what is wrong with the command line.
+fn refuse(mut error: clap::Error) -> ExitCode {
+    let code = u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8);
+    suggest(&mut error);
+    let hint =
+        (error.kind() == ErrorKind::UnknownArgument).then(|| run::hint(&std::env::args_os().collect::<Vec<_>>()));
+    match hint.flatten() {
+        // A word that is no ready-made scenario has no flags: clap's own tips lead away from that.
+        Some(hint) if hint.is_instead => say(&hint.message),
+        hint => {
+            let _ = error.print();
+            hint.iter().for_each(|hint| say(&hint.message));
+        }
+    }
+    ExitCode::from(code)
+}
+
+/// Puts our own suggestions in the place of clap's, which know nothing of drastic commands.
+fn suggest(error: &mut clap::Error) {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return;
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return };
+    let command = Cli::command();
+    let known = command.get_subcommands().map(clap::Command::get_name).chain(["help"]);
+    let similar: Vec<String> = similar::similar(word, known).into_iter().map(str::to_owned).collect();
+    if similar.is_empty() {
+        error.remove(ContextKind::SuggestedSubcommand);
+    } else {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(similar));
     }
 }
 

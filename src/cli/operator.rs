@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, ValueEnum, builder::FalseyValueParser};
 use super::{Exit, logging, progress, shutdown};
 use crate::{
     model::Span,
-    operator::{Following, Options, Source, Watch, serve},
+    operator::{Following, Keep, Options, Source, Watch, serve},
     world::{LiveWorld, check_certificates},
 };
 
@@ -40,6 +40,12 @@ pub struct Arguments {
     /// (30 s by default in ECS, 120 s at most).
     #[arg(long, value_name = "DURATION", env = "DAGSTORM_STOP_TIMEOUT", default_value = "25s")]
     stop_timeout: Span,
+    /// Keep so many reports of each scenario; older ones are removed. The last verdict of a scenario always stays.
+    #[arg(long, value_name = "NUMBER", env = "DAGSTORM_KEEP_REPORTS")]
+    keep_reports: Option<usize>,
+    /// Keep reports for so long, as in 30d. The last verdict of a scenario always stays.
+    #[arg(long, value_name = "AGE", env = "DAGSTORM_KEEP_REPORTS_FOR")]
+    keep_reports_for: Option<Span>,
     /// Show the scenarios' progress on stdout; log lines go to `operator.log` in the data folder then.
     #[arg(long)]
     progress: bool,
@@ -81,6 +87,7 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
         data: arguments.data,
         standby: !arguments.no_standby,
         stop_within: arguments.stop_timeout.duration(),
+        keep: Keep { number: arguments.keep_reports, age: arguments.keep_reports_for.map(Span::duration) },
     };
     let mut display = None;
     let served = serve(LiveWorld::default, options, shutdown, |folder| {

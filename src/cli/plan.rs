@@ -2,12 +2,12 @@
 
 mod aims;
 mod chart;
+mod jobs;
 mod looks;
 mod online;
 mod policy;
 mod preview;
 mod rules;
-mod surprises;
 mod table;
 
 use std::{io::Write, path::PathBuf};
@@ -20,7 +20,8 @@ use super::{
     check::{CheckedFile, Severity, check, scenarios},
     files::Given,
     is_colored, print, print_as, say,
-    validate::findings,
+    surprises::{forbidden, whole_seconds},
+    validate::{Asked, findings},
 };
 use crate::{
     fault::permissions::Arns,
@@ -33,7 +34,6 @@ use chart::Layout;
 use looks::TargetLooks;
 use policy::{Need, Policy};
 use preview::{FaultPreview, Preview};
-use surprises::Note;
 
 /// Show what some manifests would do: every arrival and every fault over time, and whether the targets would permit it.
 ///
@@ -74,6 +74,13 @@ struct Report {
     targets: Vec<TargetLooks>,
     /// The least that these scenarios need; none if that is nothing.
     policy: Option<Policy>,
+}
+
+/// One remark, with the field that it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Note {
+    path: String,
+    message: String,
 }
 
 /// One scenario as it would run.
@@ -177,18 +184,43 @@ impl<'a> Planned<'a> {
 /// Each target once, with all that its scenarios need of it.
 async fn look(planned: &[Planned<'_>]) -> Vec<TargetLooks> {
     let world = LiveWorld::default();
+    let looks = distinct(planned).into_iter().map(|(target, own)| online::look(&world, target, own));
+    futures::future::join_all(looks).await
+}
+
+/// Asks the Dagster of each Target about what its scenarios launch there.
+pub(super) async fn ask_dagster(given: &Given) -> Vec<Asked> {
+    let world = LiveWorld::default();
+    let planned: Vec<Planned<'_>> =
+        scenarios(given).into_iter().map(|(scenario, target)| Planned::new(scenario, target)).collect();
+    let looks = distinct(&planned).into_iter().map(|(target, own)| {
+        let world = &world;
+        async move {
+            let looks = online::ask_dagster(world, target, &own).await;
+            let unreached = looks.unreached.into_iter().map(|one| format!("{}: {}", one.what, one.why));
+            Asked {
+                target: looks.name,
+                problems: looks.problems.into_iter().chain(unreached).collect(),
+                notes: looks.notes,
+            }
+        }
+    });
+    futures::future::join_all(looks).await
+}
+
+/// Each target once, with its scenarios.
+fn distinct<'a>(planned: &'a [Planned<'a>]) -> Vec<(&'a Target, Vec<(&'a Scenario, &'a Plan)>)> {
     let mut targets: Vec<&Target> = vec![];
     for target in planned.iter().filter_map(|one| one.target) {
         if !targets.iter().any(|known| known.name == target.name) {
             targets.push(target);
         }
     }
-    let looks = targets.into_iter().map(|target| {
+    let own = |target: &Target| {
         let of_target = |one: &&Planned<'_>| one.target.is_some_and(|own| own.name == target.name);
-        let own = planned.iter().filter(of_target).map(|one| (one.scenario, &one.plan)).collect();
-        online::look(&world, target, own)
-    });
-    futures::future::join_all(looks).await
+        planned.iter().filter(of_target).map(|one| (one.scenario, &one.plan)).collect()
+    };
+    targets.into_iter().map(|target| (target, own(target))).collect()
 }
 
 fn needs<'a>(planned: &[Planned<'a>], looks: &[TargetLooks]) -> Vec<Need<'a>> {
@@ -214,7 +246,13 @@ fn scenario_plan(one: &Planned<'_>, checked: &[CheckedFile<'_>], output: Output,
     let arrivals = preview::preview(scenario, plan, columns);
     let mut notes = warnings(scenario, checked);
     let begin = starts_at.or_else(|| starts_now(scenario).then_some(now));
-    notes.extend(surprises::surprises(scenario, *target, plan, &arrivals, begin));
+    if scenario.suspend {
+        notes.push(Note { path: "spec.suspend".to_owned(), message: "it does not start as long as this is true".to_owned() });
+    }
+    if let (Some(target), Some(begin)) = (target, begin) {
+        let windows = forbidden(scenario, plan, &target.guard.deny_windows, begin);
+        notes.extend(windows.into_iter().map(|note| Note { path: note.path.to_string(), message: note.message }));
+    }
     ScenarioPlan {
         name: scenario.name.clone(),
         target: spec.target.clone(),
@@ -269,12 +307,6 @@ fn starts_now(scenario: &Scenario) -> bool {
         None | Some(StartTrigger::Every(_)) => true,
         Some(StartTrigger::After(_) | StartTrigger::At(_) | StartTrigger::Cron(_)) => false,
     }
-}
-
-/// An instant as people write it.
-fn whole_seconds(at: Timestamp) -> String {
-    let text = at.to_string();
-    text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
 }
 
 /// The terminal's, within reason.

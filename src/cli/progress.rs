@@ -144,6 +144,9 @@ fn line(status: &Status) -> String {
                 parts.push(format!("· {word} {count}"));
             }
         }
+        if let Some(most) = load.rejections.first() {
+            parts.push(format!("· {}", shortened(&most.reason)));
+        }
     }
     if let Some(runs) = body.runs {
         parts.push(format!("· running {} · done {}", runs.unfinished(), runs.done()));
@@ -161,4 +164,16 @@ fn line(status: &Status) -> String {
         parts.push(format!("· {}: {}", condition.reason, condition.message.lines().next().unwrap_or_default()));
     }
     parts.join(" ")
+}
+
+/// So much of a reason is shown, in characters.
+const REASON: usize = 80;
+
+/// The first line of a reason, as far as it fits.
+fn shortened(reason: &str) -> String {
+    let line = reason.lines().next().unwrap_or_default();
+    if line.chars().count() <= REASON {
+        return line.to_owned();
+    }
+    line.chars().take(REASON).chain(['…']).collect()
 }

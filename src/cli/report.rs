@@ -14,9 +14,9 @@ use crate::{
     model::{Timestamp, Verdict},
     publish::{
         compare::{self, Measured, Outcome, Side, Tolerance},
-        history,
+        comparison_page, history,
         recorded::{self, Recorded},
-        summary,
+        summary, write_atomically, write_index,
     },
 };
 
@@ -35,17 +35,26 @@ Examples:
   dagstorm report nightly --data data
   dagstorm report nightly/3f2a9c41d0b7-1 -o json | jq .counts
   dagstorm report --compare nightly/3f2a9c41d0b7-1 nightly/3f2a9c41d0b7-2
-  dagstorm report --compare before/report.json after/ --tolerance 20% -o markdown > comment.md")]
+  dagstorm report --compare before/report.json after/ --tolerance 20% -o markdown > comment.md
+  dagstorm report --compare before/ after/ --html comparison.html
+  dagstorm report --index --data data")]
 pub struct Arguments {
     /// A scenario (its latest generation), `scenario/generation`, a report's folder, or a report.json.
     #[arg(value_name = "RUN", conflicts_with = "compare")]
     run: Option<String>,
+    /// Write the page over all reports again, `reports/index.html`. Each new report does so too; after you have removed
+    /// reports, this brings the page up to date.
+    #[arg(long, conflicts_with_all = ["run", "compare"])]
+    index: bool,
     /// Compare A (before) with B (after); each is named as RUN is.
     #[arg(long, num_args = 2, value_names = ["A", "B"])]
     compare: Option<Vec<String>>,
     /// How much slower is not yet slower, as a share of what was before.
     #[arg(long, value_name = "PERCENT", default_value = "10%", requires = "compare")]
     tolerance: Tolerance,
+    /// Also write the comparison as a page: one file that needs nothing else.
+    #[arg(long, value_name = "FILE", requires = "compare")]
+    html: Option<PathBuf>,
     /// The data folder in which scenarios are looked for.
     #[arg(long, value_name = "DIR", env = "DAGSTORM_DATA", default_value = "dagstorm-data")]
     data: PathBuf,
@@ -71,6 +80,7 @@ enum Format {
 pub fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
     let found = match &arguments.compare {
         Some(both) => compare_both(arguments, both),
+        None if arguments.index => index(&arguments.data.join("reports")),
         None => show(arguments),
     };
     match found {
@@ -124,6 +134,15 @@ fn show(arguments: &Arguments) -> Result<Exit, Failure> {
     })
 }
 
+fn index(reports: &Path) -> Result<Exit, Failure> {
+    if !reports.is_dir() {
+        return Err(Failure::NoReport(format!("{}: there is no such folder: name the data folder with --data", reports.display())));
+    }
+    let page = write_index(reports).with_context(|| format!("the index of {} cannot be written", reports.display()))?;
+    print(&format!("{}\n", page.display()))?;
+    Ok(Exit::Passed)
+}
+
 fn compare_both(arguments: &Arguments, both: &[String]) -> Result<Exit, Failure> {
     let side = |run: &String| -> Result<Side, Failure> {
         let found = find(Some(run), &arguments.data)?;
@@ -133,6 +152,10 @@ fn compare_both(arguments: &Arguments, both: &[String]) -> Result<Exit, Failure>
         return Err(Failure::NoReport("--compare takes two runs".to_owned()));
     };
     let comparison = compare::compare(&side(before)?, &side(after)?, arguments.tolerance);
+    if let Some(page) = &arguments.html {
+        let written = write_atomically(page, comparison_page(&comparison).as_bytes());
+        written.with_context(|| format!("{} cannot be written", page.display()))?;
+    }
     match arguments.output {
         Format::Table => print(&compare::table(&comparison))?,
         Format::Markdown => print(&compare::markdown(&comparison))?,

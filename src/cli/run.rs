@@ -16,14 +16,16 @@ use super::{
     check::{self, Severity, check},
     draft::Wrong,
     files::Given,
-    is_colored, logging, print, progress, say,
+    is_colored, logging,
+    patience::Patience,
+    print, progress, say,
     scenarios::{self, Ready},
     shutdown,
     validate::findings,
 };
 use crate::{
     model::{Phase, Span, Timestamp, Verdict},
-    operator::{Options, serve},
+    operator::{Keep, Options, serve},
     publish::{Folder, Judgement, Status},
     world::{Clock, LiveWorld, SystemClock, check_certificates},
 };
@@ -63,7 +65,7 @@ pub struct Arguments {
         display_order = 900
     )]
     data: PathBuf,
-    /// Give up when a scenario could not start for this long.
+    /// Give up when no scenario could start for this long, or none can reach Dagster any more when its time is over.
     #[arg(long, value_name = "DURATION", default_value = "2m", global = true, display_order = 900)]
     start_timeout: Span,
 }
@@ -96,8 +98,13 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     let began = SystemClock.now();
     let (stop, stopped) = watch::channel(false);
     forward(shutdown()?, stop.clone());
-    let options =
-        Options { source: given.into_source(), data: arguments.data, standby: false, stop_within: STOP_WITHIN };
+    let options = Options {
+        source: given.into_source(),
+        data: arguments.data,
+        standby: false,
+        stop_within: STOP_WITHIN,
+        keep: Keep::default(),
+    };
     let mut started = None;
     let statuses = serve(LiveWorld::default, options, stopped, |folder| {
         give_up(folder.clone(), arguments.start_timeout.duration(), stop);
@@ -109,13 +116,21 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
     summarize(&folder, &statuses, began)
 }
 
-/// What to say of a command line that clap refuses: a ready-made scenario that is misspelt has no flags.
-pub fn hint(arguments: &[OsString]) -> Option<String> {
+/// What to say of a command line that clap refuses.
+pub struct Hint {
+    pub message: String,
+    /// It says all: what clap says of the flags would contradict it.
+    pub is_instead: bool,
+}
+
+/// A ready-made scenario that is misspelt has no flags; one that is not takes no files.
+pub fn hint(arguments: &[OsString]) -> Option<Hint> {
     let [_, command, word, ..] = arguments else { return None };
     if command != "run" || Path::new(word).exists() {
         return None;
     }
-    word.to_str().filter(|word| !word.starts_with('-')).and_then(scenarios::unknown)
+    let word = word.to_str().filter(|word| !word.starts_with('-'))?;
+    Some(Hint { message: scenarios::unknown(word)?, is_instead: !scenarios::is_ready(word) })
 }
 
 /// The given files, if they are good and there is something to run; says what is wrong otherwise.
@@ -157,20 +172,14 @@ fn forward(mut from: watch::Receiver<bool>, to: watch::Sender<bool>) {
     });
 }
 
-/// Stops everything when no scenario has got anywhere within the time-out.
+/// Stops everything when no scenario gets anywhere any more.
 fn give_up(folder: Folder, timeout: Duration, stop: watch::Sender<bool>) {
     tokio::spawn(async move {
-        tokio::time::sleep(timeout).await;
-        loop {
-            let latest = folder.latest();
-            let phases = || latest.values().map(|status| status.status.phase);
-            let goes_on = phases().any(|phase| !phase.is_final() && phase != Phase::Waiting);
-            if phases().any(|phase| phase == Phase::Waiting) && !goes_on {
-                stop.send_replace(true);
-                return;
-            }
+        let mut patience = Patience::new(timeout);
+        while !patience.is_over(&folder.latest(), SystemClock.now()) {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+        stop.send_replace(true);
     });
 }
 

@@ -9,37 +9,84 @@ use super::{
     Exit, Output,
     check::{CheckedFile, Finding, Severity, check},
     files::Given,
-    is_colored, print_as,
+    is_colored, plan, print_as,
 };
+use crate::model::ScenarioName;
 
-/// Check manifests: syntax, fields, values, and how they fit together. Nothing is contacted.
+/// Check manifests: syntax, fields, values, and how they fit together. Nothing is contacted without `--online`.
 ///
 /// Every error of every file is shown with its place. What is good and may still surprise is a warning and does not
-/// change the exit code: 0 when all are good, 2 when one is bad or none was found.
+/// change the exit code, unless `--strict` is given: 0 when all are good, 2 when one is bad or none was found, 4 when
+/// `--online` finds a Dagster that cannot be used as it is.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   dagstorm validate manifests/
   dagstorm validate scenario.yaml target.yaml
+  dagstorm validate --strict manifests/
   dagstorm run burst-load --print | dagstorm validate -
+  dagstorm validate --online manifests/
   dagstorm validate -o json manifests/ | jq '.files[].errors'")]
 pub struct Arguments {
     /// Files, folders (searched as the operator does), or `-` for standard input.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Take warnings for errors.
+    #[arg(long)]
+    strict: bool,
     /// How the result is written.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Output,
+    /// Ask the Dagster of each Target too: its code location, the jobs and their run configs, the right to launch them.
+    #[arg(long)]
+    online: bool,
 }
 
-pub fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub async fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
     let given = Given::read(&arguments.paths);
     let checked = check(&given);
-    let tally = Tally::of(&checked);
-    print_as(arguments.output, &value(&checked, &tally), || {
-        let findings = findings(&checked, Severity::Error, is_colored(&std::io::stdout()));
-        format!("{findings}{tally}\n")
+    let least = if arguments.strict { Severity::Warning } else { Severity::Error };
+    let tally = Tally::of(&checked, least);
+    let asked = if arguments.online { plan::ask_dagster(&given).await } else { vec![] };
+    let mut value = value(&checked, &tally, least);
+    if arguments.online {
+        value["targets"] = asked.iter().map(Asked::value).collect();
+    }
+    print_as(arguments.output, &value, || {
+        let findings = findings(&checked, least, is_colored(&std::io::stdout()));
+        let asked: String = asked.iter().map(ToString::to_string).collect();
+        format!("{findings}{asked}{tally}\n")
     })?;
-    Ok(if tally.is_good() { Exit::Passed } else { Exit::Usage })
+    Ok(match (tally.is_good(), asked.iter().all(Asked::is_good)) {
+        (false, _) => Exit::Usage,
+        (true, false) => Exit::Environment,
+        (true, true) => Exit::Passed,
+    })
+}
+
+/// What the Dagster of a Target says of what is launched there.
+pub struct Asked {
+    pub target: ScenarioName,
+    /// Why launches would be refused, or why Dagster could not be asked.
+    pub problems: Vec<String>,
+    /// What may surprise.
+    pub notes: Vec<String>,
+}
+
+impl Asked {
+    fn is_good(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    fn value(&self) -> Value {
+        json!({ "name": self.target, "problems": self.problems, "notes": self.notes })
+    }
+}
+
+impl std::fmt::Display for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let marked = self.problems.iter().map(|one| ('✗', one)).chain(self.notes.iter().map(|one| ('!', one)));
+        marked.into_iter().try_for_each(|(mark, text)| writeln!(f, "{mark} target {}: {text}", self.target))
+    }
 }
 
 /// So many findings are shown to people.
@@ -79,10 +126,11 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(checked: &[CheckedFile<'_>]) -> Self {
+    /// Findings of `least` and worse make a manifest bad.
+    fn of(checked: &[CheckedFile<'_>], least: Severity) -> Self {
         let documents = || checked.iter().flat_map(|file| &file.documents);
-        let good = documents().filter(|document| document.is_good(Severity::Error)).count();
-        let warnings = each(checked).filter(|(_, finding)| finding.severity < Severity::Error).count();
+        let good = documents().filter(|document| document.is_good(least)).count();
+        let warnings = each(checked).filter(|(_, finding)| finding.severity < least).count();
         Self { files: checked.len(), good, bad: documents().count() - good, warnings }
     }
 
@@ -106,15 +154,15 @@ impl std::fmt::Display for Tally {
     }
 }
 
-fn value(checked: &[CheckedFile<'_>], tally: &Tally) -> Value {
-    let files: Vec<Value> = checked.iter().map(file_value).collect();
+fn value(checked: &[CheckedFile<'_>], tally: &Tally, least: Severity) -> Value {
+    let files: Vec<Value> = checked.iter().map(|file| file_value(file, least)).collect();
     json!({ "files": files, "good": tally.good, "bad": tally.bad })
 }
 
-fn file_value(checked: &CheckedFile<'_>) -> Value {
+fn file_value(checked: &CheckedFile<'_>, least: Severity) -> Value {
     let select = |is_error: bool| -> Vec<Value> {
         let findings = checked.documents.iter().flat_map(|document| &document.findings);
-        findings.filter(|finding| (finding.severity == Severity::Error) == is_error).map(finding_value).collect()
+        findings.filter(|finding| (finding.severity >= least) == is_error).map(finding_value).collect()
     };
     // What could not be read at all is no manifest of the file.
     let documents = checked.documents.iter().filter(|_| checked.file.content.is_ok());

@@ -1,16 +1,19 @@
 //! The end: everything sent, everything healed, everything quiet.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use super::Decision;
 use crate::{
-    journal::{Conclusion, Event, Fact, FaultStage, Generation, RunCounts, SubmissionStage},
-    model::{DagsterView, Observation, RunStatus, RunView, Timestamp},
+    journal::{Conclusion, Event, Fact, FaultStage, Generation, SubmissionStage},
+    model::{DagsterView, Observation, RunCounts, RunView, Runs, Timestamp, run::announces_retries},
     plan::Plan,
 };
 
 /// Runs that are not finished are waited for until none of them has changed for this long (or `limits.maxDuration`).
 pub const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// Two turns of Dagster's daemon that makes retries, and what it takes to make one.
+const UNANNOUNCED: Duration = Duration::from_secs(15);
 
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
     let looked = observation.dagster.as_ref().and_then(|seen| Some((seen.asked_at, seen.answer.fresh()?)));
@@ -27,14 +30,14 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
         }
         return;
     };
-    if let Some((_, view)) = looked {
-        let runs = count(&view.runs);
+    if let Some((asked_at, view)) = looked {
+        let runs = count(state, view, asked_at);
         if state.runs.as_ref().is_none_or(|known| known.value != runs) {
             decision.notes.push(Event::Counted { runs });
             return;
         }
     }
-    if !everything_is_settled(plan, state) {
+    if !everything_is_settled(plan, state) && !is_left_in_doubt(plan, state, now, decision) {
         return;
     }
     let ends = state.aborted.as_ref().map_or(started_at.plus(plan.ends_at), |aborted| aborted.at);
@@ -45,7 +48,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
         drain(plan, state, stop, quiet_since.max(stop.at), looked, now, decision);
         return;
     }
-    let quiet = plan.expect.quiet.duration();
+    let quiet = plan.expect.quiet.duration().max(unannounced(state, counts));
     let wait = if counts.unfinished() == 0 { quiet } else { PATIENCE.max(quiet) };
     let by_quiet = quiet_since.max(ends).plus(wait);
     let limit = plan.max_duration.map(|limit| started_at.plus(limit).max(ends));
@@ -62,10 +65,26 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     }
 }
 
+/// How long a retry can come without an announcement: Dagster before 1.9 announces none, and makes them in turns of 5 s.
+fn unannounced(state: &Generation, counts: RunCounts) -> Duration {
+    let announces = state.dagster_version.as_deref().is_none_or(announces_retries);
+    if announces || counts.failed == 0 { Duration::ZERO } else { UNANNOUNCED }
+}
+
 fn everything_is_settled(plan: &Plan, state: &Generation) -> bool {
     let sent = state.ending().is_some() || state.frontier >= plan.arrivals.len();
     let healed = state.faults.values().all(|fault| fault.stage != FaultStage::Open);
     sent && state.open.is_empty() && healed && state.faults.len() == plan.faults.len()
+}
+
+/// Whether a stopped generation ends although launches are in doubt: Dagster could not be asked for them in time.
+fn is_left_in_doubt(plan: &Plan, state: &Generation, now: Timestamp, decision: &mut Decision) -> bool {
+    let Some(stop) = &state.stop else { return false };
+    let healed = state.faults.values().all(|fault| fault.stage != FaultStage::Open);
+    let until = stop.at.max(state.last_attempt_at().unwrap_or(stop.at));
+    let until = until.plus(state.target.dagster.settle.duration()).plus(plan.expect.quiet.duration());
+    decision.wake(until);
+    healed && state.faults.len() == plan.faults.len() && now >= until
 }
 
 /// Concludes what was stopped once its runs have ended, or had the quiet period since `since` to do so.
@@ -79,8 +98,7 @@ fn drain(
     decision: &mut Decision,
 ) {
     let looked = looked.filter(|(asked_at, _)| *asked_at >= stop.at);
-    let drained = looked
-        .is_some_and(|(_, view)| view.runs.iter().all(|run| run.status.is_terminal()) && shows_all(state, &view.runs));
+    let drained = looked.is_some_and(|(_, view)| view.runs.open().next().is_none() && shows_all(state, &view.runs));
     let patience = since.plus(plan.expect.quiet.duration());
     if drained || now >= patience {
         conclude_stopped(&stop.value, decision);
@@ -90,10 +108,9 @@ fn drain(
 }
 
 /// Whether a look shows every run that is known: one that was acknowledged meanwhile may be under way.
-fn shows_all(state: &Generation, runs: &[RunView]) -> bool {
-    let shown: BTreeSet<&str> = runs.iter().map(|run| run.run_id.as_str()).collect();
+fn shows_all(state: &Generation, runs: &Runs) -> bool {
     state.submissions.values().all(|submission| match &submission.stage {
-        SubmissionStage::Acknowledged { run_id, .. } => shown.contains(run_id.as_str()),
+        SubmissionStage::Acknowledged { run_id, .. } => runs.get(run_id).is_some(),
         SubmissionStage::Intended
         | SubmissionStage::InDoubt(_)
         | SubmissionStage::Deferred { .. }
@@ -108,17 +125,15 @@ fn conclude_stopped(reason: &str, decision: &mut Decision) {
     decision.notes.push(Event::Concluded { conclusion });
 }
 
-fn count(runs: &[RunView]) -> RunCounts {
-    let mut counts = RunCounts::default();
-    for run in runs {
-        match run.status {
-            RunStatus::Queued => counts.queued += 1,
-            RunStatus::Started => counts.running += 1,
-            RunStatus::Success => counts.succeeded += 1,
-            RunStatus::Failure => counts.failed += 1,
-            RunStatus::Canceled => counts.canceled += 1,
-            RunStatus::Other(_) => counts.other += 1,
-        }
-    }
+/// What was never started and never will be counts as such, not as waiting.
+fn count(state: &Generation, view: &DagsterView, asked_at: Timestamp) -> RunCounts {
+    let mut counts = view.runs.counts();
+    let is_counted = |run: &RunView| {
+        let kin = run.key.as_ref().map(|key| view.runs.of(key));
+        kin.is_some_and(|kin| kin.chains.iter().any(|chain| chain.end().run_id == run.run_id))
+    };
+    let never = state.never_started(&view.runs, asked_at).filter(|(_, run)| is_counted(run)).count() as u32;
+    counts.queued -= never;
+    counts.never_started += never;
     counts
 }

@@ -63,6 +63,11 @@ impl Held<'_> {
         }
     }
 
+    /// Whether a look of late shows that somebody's change stands in the way.
+    pub fn is_in_the_way(&self) -> bool {
+        matches!(self.progress(self.now.minus(STALE)), Progress::Foreign(_))
+    }
+
     fn begin_to_heal(&self, reason: String, decision: &mut Decision) {
         decision.notes.push(Event::HealBegan { fault: self.id.clone(), reason });
     }

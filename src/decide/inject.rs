@@ -206,6 +206,19 @@ pub fn heal(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
     }
 }
 
+/// The open faults that are not taken back because of somebody else's change, as a look of late shows it: not as it was
+/// written down before.
+pub fn stalled(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp) -> Vec<FaultId> {
+    let open = state.faults.iter().filter(|(_, fault)| fault.stage == FaultStage::Open && fault.stalled.is_some());
+    let stands = |(id, fault): &(&FaultId, &FaultState)| {
+        let planned = plan.fault(id).expect("a fault of the journal is a fault of its plan");
+        let asked_at = watch(state, planned).and_then(|query| observation.asked_at(&query));
+        let patience = patience(plan, state, fault);
+        Held { id, planned, fault, state, observation, asked_at, patience, now }.is_in_the_way()
+    };
+    open.filter(stands).map(|(id, _)| id.clone()).collect()
+}
+
 /// Until when a fault's baseline is waited for: a stopped scenario gets the quiet period, another one much longer.
 fn patience(plan: &Plan, state: &Generation, fault: &FaultState) -> Timestamp {
     let quiet = plan.expect.quiet.duration();

@@ -61,6 +61,7 @@ pub fn forbid(state: &Generation, observation: &Observation) -> BTreeMap<Depende
 
 /// Ends the scenario when what `abortOn` names has come true.
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
+    give_way(state, decision);
     let (Some(abort_on), Some(started_at)) = (&plan.abort_on, state.started_at) else { return };
     if state.ending().is_some() || state.audit_began_at.is_some() {
         return;
@@ -85,6 +86,16 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     if let Some(reason) = reason {
         decision.notes.push(Event::Aborted { reason: format!("limits.abortOn: {reason}") });
     }
+}
+
+/// Of two dagstorms that launch the same generation, the one that began later stops.
+fn give_way(state: &Generation, decision: &mut Decision) {
+    let is_over = state.ending().is_some() || state.audit_began_at.is_some();
+    let other = state.other_writer.as_ref().filter(|other| other.value.is_first && !is_over);
+    decision.notes.extend(other.map(|other| {
+        let reason = format!("another dagstorm is at work: {}; this one began later and gives way", other.value.reason);
+        Event::Aborted { reason }
+    }));
 }
 
 fn by_alarm(abort_on: &AbortOn, observation: &Observation, started_at: Timestamp) -> Option<String> {

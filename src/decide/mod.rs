@@ -1,5 +1,6 @@
 //! L5: what to do next. Pure: the plan, the state, what was seen and the time go in; a decision comes out.
 
+mod bounds;
 mod breaker;
 mod conclude;
 mod gauges;
@@ -8,6 +9,7 @@ mod inject;
 mod limits;
 pub mod notice;
 mod partitions;
+mod predecessor;
 mod ready;
 pub mod steps;
 mod submit;
@@ -19,8 +21,10 @@ mod turn;
 
 use std::time::Duration;
 
+pub use bounds::gives_up_at;
 pub use breaker::is_open;
 pub use conclude::PATIENCE;
+pub use inject::stalled;
 pub use turn::{Turn, Waiting, may_run_again, turn};
 
 use crate::{
@@ -111,7 +115,9 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
         tasks::decide(state, observation, &mut decision);
         gauges::decide(plan, state, observation, now, &mut decision);
         limits::decide(plan, state, observation, now, &mut decision);
-        submit::decide(plan, state, observation, now, &mut decision);
+        if bounds::decide(plan, state, now, &mut decision) {
+            submit::decide(plan, state, observation, now, &mut decision);
+        }
     }
     terminate::decide(state, observation, now, &mut decision);
     if state.started_at.is_some() {

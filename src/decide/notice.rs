@@ -2,40 +2,80 @@
 //!
 //! It is asked after a look and not in every pass: it goes through all runs.
 
-use std::collections::BTreeMap;
-
 use crate::{
-    journal::{Event, Evidence, FaultState, Generation, SubmissionStage},
-    model::{Criterion, DagsterView, Metric, Observation, RunView, Timestamp},
+    journal::{Event, Evidence, FaultState, Foreign, Generation, Launches, SubmissionStage, failed_by_reason},
+    model::{Criterion, DagsterView, Metric, Observation, RunView, Timestamp, WriterId, runs::Kin},
     plan::Plan,
 };
 
-/// Runs that a look at Dagster shows and that nothing explains: two of one key, or one of a key that was never sent.
+/// Runs of a look at Dagster that must be told at once: two launches of one key, a run of a key that was never sent, a run that
+/// will never start, a run that another dagstorm launched.
 ///
-/// Each is told once. Whatever the census shows in the end counts; this is what is known before.
-pub fn runs(plan: &Plan, state: &Generation, view: &DagsterView) -> Vec<Event> {
+/// Each is told once, and only what the last look changed is gone through. A retry, and a run that copied the tags, is none of
+/// them. The census at the end counts; this is what is known before.
+pub fn runs(plan: &Plan, state: &Generation, view: &DagsterView, asked_at: Timestamp) -> Vec<Event> {
     if state.started_at.is_none() || state.concluded.is_some() {
         return vec![];
     }
     let mut events = vec![];
-    let mut by_index: BTreeMap<u32, Vec<&RunView>> = BTreeMap::new();
-    for run in &view.runs {
-        let key = run.key.as_ref().filter(|key| **key == plan.key(key.index));
-        match key.and_then(|key| Some((key.index, &state.submissions.get(&key.index)?.stage))) {
-            Some((index, stage)) => {
-                by_index.entry(index).or_default().push(run);
-                events.extend(unexplained(stage).and_then(|why| unexpected(state, run, why)));
-            }
-            None => events.extend(unexpected(state, run, "was never attempted")),
+    for index in view.runs.changed() {
+        arrival(plan, state, view.runs.of_index(index), index, &mut events);
+    }
+    let keyless = view.runs.changed_without_key().filter(|run| run.origin.is_launch());
+    events.extend(keyless.filter_map(|run| unexpected(state, run, "was never attempted")));
+    events.extend(state.never_started(&view.runs, asked_at).filter_map(|(_, run)| never_started(state, run)));
+    events
+}
+
+fn arrival(plan: &Plan, state: &Generation, kin: Kin<'_>, index: u32, events: &mut Vec<Event>) {
+    let key = plan.key(index);
+    let (kin, strange): (Vec<_>, Vec<_>) =
+        kin.chains.into_iter().partition(|chain| chain.runs[0].key.as_ref() == Some(&key));
+    events.extend(strange.iter().filter_map(|chain| unexpected(state, chain.runs[0], "was never attempted")));
+    let mut own = vec![];
+    for chain in kin {
+        match state.foreign(plan, index, &chain) {
+            None => own.push(chain),
+            Some(Foreign::Job(_) | Foreign::Code(_)) => {}
+            Some(Foreign::Writer(writer)) => events.extend(other_writer(state, writer, chain.runs[0], events)),
         }
     }
-    let doubled = by_index.into_iter().filter(|(index, runs)| runs.len() > 1 && !state.duplicates.contains_key(index));
-    events.extend(doubled.map(|(index, runs)| {
-        let mut runs: Vec<String> = runs.into_iter().map(|run| run.run_id.clone()).collect();
+    let why = match state.submissions.get(&index) {
+        Some(submission) => unexplained(&submission.stage),
+        None => Some("was never attempted"),
+    };
+    if let Some(why) = why {
+        events.extend(own.iter().filter_map(|chain| unexpected(state, chain.runs[0], why)));
+    }
+    if own.len() > 1 && !state.duplicates.contains_key(&index) {
+        let mut runs: Vec<String> = own.iter().map(|chain| chain.root.to_owned()).collect();
         runs.sort_unstable();
-        Event::DuplicateSeen { index, runs }
-    }));
-    events
+        events.push(Event::DuplicateSeen { index, runs });
+    }
+}
+
+fn never_started(state: &Generation, run: &RunView) -> Option<Event> {
+    if state.never_started.contains_key(&run.run_id) {
+        return None;
+    }
+    let what = run.key.as_ref().map_or_else(|| run.run_id.clone(), ToString::to_string);
+    let reason = format!("{what}: {}", run.says_never_started());
+    Some(Event::NeverStartedSeen { run_id: run.run_id.clone(), reason })
+}
+
+/// Another dagstorm's run of this generation, once; and once more if that one turns out to have begun earlier.
+fn other_writer(state: &Generation, writer: Option<&WriterId>, run: &RunView, told: &[Event]) -> Option<Event> {
+    let began = (run.generation_started, writer);
+    let is_first = began < (state.started_at, state.writer.as_ref());
+    let is_known = state.other_writer.as_ref().is_some_and(|known| known.value.is_first || !is_first);
+    if is_known || told.iter().any(|event| matches!(event, Event::OtherWriterSeen { .. })) {
+        return None;
+    }
+    let who =
+        writer.map_or_else(|| "an older dagstorm".to_owned(), |writer| format!("the dagstorm of data folder {writer}"));
+    let key = run.key.as_ref().map(ToString::to_string).unwrap_or_default();
+    let reason = format!("{who} launched run {} of {key} meanwhile", run.run_id);
+    Some(Event::OtherWriterSeen { run_id: run.run_id.clone(), reason, is_first })
 }
 
 /// Why a key can have no run; `None`: it may have one.
@@ -78,8 +118,8 @@ pub fn breach(plan: &Plan, state: &Generation, observation: &Observation, now: T
     let seen = observation.dagster.as_ref().filter(|seen| seen.asked_at >= started_at);
     let view = seen.and_then(|seen| seen.answer.fresh());
     let recovered = |fault: &FaultState| fault.steady_at;
-    let runs = view.into_iter().flat_map(|view| &view.runs).collect();
-    let evidence = Evidence { plan, generation: state, runs, until: now, recovered: &recovered };
+    let launches = Launches::of(state, plan, view.into_iter().flat_map(|view| view.runs.kin()), failed_by_reason);
+    let evidence = Evidence { plan, generation: state, launches: &launches, until: now, recovered: &recovered };
     due.into_iter().find_map(|criterion| {
         let threshold = &criterion.threshold;
         // A failed look decides nothing: it shows no runs, and that is not none.
@@ -95,7 +135,7 @@ pub fn breach(plan: &Plan, state: &Generation, observation: &Observation, now: T
 /// Whether it is read off the runs that Dagster shows.
 fn is_of_runs(metric: Metric) -> bool {
     match metric {
-        Metric::RunLatency | Metric::StartLatency | Metric::Throughput => true,
+        Metric::RunLatency | Metric::StartLatency | Metric::Throughput | Metric::Failures | Metric::SuccessRate => true,
         Metric::Lateness
         | Metric::RecoveryTime
         | Metric::QueueAge

@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Decision, gauges, inject, limits, partitions, steps};
+use super::{Decision, gauges, inject, limits, partitions, predecessor::Predecessor, steps};
 use crate::{
     journal::{Dependency, Event, FaultStage, Found, Generation},
-    model::{DagsterView, Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
+    model::{LocationState, LocationView, Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
     plan::{Plan, PlannedFault},
 };
 
@@ -42,7 +42,7 @@ fn look_at_dagster(
     let pace = LOOK_EVERY + Duration::from_secs((runs / RUNS_A_SECOND) as u64);
     let due = next_look(state, &Dependency::Dagster, observation.dagster.as_ref().map(|seen| seen.asked_at), pace, now);
     if due <= now {
-        let jobs = if state.started_at.is_none() { plan.jobs() } else { vec![] };
+        let jobs = if asks_for_jobs(state) { plan.jobs() } else { vec![] };
         decision.looks.push(Query::Dagster {
             scenario: plan.scenario.clone(),
             generation: plan.generation.clone(),
@@ -51,6 +51,17 @@ fn look_at_dagster(
     } else {
         decision.wake(due);
     }
+}
+
+/// Whether a look asks for the code location and its jobs too: before the start, and as long as something of them is not
+/// as it should be. A launch that was refused says so first.
+fn asks_for_jobs(state: &Generation) -> bool {
+    let is_deferred = |index: &u32| matches!(state.submissions[index].stage, SubmissionStage::Deferred { .. });
+    state.started_at.is_none()
+        || [Dependency::Location, Dependency::Jobs, Dependency::Launches]
+            .iter()
+            .any(|dependency| state.unready.contains_key(dependency))
+        || state.open.iter().any(is_deferred)
 }
 
 /// Looks at what open faults changed, and at nothing else.
@@ -158,7 +169,11 @@ fn next_look(
     now: Timestamp,
 ) -> Timestamp {
     let Some(asked_at) = asked_at else { return now };
-    let pace = match state.unready.get(dependency).or(state.unready.get(&Dependency::Jobs)) {
+    // Before the start nothing else is of use without these; later a look at Dagster tells of the runs all the same.
+    let needed = [Dependency::Location, Dependency::Jobs, Dependency::Launches];
+    let needed = needed.iter().filter(|_| state.started_at.is_none());
+    let unready = std::iter::once(dependency).chain(needed).find_map(|one| state.unready.get(one));
+    let pace = match unready {
         Some(fact) => (now.since(fact.at) / 4).clamp(pace, LOOK_SELDOM.max(pace)),
         None => pace,
     };
@@ -168,19 +183,32 @@ fn next_look(
 fn note_dagster(state: &Generation, observation: &Observation, decision: &mut Decision) {
     let Some(seen) = &observation.dagster else { return };
     note(state, Dependency::Dagster, seen, decision);
-    if state.started_at.is_some() {
-        return;
+    let Some(location) = seen.answer.fresh().and_then(|view| view.location.as_ref()) else { return };
+    let mut unready = |dependency, kind, message: &String| {
+        note_unready(state, dependency, &Why { kind, message: message.clone() }, decision);
+    };
+    match &location.state {
+        LocationState::Ready => {}
+        LocationState::Lacks { jobs: _, message, known } => {
+            unready(Dependency::Jobs, WhyKind::NotFound, &format!("{message}: {known}"));
+        }
+        LocationState::NotLoaded(message) => unready(Dependency::Location, WhyKind::NotLoaded, message),
+        LocationState::Absent(message) => unready(Dependency::Location, WhyKind::NotFound, message),
     }
-    let Seen::Fresh(view) = &seen.answer else { return };
-    if view.missing_jobs.is_empty() {
+    match &location.forbidden {
+        Some(message) => unready(Dependency::Launches, WhyKind::Unauthorized, message),
+        None => note_readied(state, Dependency::Launches, decision),
+    }
+    let (is_loaded, has_jobs) = match &location.state {
+        LocationState::Ready => (true, true),
+        LocationState::Lacks { .. } => (true, false),
+        LocationState::NotLoaded(_) | LocationState::Absent(_) => (false, false),
+    };
+    if is_loaded {
+        note_readied(state, Dependency::Location, decision);
+    }
+    if has_jobs {
         note_readied(state, Dependency::Jobs, decision);
-    } else {
-        let message = format!(
-            "code location `{}` has no job {}",
-            state.target.dagster.location,
-            view.missing_jobs.iter().map(|job| format!("`{job}`")).collect::<Vec<_>>().join(", ")
-        );
-        note_unready(state, Dependency::Jobs, &Why { kind: WhyKind::NotFound, message }, decision);
     }
 }
 
@@ -250,9 +278,10 @@ fn note_readied(state: &Generation, dependency: Dependency, decision: &mut Decis
     }
 }
 
-/// Notes a change only: the words of a message may differ with every try.
+/// Notes a change only: the words of a message may differ with every try. Which jobs are missing is no matter of words.
 fn note_unready(state: &Generation, dependency: Dependency, why: &Why, decision: &mut Decision) {
-    if state.unready.get(&dependency).is_none_or(|known| known.value.kind != why.kind) {
+    let is_known = |known: &Why| known.kind == why.kind && (dependency != Dependency::Jobs || known == why);
+    if state.unready.get(&dependency).is_none_or(|known| !is_known(&known.value)) {
         decision.notes.push(Event::Unready { dependency, why: why.clone() });
     }
 }
@@ -266,30 +295,41 @@ fn start(plan: &Plan, state: &Generation, observation: &Observation, now: Timest
     else {
         return;
     };
-    if !dagster.missing_jobs.is_empty() || !the_rest_is_known(plan, state, observation, decision) {
+    let is_ready = |location: &LocationView| location.state == LocationState::Ready && location.forbidden.is_none();
+    if !dagster.location.as_ref().is_some_and(is_ready) || !the_rest_is_known(plan, state, observation, decision) {
         return;
     }
-    let adopted = adopted(plan, dagster);
+    let found = Predecessor::of(plan, state, dagster);
+    let adopted = found.adopted.len() as u32;
+    if adopted > state.adopting.map_or(0, |known| known.runs) {
+        decision.notes.push(Event::Adopting { runs: adopted });
+        return;
+    }
+    if let Some(why) = found.is_contended(plan, state, dagster, asked_at, decision) {
+        note_unready(state, Dependency::Writer, &why, decision);
+        return;
+    }
+    note_readied(state, Dependency::Writer, decision);
     // A predecessor may have lost its disk a moment ago: what it sent last can still appear for one settle.
     let window = state.accepted_at.plus(state.target.dagster.settle.duration());
-    if !adopted.is_empty() && state.adopting.is_none() {
-        decision.notes.push(Event::Adopting { runs: adopted.len() as u32 });
-        return;
-    }
-    if !adopted.is_empty() && asked_at < window {
+    if adopted > 0 && asked_at < window {
         decision.wake(window);
         return;
     }
-    let began = dagster.runs.iter().filter_map(|run| run.generation_started).min();
-    let at = if adopted.is_empty() { now } else { began.unwrap_or(now).min(now) };
+    let at = if adopted == 0 { now } else { found.began_at.unwrap_or(now).min(now) };
     match partitions::resolved(plan, state, observation) {
         Ok(event) => decision.notes.extend(event),
         // It was noted as what cannot be used.
         Err(_) => return,
     }
     // The start comes last: of a batch that a crash tears the first part may stay, and then nothing was started yet.
-    let is_known = |index: &u32| state.submissions.contains_key(index);
-    decision.notes.extend(adopted.into_iter().filter(|(index, _)| !is_known(index)).map(|(_, event)| event));
+    let is_new = |index: &u32| !state.submissions.contains_key(index);
+    let adopted = found.adopted.into_iter().filter(|(index, _)| is_new(index));
+    decision.notes.extend(adopted.map(|(index, run)| Event::Submitted {
+        index,
+        run_id: run.run_id.clone(),
+        found: Found::Adopted,
+    }));
     decision.notes.push(Event::Started { at, dagster_version: dagster.version.clone() });
 }
 
@@ -327,20 +367,4 @@ fn is_fresh(query: &Query, observation: &Observation) -> bool {
         | Query::Completions
         | Query::Partitions { .. } => observation.state_of(query).is_some_and(|(_, why)| why.is_none()),
     }
-}
-
-/// The runs that Dagster has already, each key once.
-fn adopted(plan: &Plan, dagster: &DagsterView) -> Vec<(u32, Event)> {
-    let mut runs: Vec<_> = dagster
-        .runs
-        .iter()
-        .filter_map(|run| Some((run.key.as_ref()?, run)))
-        .filter(|(key, _)| **key == plan.key(key.index) && key.index < plan.arrivals.len())
-        .collect();
-    runs.sort_by_key(|(key, run)| (key.index, run.run_id.clone()));
-    runs.dedup_by_key(|(key, _)| key.index);
-    runs.into_iter()
-        .map(|(key, run)| (key.index, run.run_id.clone()))
-        .map(|(index, run_id)| (index, Event::Submitted { index, run_id, found: Found::Adopted }))
-        .collect()
 }

@@ -24,17 +24,13 @@ pub fn look(plan: &Plan, state: &Generation, observation: &Observation, now: Tim
     }
     let is_recent = observation.steps.as_ref().is_some_and(|seen| seen.asked_at.plus(EVERY) > now);
     let view = observation.dagster.as_ref().filter(|_| !is_recent)?.answer.fresh()?;
-    let ended = view.runs.iter().filter(|run| run.status.is_terminal() && !state.steps_read.contains(&run.run_id));
-    let mut ended: Vec<_> = ended.map(|run| (run.ended_at, run.run_id.as_str())).collect();
-    if ended.is_empty() {
-        return None;
-    }
-    ended.sort_unstable();
-    Some(Query::Steps {
+    let unread = view.runs.unread().filter(|run| !state.steps_read.contains(&run.run_id));
+    let run_ids: Vec<String> = unread.take(AT_ONCE).map(|run| run.run_id.clone()).collect();
+    (!run_ids.is_empty()).then(|| Query::Steps {
         scenario: plan.scenario.clone(),
         generation: plan.generation.clone(),
         version: view.version.clone(),
-        run_ids: ended.into_iter().take(AT_ONCE).map(|(_, run_id)| run_id.to_owned()).collect(),
+        run_ids,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Launches: each key once, at its instant, whether or not earlier ones were answered.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use indexmap::IndexMap;
 
@@ -13,8 +13,8 @@ use super::{
     partitions,
 };
 use crate::{
-    journal::{Event, Found, Generation, ResolvedChoice, Submission, SubmissionStage},
-    model::{Effect, Key, Observation, RunView, Timestamp},
+    journal::{Dependency, Event, Found, Generation, ResolvedChoice, Submission, SubmissionStage},
+    model::{DagsterView, Effect, Key, LocationState, Observation, Timestamp, WriterId, tags},
     plan::{Arrival, Plan, Walk},
 };
 
@@ -34,8 +34,16 @@ const NEAR: Duration = Duration::from_millis(100);
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
     let Some(started_at) = state.started_at else { return };
     let lanes = state.target.dagster.max_concurrent_launches.saturating_sub(observation.launching);
-    let partitions = state.partitions.as_deref().unwrap_or_default();
-    let mut sending = Sending { plan, partitions, started_at, now, lanes, gate: breaker::gate(state, now), decision };
+    let mut sending = Sending {
+        plan,
+        partitions: state.partitions.as_deref().unwrap_or_default(),
+        writer: state.writer.as_ref(),
+        started_at,
+        now,
+        lanes,
+        gate: breaker::gate(state, now),
+        decision,
+    };
     if !state.open.is_empty() {
         settle_open(state, observation, &mut sending);
     }
@@ -78,27 +86,26 @@ struct Room {
 /// The runs under way: all that may be runs, but those that are known to have ended.
 fn in_flight(state: &Generation, observation: &Observation) -> u32 {
     let view = observation.dagster.as_ref().and_then(|seen| seen.answer.fresh());
-    let ended = |run: &&RunView| run.key.is_some() && run.status.is_terminal();
-    let ended = view.map_or(0, |view| view.runs.iter().filter(ended).count() as u32);
+    let ended = view.map_or(0, |view| view.runs.counts().done());
     let counted = state.runs.as_ref().map_or(0, |fact| fact.value.done());
     (state.acknowledged + state.open.len() as u32).saturating_sub(ended.max(counted))
+}
+
+/// The run that an arrival's launch made, by a look.
+fn launched<'a>(plan: &Plan, state: &Generation, view: &'a DagsterView, index: u32) -> Option<&'a str> {
+    let own = state.own_launches(plan, index, view.runs.of(&plan.key(index)));
+    own.first().map(|chain| chain.root)
 }
 
 fn settle_open(state: &Generation, observation: &Observation, sending: &mut Sending<'_>) {
     let (plan, now) = (sending.plan, sending.now);
     let looked = observation.dagster.as_ref().and_then(|seen| Some((seen.asked_at, seen.answer.fresh()?)));
-    let found: BTreeMap<u32, &str> = looked
-        .iter()
-        .flat_map(|(_, view)| &view.runs)
-        .filter_map(|run| Some((run.key.as_ref()?, run.run_id.as_str())))
-        .filter(|(key, _)| **key == plan.key(key.index))
-        .map(|(key, run_id)| (key.index, run_id))
-        .collect();
     let mut arrivals = plan.arrivals.from(state.open.first().copied().unwrap_or_default());
     for index in &state.open {
         let submission = &state.submissions[index];
-        if let Some(run_id) = found.get(index).filter(|_| waits_for_a_look(state, submission, now)) {
-            let run_id = (*run_id).to_owned();
+        let found = looked.filter(|_| waits_for_a_look(state, submission, now));
+        if let Some(run_id) = found.and_then(|(_, view)| launched(plan, state, view, *index)) {
+            let run_id = run_id.to_owned();
             sending.decision.notes.push(Event::Submitted { index: *index, run_id, found: Found::LookedUp });
             continue;
         }
@@ -113,11 +120,12 @@ fn settle_open(state: &Generation, observation: &Observation, sending: &mut Send
             }
             SubmissionStage::Deferred { at, reason } => {
                 let again = at.plus(wait(plan.seed, *index, submission.attempts));
-                if state.ending().is_some() {
-                    let reason = format!("the end was asked for before it could be sent: {reason}");
+                let arrival = arrivals.at(*index).expect("only planned arrivals are submitted");
+                let missing = missing(state, observation, &plan.choices[arrival.choice as usize].job, *at);
+                if let Some(reason) = no_more(state, reason).or(missing) {
                     sending.decision.notes.push(Event::SubmitRefused { index: *index, reason, retry: false });
                 } else if again <= now {
-                    send_again(&mut arrivals, state, *index, sending);
+                    sending.send(arrival, *index, submission.attempts + 1);
                 } else {
                     sending.decision.wake(again);
                 }
@@ -126,6 +134,31 @@ fn settle_open(state: &Generation, observation: &Observation, sending: &mut Send
             | SubmissionStage::Rejected(_)
             | SubmissionStage::Absent(_)
             | SubmissionStage::Dropped { .. } => {}
+        }
+    }
+}
+
+/// Why a launch that was refused is not sent again, whatever refused it; `None`: it is.
+fn no_more(state: &Generation, reason: &str) -> Option<String> {
+    match (&state.stop, &state.aborted, &state.given_up) {
+        (None, None, None) => None,
+        (None, None, Some(_)) => Some(format!("not acknowledged in time: {reason}")),
+        (_, _, _) => Some(format!("the end was asked for before it could be sent: {reason}")),
+    }
+}
+
+/// Why a launch that was refused at `at` would be refused for good: a look asked later shows that its code location is
+/// loaded and has no such job. A location that is not loaded says nothing of its jobs.
+fn missing(state: &Generation, observation: &Observation, job: &str, at: Timestamp) -> Option<String> {
+    let seen = observation.dagster.as_ref().filter(|seen| seen.asked_at > at)?;
+    match &seen.answer.fresh()?.location.as_ref()?.state {
+        LocationState::Lacks { jobs, message, .. } if jobs.iter().any(|missing| missing == job) => {
+            // Noted in an earlier pass: all launches of it get the same reason.
+            let since = state.unready.get(&Dependency::Jobs)?.at;
+            Some(format!("{message} (first seen at {since})"))
+        }
+        LocationState::Lacks { .. } | LocationState::Ready | LocationState::NotLoaded(_) | LocationState::Absent(_) => {
+            None
         }
     }
 }
@@ -168,6 +201,7 @@ fn send_again(arrivals: &mut Walk<'_>, state: &Generation, index: u32, sending: 
 struct Sending<'a> {
     plan: &'a Plan,
     partitions: &'a [ResolvedChoice],
+    writer: Option<&'a WriterId>,
     started_at: Timestamp,
     now: Timestamp,
     /// So many more may wait for their answers.
@@ -199,7 +233,7 @@ impl Sending<'_> {
         let key = self.plan.key(index);
         let partition = partitions::of(choice, arrival, self.partitions);
         let (run_config, more) = partitions::merged(choice, partition);
-        let tags = tags(self.plan, &key, self.started_at, &more);
+        let tags = tags(self.plan, self.writer, &key, self.started_at, &more);
         let (job, assets) = (choice.job.clone(), choice.assets.clone());
         let effect = Effect::LaunchRun { key, job, assets, tags, run_config };
         self.decision.intents.push(Event::SubmitIntended { index, attempt, due });
@@ -209,14 +243,22 @@ impl Sending<'_> {
 }
 
 /// Ours say what the run is; they are not for the manifest to change.
-fn tags(plan: &Plan, key: &Key, started_at: Timestamp, more: &IndexMap<String, String>) -> IndexMap<String, String> {
+fn tags(
+    plan: &Plan,
+    writer: Option<&WriterId>,
+    key: &Key,
+    started_at: Timestamp,
+    more: &IndexMap<String, String>,
+) -> IndexMap<String, String> {
     let own = [
-        ("dagstorm/key", key.to_string()),
-        ("dagstorm/scenario", plan.scenario.to_string()),
-        ("dagstorm/generation", plan.generation.to_string()),
-        ("dagstorm/started", started_at.to_string()),
+        (tags::KEY, Some(key.to_string())),
+        (tags::SCENARIO, Some(plan.scenario.to_string())),
+        (tags::GENERATION, Some(plan.generation.to_string())),
+        (tags::STARTED, Some(started_at.to_string())),
+        (tags::WRITER, writer.map(ToString::to_string)),
     ];
-    let mut tags: IndexMap<String, String> = own.into_iter().map(|(tag, value)| (tag.to_owned(), value)).collect();
+    let own = own.into_iter().filter_map(|(tag, value)| Some((tag.to_owned(), value?)));
+    let mut tags: IndexMap<String, String> = own.collect();
     for (tag, value) in more {
         tags.entry(tag.clone()).or_insert_with(|| value.clone());
     }

@@ -16,7 +16,7 @@ pub fn decide(state: &Generation, observation: &Observation, now: Timestamp, dec
     // Only a look asked after the stop knows what was launched before it.
     let looked = observation.dagster.as_ref().filter(|seen| seen.asked_at >= stop.at);
     let Some(view) = looked.and_then(|seen| seen.answer.fresh()) else { return };
-    for run in view.runs.iter().filter(|run| !run.status.is_terminal()) {
+    for run in view.runs.open().map(|chain| chain.end()).filter(|run| !run.status.is_terminal()) {
         match state.terminations.get(&run.run_id).map(|at| at.plus(AGAIN)) {
             Some(again) if again > now => decision.wake(again),
             Some(_) | None => {

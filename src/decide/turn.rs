@@ -23,8 +23,8 @@ pub enum Turn {
     After(Vec<ScenarioName>),
     /// `suspend: false`, or `dagstorm resume`.
     Suspended,
-    /// The lifting of a halt; its reason.
-    Halted(String),
+    /// The lifting of a halt.
+    Halted,
     /// Another version: this one has had its only turn.
     Had,
 }

@@ -33,6 +33,9 @@ impl DrainService {
         if view.tasks.iter().any(|task| task.own) {
             return Err(Aim::Never(format!("dagstorm itself runs in {what}: it would stop itself")));
         }
+        if view.draining {
+            return Err(Aim::Wait(guard::nothing_replaces(&what)));
+        }
         self.is_allowed(aiming, view)?;
         if view.desired == 0 {
             return Err(Aim::Wait(format!("{what} wants no task: there is nothing to drain")));

@@ -52,6 +52,11 @@ pub fn is_free(tags: &IndexMap<String, String>, fault: &str, what: &str) -> Resu
     Ok(())
 }
 
+/// Why tasks of a service that is being deleted are let alone: the baseline would never come back.
+pub fn nothing_replaces(what: &str) -> String {
+    format!("{what} is DRAINING (it is being deleted): nothing would replace its tasks")
+}
+
 fn named(found: Option<&str>) -> &str {
     found.filter(|text| !text.is_empty()).unwrap_or("nobody knows which")
 }

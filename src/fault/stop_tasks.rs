@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Aim, Aiming, First, Injected, Pick, Progress, Room, fresh,
+    Aim, Aiming, First, Injected, Pick, Progress, Room, fresh, guard,
     pick::{is_alive, permits},
 };
 use crate::model::{
@@ -109,6 +109,9 @@ impl StopTasks {
 
     pub fn aim(&self, aiming: &Aiming<'_>) -> Result<Aim, Aim> {
         let (_, tasks) = self.seen(aiming.target, aiming.observation, aiming.not_before)?;
+        if self.is_draining(aiming) {
+            return Err(Aim::Wait(guard::nothing_replaces(&self.what(aiming.target))));
+        }
         let (guard, what) = (&aiming.target.guard, self.what(aiming.target));
         let (pick, followed) = self.followed(aiming, tasks)?;
         let room = self.room(pick, guard, tasks);
@@ -172,6 +175,11 @@ impl StopTasks {
     pub fn room(&self, pick: Pick, guard: &Guard, tasks: &[TaskView]) -> Room {
         let permitted = tasks.iter().filter(|task| self.may_stop(guard, task)).count() as u32;
         Room::of(pick, guard, tasks, permitted)
+    }
+
+    fn is_draining(&self, aiming: &Aiming<'_>) -> bool {
+        let view = self.service(aiming.target).and_then(|service| aiming.observation.services.get(service));
+        view.and_then(|view| view.answer.fresh()).is_some_and(|view| view.draining)
     }
 
     fn service_object(&self, aiming: &Aiming<'_>) -> Option<Object> {

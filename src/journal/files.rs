@@ -153,6 +153,20 @@ impl FileStore {
         Ok(())
     }
 
+    fn forget_now(&self, scenario: &ScenarioName) -> io::Result<()> {
+        let journal = self.journal(scenario);
+        let mut journal = journal.lock().expect("no holder of this lock panics");
+        self.holding.check()?;
+        let (folder, aside) = (self.folder(scenario), self.root.join(format!(".{scenario}.forgotten")));
+        // A crash must not leave a part of a journal: it goes in one step, and is removed afterwards.
+        or_absent(fs::remove_dir_all(&aside)).map_err(|error| at(&aside, &error))?;
+        or_absent(fs::rename(&folder, &aside)).map_err(|error| at(&folder, &error))?;
+        sync_folder(&self.root)?;
+        or_absent(fs::remove_dir_all(&aside)).map_err(|error| at(&aside, &error))?;
+        *journal = Journal::default();
+        Ok(())
+    }
+
     fn room_now(&self, scenario: &ScenarioName) -> io::Result<()> {
         let path = self.folder(scenario).join(".room.tmp");
         let tried = fs::write(&path, vec![b'.'; ROOM]).map_err(|error| at(&path, &error));
@@ -258,6 +272,14 @@ fn names(root: &Path) -> io::Result<Vec<ScenarioName>> {
     Ok(names)
 }
 
+/// What is not there need not be removed.
+fn or_absent(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Makes the creation or renaming of a folder's entries durable.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
@@ -300,6 +322,11 @@ impl Store for FileStore {
     async fn room(&self, scenario: &ScenarioName) -> io::Result<()> {
         let (store, scenario) = (self.clone(), scenario.clone());
         blocking(move || store.room_now(&scenario)).await
+    }
+
+    async fn forget(&self, scenario: &ScenarioName) -> io::Result<()> {
+        let (store, scenario) = (self.clone(), scenario.clone());
+        blocking(move || store.forget_now(&scenario)).await
     }
 
     async fn names(&self) -> io::Result<Vec<ScenarioName>> {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     fault::{FaultStage, FaultState},
-    record::{Conclusion, Dependency, Event, Found, ResolvedChoice, RunCounts},
-    submission::{Launches, Submission, SubmissionStage},
+    record::{Conclusion, Dependency, Event, Found, ResolvedChoice},
+    submission::{LaunchTrouble, Submission, SubmissionStage},
 };
 use crate::{
-    model::{FaultId, GenerationId, Metric, Target, TaskArn, Timestamp, Why},
+    model::{FaultId, GenerationId, Metric, RunCounts, Target, TaskArn, Timestamp, Why, WriterId},
     spec::Scenario,
 };
 
@@ -18,11 +18,14 @@ pub struct Generation {
     pub id: GenerationId,
     pub scenario: Scenario,
     pub target: Target,
+    /// The data folder that its runs name; journals before that have none.
+    pub writer: Option<WriterId>,
     pub accepted_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub dagster_version: Option<String>,
-    /// So many runs were there before this data folder knew of them.
-    pub adopting: Option<u32>,
+    /// So many runs were there before this data folder knew of them: how many when they were first seen, how many now, and since
+    /// when that many.
+    pub adopting: Option<Adopting>,
     /// The partitions of its launches, once they are known.
     pub partitions: Option<Vec<ResolvedChoice>>,
     /// What cannot be used now, and since when.
@@ -37,7 +40,7 @@ pub struct Generation {
     /// The lowest index that was never attempted.
     pub frontier: u32,
     /// How launches have gone lately.
-    pub launches: Launches,
+    pub launches: LaunchTrouble,
     /// How many of the submissions are known to be runs.
     pub acknowledged: u32,
     pub faults: BTreeMap<FaultId, FaultState>,
@@ -50,6 +53,10 @@ pub struct Generation {
     pub steps_read: BTreeSet<String>,
     /// Steps that were completed more than once, by their run and name, in words.
     pub step_duplicates: BTreeMap<(String, String), Fact<String>>,
+    /// Runs that Dagster has made and will never start, by their ids, with what is wrong with them.
+    pub never_started: BTreeMap<String, Fact<String>>,
+    /// Another dagstorm launches the same generation.
+    pub other_writer: Option<Fact<OtherWriter>>,
     /// Runs that nothing explains, by their ids, with what is wrong with them.
     pub unexpected: BTreeMap<String, Fact<String>>,
     /// What the gauges showed, the oldest first.
@@ -60,6 +67,8 @@ pub struct Generation {
     pub last_samples: BTreeMap<Metric, Sample>,
     /// What `limits.abortOn` names came true: it is ended and judged.
     pub aborted: Option<Fact<String>>,
+    /// The time for launches is over, and some were not acknowledged: it is judged without them.
+    pub given_up: Option<Fact<String>>,
     pub stop: Option<Fact<String>>,
     /// After the stop, runs that are under way are ended.
     pub terminate: bool,
@@ -74,6 +83,27 @@ pub struct Generation {
 pub struct Fact<T> {
     pub at: Timestamp,
     pub value: T,
+}
+
+/// Runs that were there before this data folder knew of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adopting {
+    /// How many there were at the first look.
+    pub first: u32,
+    /// How many there are now, and since when.
+    pub runs: u32,
+    pub since: Timestamp,
+}
+
+/// Another dagstorm that launches the same generation at the same time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherWriter {
+    /// A run of its own.
+    pub run_id: String,
+    /// What was seen, in a sentence.
+    pub reason: String,
+    /// It began before this one did.
+    pub is_first: bool,
 }
 
 /// When a task was seen to run.
@@ -103,15 +133,18 @@ impl Generation {
             accepted_at: at,
             started_at: None,
             dagster_version: None,
+            writer: None,
             adopting: None,
             partitions: None,
+            never_started: BTreeMap::new(),
+            other_writer: None,
             unready: BTreeMap::new(),
             unseen: BTreeMap::new(),
             readiness_changed_at: at,
             submissions: BTreeMap::new(),
             open: BTreeSet::new(),
             frontier: 0,
-            launches: Launches::default(),
+            launches: LaunchTrouble::default(),
             acknowledged: 0,
             faults: BTreeMap::new(),
             triggered: BTreeMap::new(),
@@ -124,6 +157,7 @@ impl Generation {
             tasks: BTreeMap::new(),
             last_samples: BTreeMap::new(),
             aborted: None,
+            given_up: None,
             stop: None,
             terminate: false,
             terminations: BTreeMap::new(),
@@ -145,9 +179,9 @@ impl Generation {
             })
     }
 
-    /// Why nothing new begins any more, if so: it was stopped, or aborted.
+    /// Why nothing new begins any more, if so: it was stopped, aborted, or the time for launches is over.
     pub fn ending(&self) -> Option<&Fact<String>> {
-        self.stop.as_ref().or(self.aborted.as_ref())
+        self.stop.as_ref().or(self.aborted.as_ref()).or(self.given_up.as_ref())
     }
 
     /// The last instant at which something was sent that could still have an effect.
@@ -164,11 +198,15 @@ impl Generation {
             Event::Retargeted { target } => self.retarget(at, target)?,
             Event::Unready { dependency, why } => self.unready(at, dependency, why),
             Event::Readied { dependency } => self.readied(at, dependency),
-            Event::Adopting { runs } => self.adopting = Some(*runs),
             Event::PartitionsResolved { choices } => {
                 if self.started_at.is_some() || self.partitions.replace(choices.clone()).is_some() {
                     return Err("the partitions are resolved after the start, or twice".to_owned());
                 }
+            }
+            Event::WriterNamed { writer } => self.writer = Some(writer.clone()),
+            Event::Adopting { runs } => {
+                let first = self.adopting.map_or(*runs, |known| known.first);
+                self.adopting = Some(Adopting { first, runs: *runs, since: at });
             }
             Event::Started { at, dagster_version } => self.start(*at, dagster_version)?,
             Event::SubmitIntended { index, attempt, due } => {
@@ -237,12 +275,30 @@ impl Generation {
                     return Err(format!("run {run_id} is told twice"));
                 }
             }
+            Event::NeverStartedSeen { run_id, reason } => {
+                if self.never_started.insert(run_id.clone(), Fact { at, value: reason.clone() }).is_some() {
+                    return Err(format!("run {run_id} is told twice"));
+                }
+            }
+            Event::OtherWriterSeen { run_id, reason, is_first } => {
+                let value = OtherWriter { run_id: run_id.clone(), reason: reason.clone(), is_first: *is_first };
+                if self.other_writer.as_ref().is_some_and(|known| known.value.is_first || !is_first) {
+                    return Err("another writer is told twice".to_owned());
+                }
+                self.other_writer = Some(Fact { at, value });
+            }
             Event::Counted { runs } => self.runs = Some(Fact { at, value: *runs }),
             Event::Aborted { reason } => {
                 if self.started_at.is_none() || self.aborted.is_some() {
                     return Err("aborted before it began, or twice".to_owned());
                 }
                 self.aborted = Some(Fact { at, value: reason.clone() });
+            }
+            Event::LoadGivenUp { reason } => {
+                if self.started_at.is_none() || self.given_up.is_some() {
+                    return Err("launches are given up before the start, or twice".to_owned());
+                }
+                self.given_up = Some(Fact { at, value: reason.clone() });
             }
             Event::StopRequested { reason, terminate } => {
                 self.stop.get_or_insert_with(|| Fact { at, value: reason.clone() });

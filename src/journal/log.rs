@@ -189,8 +189,8 @@ fn split(rest: &[u8]) -> Option<(Head<'_>, &[u8])> {
 mod tests {
     use super::*;
     use crate::{
-        journal::{Event, RunCounts},
-        model::Timestamp,
+        journal::Event,
+        model::{RunCounts, Timestamp},
     };
 
     fn journal(count: u64) -> Vec<u8> {

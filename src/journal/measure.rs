@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::{
     fault::{FaultStage, FaultState},
     generation::{Generation, Sample},
+    launch::{Launched, Launches},
     submission::SubmissionStage,
 };
 use crate::{
-    model::{Aggregate, Criterion, Faults, Metric, RunStatus, RunView, Scope, Timestamp, Weighed},
+    model::{Aggregate, Criterion, Faults, Metric, RunStatus, Scope, Timestamp, Weighed},
     plan::{Arrival, Plan},
 };
 
@@ -19,8 +20,8 @@ use crate::{
 pub struct Evidence<'a> {
     pub plan: &'a Plan,
     pub generation: &'a Generation,
-    /// The runs of the generation, as they were seen last.
-    pub runs: Vec<&'a RunView>,
+    /// The launches of the generation, as they were seen last.
+    pub launches: &'a Launches,
     /// When they were seen.
     pub until: Timestamp,
     /// When a fault was over, as far as it is known.
@@ -58,9 +59,13 @@ impl Evidence<'_> {
         };
         match criterion.metric() {
             Metric::RunLatency => {
-                delays(self.instants(|run| run.ended_at.filter(|_| run.status == RunStatus::Success)))
+                let ends = self.launches.succeeded().filter_map(|one| Some((one.index, one.ended_at?)));
+                delays(ends.collect())
             }
-            Metric::StartLatency => delays(self.instants(|run| run.started_at)),
+            Metric::StartLatency => {
+                let starts = self.launches.all.iter().filter_map(|one| Some((one.index, one.started_at?)));
+                delays(starts.collect())
+            }
             Metric::Lateness => {
                 let sent = self.generation.submissions.iter().filter(|(_, submission)| submission.attempts > 0);
                 delays(sent.map(|(index, submission)| (*index, submission.first_attempt_at)).collect())
@@ -70,6 +75,11 @@ impl Evidence<'_> {
                 let samples = weigh(&held(self.generation, metric, self.until), windows.as_deref());
                 Measured { samples: samples.len() as u64, value: aggregate.weighed(samples, elapsed) }
             }
+            Metric::Failures => share(self.ended(is_of).map(|one| one.is_some_and(|one| one.failed)), aggregate),
+            Metric::SuccessRate => {
+                let succeeded = |one: Option<&Launched>| one.is_some_and(|one| one.status == RunStatus::Success);
+                share(self.ended(is_of).map(succeeded), aggregate)
+            }
             Metric::SubmissionErrors => self.submission_errors(aggregate, elapsed, is_of),
             Metric::Throughput => match windows {
                 Some(windows) => self.throughput_within(&windows),
@@ -78,9 +88,16 @@ impl Evidence<'_> {
         }
     }
 
-    /// Of each run with a key: its index and an instant.
-    fn instants(&self, instant: fn(&RunView) -> Option<Timestamp>) -> Vec<(u32, Timestamp)> {
-        self.runs.iter().filter_map(|run| Some((run.key.as_ref()?.index, instant(run)?))).collect()
+    /// The launches that have ended, of some arrivals; `None`: it was acknowledged, and Dagster has no run of it.
+    fn ended(&self, is_of: impl Fn(&Arrival) -> bool) -> impl Iterator<Item = Option<&Launched>> {
+        let ended = self.launches.all.iter().filter(|one| one.ended_at.is_some() || one.status == RunStatus::Success);
+        let gone = self.launches.gone.iter().map(|index| (*index, None));
+        let mut all: Vec<(u32, Option<&Launched>)> = ended.map(|one| (one.index, Some(one))).chain(gone).collect();
+        // In the plan's order: one walk through it is enough.
+        all.sort_by_key(|(index, _)| *index);
+        let mut arrivals = self.plan.arrivals.from(0);
+        all.retain(|(index, _)| arrivals.at(*index).as_ref().is_some_and(&is_of));
+        all.into_iter().map(|(_, one)| one)
     }
 
     fn recoveries(&self, scope: &Scope) -> Vec<f64> {
@@ -132,8 +149,7 @@ impl Evidence<'_> {
     }
 
     fn completions(&self) -> Vec<Timestamp> {
-        let completed = self.runs.iter().filter(|run| run.status == RunStatus::Success);
-        completed.filter_map(|run| run.ended_at).collect()
+        self.launches.succeeded().filter_map(|one| one.ended_at).collect()
     }
 
     /// The number of the phase that is meant, if one is. One that does not exist has no arrival.
@@ -193,6 +209,17 @@ impl Evidence<'_> {
         }
         merged
     }
+}
+
+/// How many of these are so: as a share, or counted.
+fn share(all: impl Iterator<Item = bool>, aggregate: Aggregate) -> Measured {
+    let (mut hits, mut count) = (0_u64, 0_u64);
+    for hit in all {
+        hits += u64::from(hit);
+        count += 1;
+    }
+    let value = if aggregate == Aggregate::Count { hits as f64 } else { hits as f64 / (count as f64).max(1.0) };
+    Measured { value: (count > 0).then_some(value), samples: count }
 }
 
 fn contains(windows: &[(Timestamp, Timestamp)], at: Timestamp) -> bool {

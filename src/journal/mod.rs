@@ -5,9 +5,11 @@ mod fault;
 mod files;
 mod generation;
 mod holding;
+mod launch;
 mod log;
 mod measure;
 mod record;
+mod rejections;
 mod segment;
 mod state;
 mod store;
@@ -15,14 +17,14 @@ mod submission;
 
 pub use fault::{FaultStage, FaultState, Heal, HealStep};
 pub use files::{FileStore, newest_epoch};
-pub use generation::{Fact, Generation, Sample, TaskLife};
+pub use generation::{Adopting, Fact, Generation, OtherWriter, Sample, TaskLife};
 pub use holding::{Fenced, Holding, TRUSTED_FOR, read_epoch};
+pub use launch::{Foreign, Launched, Launches, failed_by_reason, is_never_started};
 pub use log::{LogError, decode, encode};
 pub use measure::{Evidence, Measured};
 pub use record::{
-    Conclusion, Dependency, Event, Found, Record, ResolvedChoice, ResolvedPartition, RunCounts, Summary,
-    ThresholdResult,
+    Conclusion, Dependency, Event, Found, Record, ResolvedChoice, ResolvedPartition, Summary, ThresholdResult,
 };
 pub use state::{IllegalRecord, State};
 pub use store::{Store, Trouble};
-pub use submission::{Launches, Submission, SubmissionStage};
+pub use submission::{LaunchTrouble, Submission, SubmissionStage};

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        Counts, Effect, FaultId, GenerationId, Metric, Object, Outcome, Target, TaskArn, TaskView, Timestamp, Undo,
-        Verdict, Why,
+        Counts, Effect, FaultId, GenerationId, Metric, Object, Outcome, RunCounts, Span, Target, TaskArn, TaskView,
+        Timestamp, Undo, Verdict, Why, WriterId,
     },
     spec::Scenario,
 };
@@ -32,13 +32,16 @@ pub enum Event {
     Compacted { past: Vec<Summary> },
     /// A generation begins its life. Holds all that carrying out and healing need: the files are never needed again.
     Accepted { generation: GenerationId, scenario: Box<Scenario>, target: Box<Target> },
+    /// The data folder that a generation's runs and faults name as their writer.
+    WriterNamed { writer: WriterId },
     /// The target was edited before anything had been sent to the old one.
     Retargeted { target: Box<Target> },
     /// Something that the scenario needs cannot be used …
     Unready { dependency: Dependency, why: Why },
     /// … and now it can.
     Readied { dependency: Dependency },
-    /// Dagster has so many runs of this very generation: they are adopted when a settle has passed.
+    /// Dagster has so many runs of this very generation: they are adopted when a settle has passed and the dagstorm that launched
+    /// them is proved gone. Written again when there are more.
     Adopting { runs: u32 },
     /// What Dagster says of the partitions that the launches are for. It holds for every launch, also for one that is sent
     /// again. Comes right before the start.
@@ -60,6 +63,8 @@ pub enum Event {
     SubmitInDoubt { index: u32, reason: String },
     /// It was looked up a settle after its last attempt, is absent, and will not be sent again.
     SubmitAbsent { index: u32, reason: String },
+    /// The time for launches is over: what is not acknowledged by now is given up, and what was not sent stays unsent.
+    LoadGivenUp { reason: String },
     /// It was due and was not sent: so many runs were under way, and `limits.maxInFlight` allows no more.
     SubmitDropped { index: u32, in_flight: u32 },
     /// What a gauge showed in a look asked at `asked_at`: written when it has changed, and now and then when it has not.
@@ -119,6 +124,11 @@ pub enum Event {
     StepDuplicateSeen { run_id: String, step: String, reason: String },
     /// A look at Dagster shows a run that nothing of ours explains.
     UnexpectedSeen { run_id: String, reason: String },
+    /// A look shows a run that Dagster has made and will never start.
+    NeverStartedSeen { run_id: String, reason: String },
+    /// A look shows a run of this generation that another dagstorm launched meanwhile. `is_first`: that one began before this
+    /// one did, so this one gives way.
+    OtherWriterSeen { run_id: String, reason: String, is_first: bool },
     /// What `limits.abortOn` or a threshold with `abortOnFail` names came true: no more arrivals, heal, and judge what
     /// there is. It cannot pass any more.
     Aborted { reason: String },
@@ -177,7 +187,13 @@ pub struct Summary {
 #[serde(rename_all = "camelCase")]
 pub enum Dependency {
     Dagster,
+    /// The code location that holds the jobs.
+    Location,
     Jobs,
+    /// That no other dagstorm launches the same generation.
+    Writer,
+    /// Dagster's permission to launch runs.
+    Launches,
     Service(String),
     Queue,
     /// CloudWatch's metric of the age of the oldest message.
@@ -205,7 +221,10 @@ impl fmt::Display for Dependency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dagster => f.write_str("Dagster"),
+            Self::Location => f.write_str("Location"),
             Self::Jobs => f.write_str("Jobs"),
+            Self::Writer => f.write_str("Writer"),
+            Self::Launches => f.write_str("Launches"),
             Self::Service(_) => f.write_str("Service"),
             Self::Queue => f.write_str("Queue"),
             Self::QueueAge => f.write_str("QueueAge"),
@@ -232,37 +251,6 @@ pub enum Found {
     LookedUp,
     /// It was there before this data folder knew of it.
     Adopted,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RunCounts {
-    pub queued: u32,
-    pub running: u32,
-    pub succeeded: u32,
-    pub failed: u32,
-    pub canceled: u32,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub other: u32,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-impl RunCounts {
-    pub fn unfinished(&self) -> u32 {
-        self.queued + self.running + self.other
-    }
-
-    pub fn done(&self) -> u32 {
-        self.succeeded + self.failed + self.canceled
-    }
-
-    pub fn total(&self) -> u32 {
-        self.unfinished() + self.done()
-    }
 }
 
 /// The end of a generation. The report's files were complete before this was written.
@@ -294,7 +282,7 @@ pub struct Conclusion {
 
 /// A threshold and what was measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", into = "WrittenResult")]
 pub struct ThresholdResult {
     /// As `runLatency p95 < 1m30s`.
     pub threshold: String,
@@ -306,6 +294,33 @@ pub struct ThresholdResult {
     /// Absent: nothing was measured, so it neither holds nor fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds: Option<bool>,
+}
+
+/// As it is written: a length of time also as a number.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ThresholdResult", description = "A threshold and what was measured.")]
+struct WrittenResult {
+    /// As `runLatency p95 < 1m30s`.
+    threshold: String,
+    /// The measured value, for people; absent without samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    /// The same in seconds, where it is a length of time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_seconds: Option<f64>,
+    /// How many were measured.
+    samples: u64,
+    /// Absent: nothing was measured, so it neither holds nor fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holds: Option<bool>,
+}
+
+impl From<ThresholdResult> for WrittenResult {
+    fn from(ThresholdResult { threshold, value, samples, holds }: ThresholdResult) -> Self {
+        let value_seconds = value.as_ref().and_then(|text| text.parse::<Span>().ok()).map(Span::seconds);
+        Self { threshold, value, value_seconds, samples, holds }
+    }
 }
 
 impl Conclusion {

@@ -36,6 +36,11 @@ pub trait Store: Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Removes all records of a scenario, durably: the next one begins a journal.
+    ///
+    /// On an error a part of them may be gone.
+    fn forget(&self, scenario: &ScenarioName) -> impl Future<Output = io::Result<()>> + Send;
+
     /// The scenarios that have a journal, sorted.
     fn names(&self) -> impl Future<Output = io::Result<Vec<ScenarioName>>> + Send;
 }

@@ -52,13 +52,13 @@ impl Submission {
 
 /// Launches that failed one after another, with no answer in between.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Launches {
+pub struct LaunchTrouble {
     pub failures: u32,
     /// The last failure and its reason.
     pub last: Option<Fact<String>>,
 }
 
-impl Launches {
+impl LaunchTrouble {
     pub(super) fn failed(&mut self, at: Timestamp, reason: &str) {
         self.failures += 1;
         self.last = Some(Fact { at, value: reason.to_owned() });

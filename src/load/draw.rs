@@ -1,6 +1,6 @@
 //! Which job an arrival runs: drawn by weight from a stream of the scenario's seed that nothing else uses.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use indexmap::IndexMap;
 use rand::{RngExt, SeedableRng};
@@ -66,34 +66,85 @@ const JOBS_STREAM: u64 = 1_000;
 impl JobMix {
     /// An endless draw of indices into `jobs`. The shape of the arrivals has no part in it.
     pub fn draw(&self, seed: u64, phase: u64) -> Draw {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(JOBS_STREAM.wrapping_add(phase));
         let weights: Arc<[f64]> = self.jobs.iter().map(|choice| choice.weight).collect();
-        Draw { rng, total: weights.iter().sum(), weights }
+        Draw::Weighted { rng: stream(seed, phase), total: weights.iter().sum(), weights }
     }
+
+    /// Of each arrival the index of its choice: of the job that it names, or of any job where it names none. A job that
+    /// occurs more than once is drawn by the weights of its occurrences.
+    pub fn assign<'a>(&self, seed: u64, phase: u64, named: impl Iterator<Item = Option<&'a str>>) -> Vec<usize> {
+        let mut rng = stream(seed, phase);
+        let mut weights: BTreeMap<Option<&str>, Vec<f64>> = BTreeMap::new();
+        let weight = |choice: &Weighted, name: Option<&str>| match name {
+            Some(name) if choice.job != name => 0.0,
+            Some(_) | None => choice.weight,
+        };
+        let one = |name: Option<&'a str>| {
+            let weights =
+                weights.entry(name).or_insert_with(|| self.jobs.iter().map(|choice| weight(choice, name)).collect());
+            let point = rng.random::<f64>() * weights.iter().sum::<f64>();
+            // What is named is launched, also where its weight is zero.
+            let own = || self.jobs.iter().position(|choice| Some(choice.job.as_str()) == name);
+            at(point, weights).or_else(own).unwrap_or(0)
+        };
+        named.map(one).collect()
+    }
+}
+
+fn stream(seed: u64, phase: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(JOBS_STREAM.wrapping_add(phase));
+    rng
+}
+
+/// The index of the weight in which a point of their sum lies; `None` if none is above zero.
+fn at(mut point: f64, weights: &[f64]) -> Option<usize> {
+    for (index, weight) in weights.iter().enumerate() {
+        if point < *weight {
+            return Some(index);
+        }
+        point -= weight;
+    }
+    // Rounding may leave a little of the last weight.
+    weights.iter().rposition(|weight| *weight > 0.0)
 }
 
 /// See [`JobMix::draw`].
 #[derive(Debug, Clone)]
-pub struct Draw {
-    rng: ChaCha8Rng,
-    weights: Arc<[f64]>,
-    total: f64,
+pub enum Draw {
+    Weighted {
+        rng: ChaCha8Rng,
+        weights: Arc<[f64]>,
+        total: f64,
+    },
+    /// As it was recorded.
+    Listed {
+        choices: Arc<[u32]>,
+        next: usize,
+    },
+}
+
+impl Draw {
+    /// Gives these indices, one after the other.
+    pub fn listed(choices: Vec<u32>) -> Self {
+        Self::Listed { choices: choices.into(), next: 0 }
+    }
 }
 
 impl Iterator for Draw {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        let mut point = self.rng.random::<f64>() * self.total;
-        for (index, weight) in self.weights.iter().enumerate() {
-            if point < *weight {
-                return Some(index);
+        match self {
+            Self::Weighted { rng, weights, total } => {
+                let point = rng.random::<f64>() * *total;
+                Some(at(point, weights).unwrap_or(0))
             }
-            point -= weight;
+            Self::Listed { choices, next } => {
+                *next += 1;
+                choices.get(*next - 1).map(|choice| *choice as usize)
+            }
         }
-        // Rounding may leave a little of the last weight.
-        Some(self.weights.iter().rposition(|weight| *weight > 0.0).unwrap_or(0))
     }
 }
 
@@ -115,6 +166,20 @@ mod tests {
         let first = draw(7, 0).iter().filter(|index| **index == 0).count();
         assert!((6_800..7_200).contains(&first), "{first}");
         assert!(!draw(7, 0).contains(&2), "a weight of zero is never drawn");
+    }
+
+    #[test]
+    fn what_arrivals_name_is_launched() {
+        let jobs = [("a", 1.0), ("b", 3.0), ("b", 1.0), ("c", 0.0)];
+        let mix = JobMix { jobs: jobs.map(|(job, weight)| Weighted::new(job, weight)).to_vec() };
+        let assign = |name: Option<&'static str>| mix.assign(7, 0, std::iter::repeat_n(name, 1_000));
+        assert_eq!(assign(None), mix.draw(7, 0).take(1_000).collect::<Vec<_>>(), "without names nothing changes");
+        assert!(assign(Some("a")).iter().all(|index| *index == 0));
+        assert!(assign(Some("c")).iter().all(|index| *index == 3), "a weight of zero is no reason to launch another");
+        let named = assign(Some("b"));
+        let often = named.iter().filter(|index| **index == 1).count();
+        assert!(named.iter().all(|index| [1, 2].contains(index)) && (680..820).contains(&often), "{often}");
+        assert_eq!(Draw::listed(vec![2, 0]).collect::<Vec<_>>(), [2, 0]);
     }
 
     #[test]

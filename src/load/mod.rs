@@ -25,7 +25,7 @@ pub use rate::Rate;
 use serde::{Deserialize, Serialize};
 pub use spike::Spike;
 pub use stairs::Stairs;
-pub use trace::{RawTrace, Trace, TraceError};
+pub use trace::{Numbers, RawColumns, RawTrace, Reading, RowKind, Rows, Trace, TraceError, config_value};
 
 /// When the arrivals of a phase come: exactly one shape. All instants are whole microseconds from the phase's begin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

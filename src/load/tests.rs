@@ -48,7 +48,13 @@ fn any_arrivals() -> impl Strategy<Value = Arrivals> {
             .prop_map(|(low, high, period, peak)| Arrivals::Diurnal(Diurnal { low, high, period, peak })),
         (speed, offsets).prop_map(|(speed, mut offsets_us)| {
             offsets_us.sort_unstable();
-            Arrivals::Trace(Trace { file: "a.csv".to_owned(), column: None, speed, offsets_us: offsets_us.into() })
+            Arrivals::Trace(Trace {
+                file: "a.csv".to_owned(),
+                column: None,
+                speed,
+                offsets_us: offsets_us.into(),
+                rows: None,
+            })
         }),
     ]
 }

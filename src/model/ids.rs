@@ -104,6 +104,39 @@ impl fmt::Display for Key {
     }
 }
 
+/// The identity of a data folder, and so of whichever dagstorm writes there: every run and every fault's mark names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriterId(Arc<str>);
+
+/// The longest id of a writer: it stands in tags beside other things.
+const LONGEST_WRITER: usize = 40;
+
+impl WriterId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for WriterId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if text.is_empty() || text.len() > LONGEST_WRITER || !text.chars().all(is_plain) {
+            return Err(format!(
+                "`{text}` is not the id of a data folder: it has lower-case letters, digits and `-`, {LONGEST_WRITER} at most"
+            ));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for WriterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// One occurrence of a fault: its name in the scenario and the number of its repeat, written `name#1`, `name#2` …
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FaultId {
@@ -167,6 +200,10 @@ impl Names {
     pub fn share_key(&mut self, key: &mut Key) {
         self.share(&mut key.scenario.0);
     }
+
+    pub fn share_writer(&mut self, writer: &mut WriterId) {
+        self.share(&mut writer.0);
+    }
 }
 
 text_schema!(
@@ -197,6 +234,14 @@ text_schema!(
     "^.+#[0-9]+$",
     ["kill#1"]
 );
+text_schema!(
+    WriterId,
+    "Writer",
+    "The id of a data folder: the run tag `dagstorm/writer`.",
+    "^[a-z0-9-]{1,40}$",
+    ["3f9c1d2ab47e"]
+);
+as_string!(WriterId);
 as_string!(ScenarioName);
 as_string!(GenerationId);
 as_string!(Key);

@@ -21,6 +21,8 @@ pub enum Metric {
     Workers,
     SubmissionErrors,
     Throughput,
+    Failures,
+    SuccessRate,
 }
 
 /// What the numbers of a metric are.
@@ -31,10 +33,12 @@ pub enum Unit {
     Count,
     /// A second; written as a rate.
     PerSecond,
+    /// A share of all; written in percent.
+    Share,
 }
 
 impl Metric {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::RunLatency,
         Self::StartLatency,
         Self::Lateness,
@@ -44,6 +48,8 @@ impl Metric {
         Self::Workers,
         Self::SubmissionErrors,
         Self::Throughput,
+        Self::Failures,
+        Self::SuccessRate,
     ];
 
     pub fn word(self) -> &'static str {
@@ -57,6 +63,8 @@ impl Metric {
             Self::Workers => "workers",
             Self::SubmissionErrors => "submissionErrors",
             Self::Throughput => "throughput",
+            Self::Failures => "failures",
+            Self::SuccessRate => "successRate",
         }
     }
 
@@ -78,6 +86,13 @@ impl Metric {
             Self::Workers => "Running tasks of the service with the role `workers`.",
             Self::SubmissionErrors => "Arrivals that were rejected, never arrived, or were dropped.",
             Self::Throughput => "Completed runs over the time from the start to the last completion.",
+            Self::Failures => {
+                "Launches that ended as FAILURE by an error of the job's own code, of all that ended: their share (`rate`) or their \
+                 number (`count`). With this threshold such failures are no findings of their own."
+            }
+            Self::SuccessRate => {
+                "Launches that ended as SUCCESS, of all that ended; retries that Dagster made belong to their launch."
+            }
         }
     }
 
@@ -88,6 +103,7 @@ impl Metric {
             }
             Self::QueueDepth | Self::Workers | Self::SubmissionErrors => Unit::Count,
             Self::Throughput => Unit::PerSecond,
+            Self::Failures | Self::SuccessRate => Unit::Share,
         }
     }
 
@@ -98,15 +114,37 @@ impl Metric {
         Self::GAUGES.contains(&self)
     }
 
-    /// Renders a number of this metric for people.
+    /// Renders a number of this metric, exactly: it is read back as it is.
     pub fn show(self, value: f64) -> String {
         match self.unit() {
-            Unit::Seconds => {
-                let length = Duration::try_from_secs_f64(value.max(0.0)).unwrap_or(Span::LONGEST);
-                Span::new(length.min(Span::LONGEST)).to_string()
-            }
+            Unit::Seconds => seconds(value).to_string(),
             Unit::Count => format!("{value}"),
-            Unit::PerSecond => format!("{value}/s"),
+            Unit::Share => format!("{}%", round(value * 100.0, 4)),
+            // A rate that was written by the minute is shown by the minute: nobody reads 0.16666666666666666/s.
+            Unit::PerSecond => {
+                let by_the_minute = round(value * 60.0, 3);
+                let is_exact = value > 0.0 && value < 1.0 && by_the_minute / 60.0 == value;
+                if is_exact { format!("{by_the_minute}/min") } else { format!("{value}/s") }
+            }
+        }
+    }
+
+    /// Renders what was measured, with as many digits as it has: milliseconds, and of others about three.
+    pub fn show_measured(self, value: f64) -> String {
+        match self.unit() {
+            Unit::Seconds => seconds(value).to_the_millisecond().to_string(),
+            Unit::Count => format!("{}", round(value, 2)),
+            Unit::Share => format!("{}%", round(value * 100.0, 2)),
+            Unit::PerSecond if value > 0.0 && value < 1.0 => format!("{}/min", digits(value * 60.0)),
+            Unit::PerSecond => format!("{}/s", digits(value)),
+        }
+    }
+
+    /// Renders a number beside others that it is compared with.
+    pub fn show_rounded(self, value: f64) -> String {
+        match self.unit() {
+            Unit::Seconds => seconds(value).rounded().to_string(),
+            Unit::Count | Unit::PerSecond | Unit::Share => self.show_measured(value),
         }
     }
 
@@ -122,6 +160,11 @@ impl Metric {
                 .map(|span| span.duration().as_secs_f64())
                 .map_err(|_| format!("`{text}` is not a duration: {}", self.wants())),
             Unit::Count => number(text).ok_or_else(|| format!("`{text}` is not a number: {}", self.wants())),
+            Unit::Share => {
+                let share = text.strip_suffix('%').and_then(|text| number(text.trim())).map(|percent| percent / 100.0);
+                let share = share.filter(|share| *share <= 1.0);
+                share.ok_or_else(|| format!("`{text}` is not a share: {}", self.wants()))
+            }
             Unit::PerSecond => {
                 let rate = text.split_once('/').and_then(|(times, per)| {
                     let seconds = match per.trim() {
@@ -142,6 +185,7 @@ impl Metric {
             Unit::Seconds => "it is compared with a duration, as in `90s`",
             Unit::Count => "it is compared with a number, as in `500`",
             Unit::PerSecond => "it is compared with a rate, as in `6/min`",
+            Unit::Share => "it is compared with a share in percent, as in `1%`",
         }
     }
 }
@@ -161,7 +205,9 @@ impl Metric {
             | Self::Lateness
             | Self::RecoveryTime
             | Self::SubmissionErrors
-            | Self::Throughput => None,
+            | Self::Throughput
+            | Self::Failures
+            | Self::SuccessRate => None,
         }
     }
 
@@ -203,7 +249,9 @@ impl Metric {
             | Self::Lateness
             | Self::RecoveryTime
             | Self::SubmissionErrors
-            | Self::Throughput => Duration::from_secs(2),
+            | Self::Throughput
+            | Self::Failures
+            | Self::SuccessRate => Duration::from_secs(2),
         }
     }
 
@@ -219,7 +267,9 @@ impl Metric {
             | Self::Lateness
             | Self::RecoveryTime
             | Self::SubmissionErrors
-            | Self::Throughput => Duration::from_secs(15),
+            | Self::Throughput
+            | Self::Failures
+            | Self::SuccessRate => Duration::from_secs(15),
         }
     }
 
@@ -233,6 +283,25 @@ impl Metric {
 fn one<T>(seen: Option<&Timed<T>>, value: impl Fn(&T) -> f64) -> Vec<(Timestamp, f64)> {
     let fresh = seen.and_then(|seen| Some((seen.asked_at, value(seen.answer.fresh()?))));
     fresh.into_iter().collect()
+}
+
+fn seconds(value: f64) -> Span {
+    let length = Duration::try_from_secs_f64(value.max(0.0)).unwrap_or(Span::LONGEST);
+    Span::new(length.min(Span::LONGEST))
+}
+
+fn round(value: f64, decimals: i32) -> f64 {
+    let scale = 10_f64.powi(decimals);
+    (value * scale).round() / scale
+}
+
+/// With three digits, and with all before the point.
+fn digits(value: f64) -> f64 {
+    match value.abs() {
+        size if size >= 100.0 => round(value, 0),
+        size if size >= 10.0 => round(value, 1),
+        _ => round(value, 2),
+    }
 }
 
 pub(super) fn number(text: &str) -> Option<f64> {
@@ -258,3 +327,29 @@ impl fmt::Display for Metric {
 }
 
 as_string!(Metric, "a metric such as `queueDepth`");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shown_exactly_as_measured_and_rounded() {
+        for (metric, value, exact, measured, rounded) in [
+            (Metric::RunLatency, 60.607, "1m00.607s", "1m00.607s", "1m01s"),
+            (Metric::RunLatency, 34.073_412, "34.073412s", "34.073s", "34.1s"),
+            (Metric::Lateness, 0.0, "0s", "0s", "0s"),
+            (Metric::QueueDepth, 10.0 / 3.0, "3.3333333333333335", "3.33", "3.33"),
+            (Metric::Throughput, 0.1, "6/min", "6/min", "6/min"),
+            (Metric::Throughput, 12.0, "12/s", "12/s", "12/s"),
+            (Metric::Throughput, 0.123_456_789, "0.123456789/s", "7.41/min", "7.41/min"),
+            (Metric::Throughput, 1.0 / 6.0, "10/min", "10/min", "10/min"),
+            (Metric::Throughput, 123.456, "123.456/s", "123/s", "123/s"),
+        ] {
+            let shown = (metric.show(value), metric.show_measured(value), metric.show_rounded(value));
+            assert_eq!(shown, (exact.to_owned(), measured.to_owned(), rounded.to_owned()), "{metric} {value}");
+            // What is exact is read back: a journal holds it as text.
+            let read = metric.read(exact).expect(exact);
+            assert!((read - value).abs() < 1e-9, "{exact}: {read}");
+        }
+    }
+}

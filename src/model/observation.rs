@@ -1,14 +1,14 @@
 //! What a look at the world can show. A failed look is never an empty answer.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CompletionRecord, Completions, GenerationId, Key, Names, NetworkAcl, NetworkView, Object, PartitionAsk,
-    PartitionsView, ScenarioName, SecurityGroup, SecurityGroupRule, Subnet, TaskArn, Timestamp,
+    CompletionRecord, Completions, GenerationId, LocationView, Names, NetworkAcl, NetworkView, Object, PartitionAsk,
+    PartitionsView, RunRecord, Runs, ScenarioName, SecurityGroup, SecurityGroupRule, Subnet, TaskArn, Timestamp,
 };
 
 /// The answer of a look, or why there is none.
@@ -48,8 +48,12 @@ pub enum WhyKind {
     ServerError,
     /// It answered in a way that we do not understand (not Dagster, a proxy's page).
     Protocol,
+    /// It will pass by itself, and is waited for.
+    Awaited,
     /// It is there, and it is not what the manifest asks for: another account, an alarm that rings.
     Mismatch,
+    /// It is known there, and it is not loaded: a code location that reloads, or whose load failed.
+    NotLoaded,
 }
 
 impl fmt::Display for Why {
@@ -129,6 +133,8 @@ pub struct Observation {
     /// This process ends: everything that it broke is to be healed, and nothing new begins.
     pub leaving: bool,
     pub dagster: Option<Timed<DagsterView>>,
+    /// What the last look that succeeded had shown, while the last one has failed.
+    pub runs_before: Runs,
     /// The runs that were asked for last.
     pub steps: Option<Timed<StepsView>>,
     pub services: BTreeMap<String, Timed<ServiceView>>,
@@ -153,8 +159,8 @@ pub struct Observation {
 impl Observation {
     /// Takes over what `newer` shows; keeps the rest.
     pub fn merge(&mut self, newer: Observation) {
-        if newer.dagster.is_some() {
-            self.dagster = newer.dagster;
+        if let Some(newer) = newer.dagster {
+            self.see_runs(newer);
         }
         if newer.steps.is_some() {
             self.steps = newer.steps;
@@ -182,6 +188,31 @@ impl Observation {
         }
         if newer.partitions.is_some() {
             self.partitions = newer.partitions;
+        }
+    }
+
+    /// Takes a look at Dagster in: the runs that it shows into those that are known.
+    fn see_runs(&mut self, mut newer: Timed<DagsterView>) {
+        let before = match self.dagster.take() {
+            Some(Timed { answer: Seen::Fresh(view), .. }) => view.runs,
+            // The runs are kept while looks fail, so that the next one that succeeds need not show all of them.
+            Some(Timed { answer: Seen::Unavailable(_), .. }) | None => std::mem::take(&mut self.runs_before),
+        };
+        match &mut newer.answer {
+            Seen::Fresh(view) => {
+                let is_whole = view.since.is_none();
+                let shown = std::mem::replace(&mut view.runs, before);
+                view.runs.absorb(shown, is_whole);
+            }
+            Seen::Unavailable(_) => self.runs_before = before,
+        }
+        self.dagster = Some(newer);
+    }
+
+    /// Takes runs whose step events were read out of those that are to be read.
+    pub fn retain_unread(&mut self, is_unread: impl Fn(&str) -> bool) {
+        if let Some(Timed { answer: Seen::Fresh(view), .. }) = &mut self.dagster {
+            view.runs.retain_unread(is_unread);
         }
     }
 
@@ -215,63 +246,19 @@ impl Observation {
 pub struct DagsterView {
     pub version: String,
     /// Every run that carries the scenario's and the generation's tag.
-    pub runs: Vec<RunView>,
-    /// Jobs of the query that the code location does not have.
-    pub missing_jobs: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RunView {
-    pub run_id: String,
-    /// `None`: the tag is there, but it is no key of ours.
-    pub key: Option<Key>,
-    pub job: Arc<str>,
-    pub status: RunStatus,
-    pub started_at: Option<Timestamp>,
-    pub ended_at: Option<Timestamp>,
-    /// The tag `dagstorm/started`: when the generation began.
-    pub generation_started: Option<Timestamp>,
-}
-
-/// A run's status, grouped by what it means to us. Dagster may add words: those are `Other`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum RunStatus {
-    /// Made, not yet executing.
-    Queued,
-    Started,
-    Success,
-    Failure,
-    Canceled,
-    Other(String),
-}
-
-impl RunStatus {
-    pub fn is_terminal(&self) -> bool {
-        match self {
-            Self::Success | Self::Failure | Self::Canceled => true,
-            Self::Queued | Self::Started | Self::Other(_) => false,
-        }
-    }
-}
-
-impl fmt::Display for RunStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Queued => f.write_str("QUEUED"),
-            Self::Started => f.write_str("STARTED"),
-            Self::Success => f.write_str("SUCCESS"),
-            Self::Failure => f.write_str("FAILURE"),
-            Self::Canceled => f.write_str("CANCELED"),
-            Self::Other(word) => f.write_str(word),
-        }
-    }
+    pub runs: Runs,
+    /// The look shows what has changed since then; `None`: everything.
+    pub since: Option<Timestamp>,
+    /// The code location; `None`: the query names no job, so it was not asked about.
+    pub location: Option<LocationView>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceView {
     pub arn: String,
     pub tags: IndexMap<String, String>,
+    /// It is being deleted: ECS replaces none of its tasks.
+    pub draining: bool,
     pub desired: u32,
     pub running: u32,
     pub tasks: Vec<TaskView>,
@@ -390,76 +377,6 @@ pub struct Census {
     /// What the workers themselves wrote down; `None`: the target does not say where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completions: Option<Completions>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RunRecord {
-    #[serde(flatten)]
-    pub run: RunView,
-    pub events: Vec<StepEvent>,
-}
-
-impl RunRecord {
-    /// For people: its key, or its id where it has none.
-    pub fn name(&self) -> String {
-        self.run.key.as_ref().map_or_else(|| self.run.run_id.clone(), ToString::to_string)
-    }
-
-    /// Has it share its texts with others, and take no more room than it needs.
-    pub fn share(&mut self, names: &mut Names) {
-        self.run.key.iter_mut().for_each(|key| names.share_key(key));
-        names.share(&mut self.run.job);
-        for event in &mut self.events {
-            names.share(&mut event.step);
-            event.task.iter_mut().for_each(|task| names.share(&mut task.0));
-        }
-        self.events.shrink_to_fit();
-    }
-}
-
-/// One raw event of Dagster's log. `stepStats` would hide a second start; raw events do not.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StepEvent {
-    pub step: Arc<str>,
-    pub kind: StepEventKind,
-    pub at: Timestamp,
-    /// The ECS task that wrote it, where the executor says so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task: Option<TaskArn>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum StepEventKind {
-    /// A worker took the step up (`STEP_WORKER_STARTED`): names the task.
-    Claimed,
-    Started,
-    Succeeded,
-    Failed,
-    /// A declared retry follows (`STEP_UP_FOR_RETRY`).
-    UpForRetry,
-    /// The begin of a declared retry, in place of `STEP_START`.
-    Restarted,
-    Skipped,
-}
-
-impl StepEventKind {
-    /// The work of the step begins with it.
-    pub fn is_begin(self) -> bool {
-        match self {
-            Self::Started | Self::Restarted => true,
-            Self::Claimed | Self::Succeeded | Self::Failed | Self::UpForRetry | Self::Skipped => false,
-        }
-    }
-
-    /// Nothing comes after it, unless a message is delivered once more.
-    pub fn is_end(self) -> bool {
-        match self {
-            Self::Succeeded | Self::Failed | Self::Skipped => true,
-            Self::Claimed | Self::Started | Self::UpForRetry | Self::Restarted => false,
-        }
-    }
 }
 
 /// One metric value for CloudWatch.

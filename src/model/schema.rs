@@ -1,4 +1,33 @@
-//! JSON Schema of the types that are texts.
+//! JSON Schema: the settings of all schemas, and the types that are texts.
+
+use schemars::{
+    Schema,
+    generate::SchemaSettings,
+    transform::{RecursiveTransform, Transform},
+};
+
+/// The formats that draft-07 defines: a strict validator refuses a schema with any other.
+pub const FORMATS: [&str; 17] = [
+    "date-time", "date", "time", "email", "idn-email", "hostname", "idn-hostname", "ipv4", "ipv6", "uri", "uri-reference",
+    "iri", "iri-reference", "uri-template", "json-pointer", "relative-json-pointer", "regex",
+];
+
+/// draft-07 without the formats that Rust's own types bring, such as `uint32`: their bounds stand beside them.
+pub fn draft07() -> SchemaSettings {
+    SchemaSettings::draft07().with_transform(RecursiveTransform(NoForeignFormats))
+}
+
+#[derive(Debug, Clone)]
+struct NoForeignFormats;
+
+impl Transform for NoForeignFormats {
+    fn transform(&mut self, schema: &mut Schema) {
+        let is_foreign = |format: &serde_json::Value| !FORMATS.iter().any(|known| format == known);
+        if schema.get("format").is_some_and(is_foreign) {
+            schema.remove("format");
+        }
+    }
+}
 
 /// Gives a type the schema of a text: description, pattern, examples.
 ///

@@ -89,6 +89,13 @@ pub struct DagsterTarget {
     pub event_log: Option<String>,
 }
 
+impl DagsterTarget {
+    /// How Dagster calls the code that holds the jobs: `repository@location`.
+    pub fn code(&self) -> String {
+        format!("{}@{}", self.repository, self.location)
+    }
+}
+
 /// What a stock Dagster takes at once, with room for the way there and back.
 pub(crate) const fn most_launches() -> u32 {
     16

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
 
-use super::{Metric, metric::number, schema::text_schema, time::as_string};
+use super::{Metric, Unit, metric::number, schema::text_schema, time::as_string};
 
 /// How the samples of a metric become one number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,6 +62,20 @@ impl Aggregate {
             Self::Rate => sum / elapsed.max(f64::MIN_POSITIVE),
             Self::Last => last,
         })
+    }
+}
+
+impl Aggregate {
+    /// A share has no percentiles: it is one number, `rate`, which need not be written.
+    fn of_share(metric: Metric, text: &str) -> Result<Self, String> {
+        match text {
+            "" | "rate" => Ok(Self::Rate),
+            "count" if metric == Metric::Failures => Ok(Self::Count),
+            _ if metric == Metric::Failures => Err(format!(
+                "`{text}` is no aggregate of `{metric}`; allowed are `rate` (a share, as in `rate < 1%`) and `count`"
+            )),
+            _ => Err(format!("`{text}` is no aggregate of `{metric}`; allowed is `rate`, as in `rate > 99%`")),
+        }
     }
 }
 
@@ -162,7 +176,10 @@ impl Threshold {
         let (aggregate, comparison, value) = cut(text).ok_or_else(|| {
             format!("`{text}` is not a threshold: write an aggregate, one of < <= > >=, and a value, as in `p95 < 90s`")
         })?;
-        let aggregate: Aggregate = aggregate.parse()?;
+        let aggregate = match metric.unit() {
+            Unit::Share => Aggregate::of_share(metric, aggregate)?,
+            Unit::Seconds | Unit::Count | Unit::PerSecond => aggregate.parse()?,
+        };
         let value = match aggregate {
             Aggregate::Count => Metric::SubmissionErrors.read(value)?,
             Aggregate::Percentile(_)
@@ -175,8 +192,12 @@ impl Threshold {
         Ok(Self { metric, aggregate, comparison, value })
     }
 
-    /// Renders a number that is compared with this threshold.
+    /// Renders what was measured and is compared with this threshold.
     pub fn show(&self, value: f64) -> String {
+        self.render(value, Metric::show_measured)
+    }
+
+    fn render(&self, value: f64, show: fn(Metric, f64) -> String) -> String {
         match self.aggregate {
             Aggregate::Count => format!("{value}"),
             Aggregate::Percentile(_)
@@ -184,7 +205,7 @@ impl Threshold {
             | Aggregate::Min
             | Aggregate::Mean
             | Aggregate::Rate
-            | Aggregate::Last => self.metric.show(value),
+            | Aggregate::Last => show(self.metric, value),
         }
     }
 }
@@ -201,7 +222,7 @@ impl FromStr for Threshold {
 
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {}", self.metric, self.aggregate, self.comparison.sign(), self.show(self.value))
+        write!(f, "{} {} {} {}", self.metric, self.aggregate, self.comparison.sign(), self.render(self.value, Metric::show))
     }
 }
 
@@ -311,7 +332,11 @@ mod tests {
             ("queueDepth", "max < 500", "queueDepth max < 500"),
             ("workers", "max >= 4", "workers max >= 4"),
             ("recoveryTime", "count >= 2", "recoveryTime count >= 2"),
-            ("throughput", "rate > 6/min", "throughput rate > 0.1/s"),
+            ("throughput", "rate > 6/min", "throughput rate > 6/min"),
+            ("failures", "rate < 1%", "failures rate < 1%"),
+            ("failures", "< 0.25%", "failures rate < 0.25%"),
+            ("failures", "count <= 3", "failures count <= 3"),
+            ("successRate", ">= 99.9%", "successRate rate >= 99.9%"),
         ] {
             let threshold = Threshold::parse(metric.parse().expect(metric), text).expect(text);
             assert_eq!(threshold.to_string(), printed);
@@ -333,6 +358,10 @@ mod tests {
             (Metric::QueueDepth, "max < inf", "a number"),
             (Metric::QueueDepth, "max < -5", "a number"),
             (Metric::Throughput, "mean > 5", "a rate, as in `6/min`"),
+            (Metric::Failures, "rate < 1", "a share in percent, as in `1%`"),
+            (Metric::Failures, "p95 < 1%", "`rate` (a share"),
+            (Metric::SuccessRate, "count > 5", "allowed is `rate`"),
+            (Metric::SuccessRate, "> 101%", "a share in percent"),
         ] {
             let message = Threshold::parse(metric, text).expect_err(text);
             assert!(message.contains(gist), "{text}: {message}");

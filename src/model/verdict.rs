@@ -40,12 +40,30 @@ pub struct Counts {
     /// Due, and not sent: `limits.maxInFlight` allowed no more.
     #[serde(default)]
     pub dropped: u32,
-    /// Acknowledged, and a run of the key is SUCCESS.
+    /// Acknowledged, and its run, or the last retry that Dagster made of it, is SUCCESS.
     pub completed: u32,
-    /// Acknowledged, and Dagster has no run of the key, or it ended with work undone.
+    /// Acknowledged, and Dagster has no run of the key, or it ended with work undone and no error of its own.
     pub lost: u32,
-    /// Acknowledged, and Dagster has more than one run of the key.
+    /// Acknowledged, and its run ended as FAILURE by an error of the job's own code.
+    #[serde(default)]
+    pub failed: u32,
+    /// Those of them that a fault overlapped.
+    #[serde(default)]
+    pub failed_under_faults: u32,
+    /// Dagster made its run and will never start it.
+    #[serde(default)]
+    pub never_started: u32,
+    /// Dagster ran its failed run again, whatever came of it.
+    #[serde(default)]
+    pub retried: u32,
+    /// Acknowledged, and launched more than once.
     pub duplicated: u32,
+    /// Launched by another dagstorm as well.
+    #[serde(default)]
+    pub other_writers: u32,
+    /// Runs that carry tags of ours and are no launches of ours.
+    #[serde(default)]
+    pub copied: u32,
     /// A run whose key was never sent.
     pub unexpected: u32,
     /// Acknowledged, and the run has not ended.

@@ -1,18 +1,24 @@
 //! From the files of the watched folder to what is desired of every scenario. Pure: content in, wishes out.
 
+mod changes;
+mod file;
+mod memory;
+
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
-use serde::Serialize;
+pub use file::{FileReport, read_attachment};
+pub use memory::Memory;
 
-use super::{Attachment, Desired, Version, Wanted};
+use super::{Attachment, Desired, Wanted};
 use crate::{
     model::{ScenarioName, Target, Timestamp},
-    publish::Rejection,
+    publish::{PersonEvent, Rejection},
     spec::{self, Manifest, ManifestError, Scenario},
 };
+use file::{KnownFile, version_of};
 
 /// One file as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +44,14 @@ pub struct Catalog {
     /// Whether a scan was ever taken over.
     is_read: bool,
     lack: Option<Lack>,
+    /// The file that each target was last read from.
+    target_files: BTreeMap<ScenarioName, String>,
+    memory: Memory,
+    /// The files in which a scenario may be that no document names.
+    unclear: BTreeSet<String>,
+    /// What was wrong with each file, as far as no scenario has it.
+    said: BTreeMap<String, String>,
+    events: Vec<PersonEvent>,
 }
 
 /// Why the last scan deletes nothing.
@@ -64,32 +78,12 @@ impl Lack {
 /// A file and one of its documents, which is about the scenario in question.
 type Place<'a> = (&'a str, &'a spec::Document);
 
-#[derive(Debug)]
-struct KnownFile {
-    content: Result<Arc<[u8]>, String>,
-    documents: Vec<spec::Document>,
-    /// The versions of the other files that its manifests name, by their path from the watched folder.
-    attachments: BTreeMap<String, Option<Version>>,
-}
-
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 struct KnownScenario {
     good: Option<Scenario>,
     rejection: Option<Rejection>,
     /// The wish, made once: reconcilers compare it by its address.
     wanted: Option<Arc<Wanted>>,
-}
-
-/// One file in `intake.yaml`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FileReport {
-    pub file: String,
-    pub accepted: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub documents: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<String>,
 }
 
 impl Catalog {
@@ -101,6 +95,11 @@ impl Catalog {
     /// A catalog in which a folder that holds no manifest deletes all scenarios.
     pub fn pruning_empty(self) -> Self {
         Self { prune_empty: true, ..self }
+    }
+
+    /// A catalog that knows what another process of this data folder read last.
+    pub fn remembering(self, memory: Memory) -> Self {
+        Self { memory, ..self }
     }
 
     /// Takes over what a scan found. Returns whether anything changed.
@@ -119,10 +118,10 @@ impl Catalog {
         let scan: Vec<(ScannedFile, bool)> =
             scan.into_iter().map(|file| (is_known(&file), file)).map(|(known, file)| (file, known)).collect();
         let same = scan.len() == self.files.len() && scan.iter().all(|(_, is_known)| *is_known);
-        // Blank files hold no manifest. The first file that says anything ends this.
+        // Blank files and other tools' hold no manifest. The first file that says anything ends this.
         let is_blank = |(file, is_known): &(ScannedFile, bool)| match self.files.get(&file.name) {
-            Some(known) if *is_known => known.documents.is_empty(),
-            _ => read(file, find).documents.is_empty(),
+            Some(known) if *is_known => self.is_blank(&file.name, known),
+            _ => self.is_blank(&file.name, &KnownFile::read(file, find)),
         };
         let is_empty = scan.iter().all(is_blank);
         let lack = match (is_complete, is_empty && !self.prune_empty) {
@@ -139,7 +138,7 @@ impl Catalog {
         for (file, is_known) in scan {
             let known = match before.remove(&file.name) {
                 Some(known) if is_known => known,
-                _ => read(&file, find),
+                _ => KnownFile::read(&file, find),
             };
             self.files.insert(file.name, known);
         }
@@ -166,12 +165,26 @@ impl Catalog {
         self.targets.values()
     }
 
-    /// Whether everything that is in the folder is known: no folder that could not be listed, no document without a name.
-    ///
-    /// If not, a scenario that is missing here may still be there.
-    pub fn is_complete(&self) -> bool {
-        let named = |document: &spec::Document| document.content.is_ok() || document.name.is_some();
-        self.is_complete && self.files.values().flat_map(|known| &known.documents).all(named)
+    /// Whether a scenario that no document names may still be in the folder: not all of it could be listed, or it may be in a
+    /// file that cannot be read (see [`Memory::take`]).
+    pub fn may_hold(&self, name: &ScenarioName) -> bool {
+        !self.is_complete || self.memory.may_hold(&self.unclear, name).next().is_some()
+    }
+
+    /// What is to be remembered over a restart.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// What happened to the manifests since this was last asked, for people.
+    pub fn take_events(&mut self) -> Vec<PersonEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    fn is_blank(&self, name: &str, file: &KnownFile) -> bool {
+        let glance = file.glance();
+        let held_some = || self.memory.homes.values().any(|home| home.files.contains(name));
+        file.documents.is_empty() || (file.is_ignored() && !(glance.unmarked > 0 && held_some()))
     }
 
     /// Whether any scan was ever taken over.
@@ -186,42 +199,17 @@ impl Catalog {
 
     /// Every file with what it holds or what is wrong with it.
     pub fn report(&self) -> Vec<FileReport> {
-        let describe = |document: &spec::Document| {
-            let unknown = || "?".to_owned();
-            format!(
-                "{}/{}",
-                document.kind.clone().unwrap_or_else(unknown),
-                document.name.clone().unwrap_or_else(unknown)
-            )
-        };
-        self.files
-            .iter()
-            .map(|(file, known)| {
-                let errors: Vec<String> = known
-                    .documents
-                    .iter()
-                    .filter_map(|document| document.content.as_ref().err())
-                    .flatten()
-                    .map(ToString::to_string)
-                    .collect();
-                FileReport {
-                    file: file.clone(),
-                    accepted: errors.is_empty(),
-                    documents: known.documents.iter().map(describe).collect(),
-                    errors,
-                }
-            })
-            .collect()
+        self.files.iter().map(|(file, known)| known.report(file, self.unclear.contains(file))).collect()
     }
 
     fn resolve(&mut self, now: Timestamp) {
         let mut found: BTreeMap<ScenarioName, Vec<Place<'_>>> = BTreeMap::new();
         let mut targets: BTreeMap<ScenarioName, Vec<(&str, &Target)>> = BTreeMap::new();
         let mut broken_targets: Vec<ScenarioName> = vec![];
-        for (file, document) in self
-            .files
-            .iter()
-            .flat_map(|(file, known)| known.documents.iter().map(move |document| (file.as_str(), document)))
+        let glances = self.files.iter().map(|(file, known)| (file.clone(), known.glance())).collect();
+        self.unclear = self.memory.take(&glances);
+        for (file, document) in
+            self.files.iter().flat_map(|(file, known)| known.ours().map(move |document| (file.as_str(), document)))
         {
             let name = || document.name.as_ref().and_then(|name| name.parse::<ScenarioName>().ok());
             match &document.content {
@@ -238,12 +226,24 @@ impl Catalog {
                 }
             }
         }
-        // A broken or doubled target keeps its last good version.
-        self.targets.retain(|name, _| targets.contains_key(name) || broken_targets.contains(name));
+        // A broken or doubled target keeps its last good version, also where its whole file cannot be read.
+        let is_unclear = |name: &ScenarioName| {
+            let file = self.target_files.get(name).and_then(|file| self.files.get(file));
+            file.is_some_and(KnownFile::may_hold_a_target)
+        };
+        let targets_before = std::mem::take(&mut self.targets);
+        let stays =
+            |name: &ScenarioName| targets.contains_key(name) || broken_targets.contains(name) || is_unclear(name);
+        self.targets = targets_before
+            .iter()
+            .filter(|(name, _)| stays(name))
+            .map(|(name, target)| (name.clone(), target.clone()))
+            .collect();
         let mut doubled = BTreeMap::new();
         for (name, places) in targets {
             match places[..] {
-                [(_, target)] => {
+                [(file, target)] => {
+                    self.target_files.insert(name.clone(), file.to_owned());
                     self.targets.insert(name, target.clone());
                 }
                 _ => {
@@ -251,32 +251,27 @@ impl Catalog {
                 }
             }
         }
-        let unreadable: Vec<String> = self
-            .files
-            .values()
-            .flat_map(|known| &known.documents)
-            .filter(|document| document.name.is_none())
-            .filter_map(|document| document.content.as_ref().err())
-            .flatten()
-            .map(ToString::to_string)
-            .collect();
         let circles = spec::circles(self.files.values().flat_map(|known| &known.documents).filter_map(scenario_of));
-        let mut before = std::mem::take(&mut self.scenarios);
+        let before = std::mem::take(&mut self.scenarios);
         let mut settled = BTreeMap::new();
-        for (name, places) in found {
-            let last = before.remove(&name);
-            let circle = circles.get(&name).map(String::as_str);
-            settled.insert(name.clone(), self.settle(&name, &places, circle, last, &doubled, now));
+        for (name, places) in &found {
+            let last = before.get(name);
+            let circle = circles.get(name).map(String::as_str);
+            settled.insert(name.clone(), self.settle(name, places, circle, last, &doubled, now));
         }
-        self.scenarios = settled;
-        // What vanished while a file cannot be read at all may still be in that file: it stays as it was.
-        if !unreadable.is_empty() {
-            for (name, mut known) in before {
-                let message = unreadable.join("\n");
-                known.rejection = Some(Rejection { at: now, reason: "Invalid", message });
-                self.scenarios.insert(name, known);
+        // What vanished may still be in a file that cannot be read: it stays as it was.
+        for (name, known) in before.iter().filter(|(name, _)| !found.contains_key(*name)) {
+            let files = self.memory.may_hold(&self.unclear, name).filter_map(|file| self.files.get(file));
+            let errors: Vec<String> = files.flat_map(KnownFile::unclear_errors).collect();
+            if !errors.is_empty() {
+                let rejection = Some(rejection("Invalid", errors.join("\n"), known.rejection.as_ref(), now));
+                settled.insert(name.clone(), KnownScenario { rejection, ..known.clone() });
             }
         }
+        let places = changes::places(&found);
+        self.scenarios = settled;
+        self.note_scenarios(&places, &before, now);
+        self.note_rest(&targets_before, now);
     }
 
     /// What is to be made of one scenario: its last good version, and what is wrong with it as it stands now.
@@ -285,12 +280,12 @@ impl Catalog {
         name: &ScenarioName,
         places: &[Place<'_>],
         circle: Option<&str>,
-        last: Option<KnownScenario>,
+        last: Option<&KnownScenario>,
         doubled: &BTreeMap<ScenarioName, String>,
         now: Timestamp,
     ) -> KnownScenario {
-        let (last_good, last_wanted, last_rejection) =
-            last.map_or((None, None, None), |known| (known.good, known.wanted, known.rejection));
+        let last = last.cloned().unwrap_or_default();
+        let KnownScenario { good: last_good, wanted: last_wanted, rejection: last_rejection } = last;
         let (good, mut problem) = match places {
             [(_, spec::Document { content: Ok(Manifest::Scenario(scenario)), .. })] => {
                 (Some((**scenario).clone()), circle.map(|circle| ("Invalid", format!("a circle: {circle}"))))
@@ -322,10 +317,7 @@ impl Catalog {
             (Some(made), _) => Some(Arc::new(made)),
             (None, last) => last,
         };
-        let rejection = problem.map(|(reason, message)| match last_rejection {
-            Some(last) if last.reason == reason && last.message == message => last,
-            _ => Rejection { at: now, reason, message },
-        });
+        let rejection = problem.map(|(reason, message)| rejection(reason, message, last_rejection.as_ref(), now));
         KnownScenario { good, rejection, wanted }
     }
 
@@ -338,6 +330,14 @@ impl Catalog {
         let (file, document) = places.first()?;
         let bytes = self.files.get(*file).and_then(|known| known.content.as_deref().ok()).unwrap_or_default();
         Some(("Invalid", lines(&spec::Locator::new(file, bytes).locate(document.number, problems))))
+    }
+}
+
+/// The same as before, if that is what it is: then it is so since then.
+fn rejection(reason: &'static str, message: String, last: Option<&Rejection>, now: Timestamp) -> Rejection {
+    match last {
+        Some(last) if last.reason == reason && last.message == message => last.clone(),
+        Some(_) | None => Rejection { at: now, reason, message },
     }
 }
 
@@ -361,46 +361,6 @@ fn known_targets(targets: &BTreeMap<ScenarioName, Target>) -> String {
 
 fn files<T>(places: &[(&str, T)]) -> String {
     places.iter().map(|(file, _)| *file).collect::<Vec<_>>().join(", ")
-}
-
-fn read(file: &ScannedFile, find: Finder<'_>) -> KnownFile {
-    let used = Mutex::new(BTreeMap::new());
-    let read = |name: &str| {
-        let path = beside(&file.name, name);
-        used.lock().expect("no holder of this lock panics").insert(path.clone(), version_of(find(&path)));
-        read_attachment(&file.name, name, find)
-    };
-    let documents = match &file.content {
-        Ok(content) => spec::load(&file.name, content, &read),
-        Err(message) => {
-            let content = Err(vec![ManifestError::of_file(&file.name, message.clone())]);
-            vec![spec::Document { number: 0, kind: None, name: None, content, attachments: vec![] }]
-        }
-    };
-    KnownFile { documents, content: file.content.clone(), attachments: used.into_inner().unwrap_or_default() }
-}
-
-/// Reads a file that a manifest names.
-///
-/// # Errors
-/// A sentence for people.
-pub fn read_attachment(manifest: &str, name: &str, find: Finder<'_>) -> Result<Vec<u8>, String> {
-    match find(&beside(manifest, name)) {
-        Some(attachment) => attachment.read().map_err(|error| format!("`{name}` cannot be read: {error}")),
-        None => Err(format!("there is no file `{name}` beside the manifest")),
-    }
-}
-
-fn version_of(attachment: Option<Attachment>) -> Option<Version> {
-    attachment.map(|attachment| attachment.version)
-}
-
-/// The path of a file that a manifest names, from where the manifest's own path is counted.
-fn beside(manifest: &str, name: &str) -> String {
-    match manifest.rsplit_once('/') {
-        Some((folder, _)) => format!("{folder}/{name}"),
-        None => name.to_owned(),
-    }
 }
 
 #[cfg(test)]

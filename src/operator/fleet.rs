@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::{Control, Desired, Handle, LastVerdicts, Reconciler, lanes::with_lanes};
 use crate::{
     journal::{FaultStage, FaultState, Fenced, Store},
-    model::{ScenarioName, Timestamp},
+    model::{ScenarioName, Timestamp, lane},
     world::{Clock, World},
 };
 
@@ -78,6 +78,15 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
         Ok(())
     }
 
+    /// Takes up scenarios that the folder held before: one that is not there any more is told so.
+    pub fn take_up_known<'a>(&mut self, names: impl Iterator<Item = &'a ScenarioName>) {
+        for name in names {
+            if !self.members.contains_key(name) {
+                self.tell(name, Desired::Unread);
+            }
+        }
+    }
+
     /// Takes up the scenarios, beside these, that have left a fault in place: it is healed, and they are stopped. Returns
     /// their names.
     ///
@@ -105,26 +114,32 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
 
     /// Tells every reconciler what is desired of it.
     ///
-    /// A scenario that no manifest names is deleted, if all manifests could be read, and again `ABSENT_FOR` later.
-    pub fn want(&mut self, desired: &BTreeMap<ScenarioName, Desired>, is_complete: bool, read_at: Timestamp) {
+    /// A scenario that no manifest names, and that cannot be in the folder all the same, is deleted when that is still so
+    /// `ABSENT_FOR` later. Returns those that are deleted now.
+    pub fn want(
+        &mut self,
+        desired: &BTreeMap<ScenarioName, Desired>,
+        may_hold: impl Fn(&ScenarioName) -> bool,
+        read_at: Timestamp,
+    ) -> Vec<ScenarioName> {
         let desired = &with_lanes(desired);
-        let unnamed = self.members.keys().filter(|name| is_complete && !desired.contains_key(*name));
-        for name in self.absent.read(unnamed, read_at) {
-            self.tell(&name, Desired::Deleted);
-        }
+        let is_unnamed = |name: &&ScenarioName| !desired.contains_key(*name) && !may_hold(&lane::scenario(name));
+        let absent = self.absent.read(self.members.keys().filter(is_unnamed), read_at);
+        let deleted = absent.into_iter().filter(|name| self.tell(name, Desired::Deleted)).collect();
         for (name, desired) in desired {
             self.tell(name, desired.clone());
         }
+        deleted
     }
 
-    fn tell(&mut self, name: &ScenarioName, desired: Desired) {
+    /// Returns whether that is new.
+    fn tell(&mut self, name: &ScenarioName, desired: Desired) -> bool {
         if let Some(member) = self.members.get(name) {
-            member.desired.send_if_modified(|known| {
+            return member.desired.send_if_modified(|known| {
                 let changed = *known != desired;
                 *known = desired;
                 changed
             });
-            return;
         }
         let (control, verdicts) = (self.control.borrow().clone(), self.verdicts.borrow().clone());
         let member = Member {
@@ -141,6 +156,7 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
         };
         self.running.push(Box::pin(Reconciler::new(Arc::clone(&self.shared), name.clone(), ears).run()));
         self.members.insert(name.clone(), member);
+        true
     }
 
     /// Drives all reconcilers until one of them ends: at a shutdown, or because its journal cannot be used.
@@ -172,7 +188,12 @@ impl<W: World, S: Store, C: Clock> Fleet<W, S, C> {
         }
     }
 
-    /// Drives all reconcilers to their end, after a shutdown was requested.
+    /// Asks all reconcilers to end, as a shutdown does: what they broke is healed, and what they sent is waited for.
+    pub fn stop(&mut self) {
+        self.members.values().for_each(|member| _ = member.shutdown.send_replace(true));
+    }
+
+    /// Drives all reconcilers to their end, after a shutdown was requested or [`stop`](Self::stop).
     ///
     /// # Errors
     /// As [`step`](Self::step).

@@ -41,9 +41,24 @@ const LONGEST_GAP: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Lease {
     pub holding: Holding,
+    data: PathBuf,
     _lock: File,
     /// Closing it ends the renewals.
-    _renewals: mpsc::Sender<()>,
+    renewals: Option<mpsc::Sender<()>>,
+    renewing: Option<thread::JoinHandle<Ticket>>,
+}
+
+impl Drop for Lease {
+    /// Says that this holder has ended, unless somebody took over: who looks later must not take it for one that fell silent.
+    fn drop(&mut self) {
+        self.renewals = None;
+        let Some(Ok(ticket)) = self.renewing.take().map(thread::JoinHandle::join) else { return };
+        if self.holding.check().is_ok()
+            && let Err(error) = renew(&self.data, &Ticket { ended: true, ..ticket })
+        {
+            tracing::debug!(%error, "the end of this process is not written into the lease");
+        }
+    }
 }
 
 /// What the holder writes of itself; `counter` grows with each renewal.
@@ -53,6 +68,9 @@ pub struct Ticket {
     pub pid: u32,
     pub host: String,
     pub counter: u64,
+    /// It let the folder go by itself: nobody holds it, and nothing is wrong.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -173,21 +191,22 @@ fn take(data: &Path, over: Option<&Sight>) -> io::Result<Option<Lease>> {
     write_atomically(&path, format!("{epoch}\n").as_bytes())?;
     let holding = Holding::new(&path, epoch);
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let mut ticket = Ticket { epoch, pid: std::process::id(), host, counter: 0 };
+    let mut ticket = Ticket { epoch, pid: std::process::id(), host, counter: 0, ended: false };
     renew(data, &ticket)?;
     let (renewals, ended) = mpsc::channel();
-    let (data, renewed) = (data.to_owned(), holding.clone());
+    let (data, own, renewed) = (data.to_owned(), data.to_owned(), holding.clone());
     let begin = move || {
         while ended.recv_timeout(RENEW_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
             ticket.counter += 1;
-            if !keep(&data, &ticket, &renewed) {
-                return;
+            if !keep(&own, &ticket, &renewed) {
+                break;
             }
         }
+        ticket
     };
     // A thread of its own: whatever keeps the others busy must not look like death.
-    thread::Builder::new().name("lease".to_owned()).spawn(begin)?;
-    Ok(Some(Lease { holding, _lock: lock, _renewals: renewals }))
+    let renewing = Some(thread::Builder::new().name("lease".to_owned()).spawn(begin)?);
+    Ok(Some(Lease { holding, data, _lock: lock, renewals: Some(renewals), renewing }))
 }
 
 /// Renews once. Returns whether it goes on: not after someone took over.

@@ -10,14 +10,17 @@ mod lanes;
 mod lease;
 mod orphan;
 mod reconcile;
+mod remembered;
+mod retention;
 mod say;
 mod serve;
 mod standby;
 mod sweep;
+mod writer;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-pub use catalog::{Catalog, FileReport, Finder, Lack, ScannedFile, read_attachment};
+pub use catalog::{Catalog, FileReport, Finder, Lack, Memory, ScannedFile, read_attachment};
 pub use claims::Claims;
 pub use control::{Control, Controls, HALT};
 pub use fleet::{ABSENT_FOR, Ears, Fleet};
@@ -25,15 +28,18 @@ pub use intake::{Attachment, Following, Intake, LARGEST_ATTACHMENT, Scan, Versio
 pub use lanes::{LANES, Turns};
 pub use lease::{Lease, LeaseError, Ticket, Watcher};
 pub use orphan::take_back;
-pub use reconcile::Reconciler;
+pub use reconcile::{Reconciler, may_be_forgotten};
+pub use remembered::{read as read_memory, write as write_memory};
+pub use retention::Keep;
 pub use serve::{Options, Source, on_disk, serve};
 pub use standby::while_confirmed;
 pub use sweep::{EVERY as SWEEP_EVERY, sweep};
+pub use writer::writer_id;
 
 use tokio::sync::watch;
 
 use crate::{
-    model::{ScenarioName, Target, Timestamp},
+    model::{ScenarioName, Target, Timestamp, WriterId},
     publish::{Folder, Rejection},
     spec::Scenario,
 };
@@ -44,6 +50,8 @@ pub struct Shared<W, S, C> {
     pub store: S,
     pub clock: C,
     pub folder: Folder,
+    /// The data folder, as runs and marks name it.
+    pub writer: WriterId,
     /// This writer's epoch.
     pub epoch: u64,
     /// When each scenario last had a verdict: others may wait for it.

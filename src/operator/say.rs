@@ -20,7 +20,7 @@ pub fn say(plan: Option<&Plan>, scenario: &ScenarioName, record: &Record) {
         tracing::warn!(%scenario, key = key(index), reason, "launch in doubt");
     } else {
         for event in publish::for_people(scenario, std::slice::from_ref(record)) {
-            if event.kind == "Warning" {
+            if event.is_warning() {
                 tracing::warn!(%scenario, reason = event.reason, "{}", event.message);
             } else {
                 tracing::info!(%scenario, reason = event.reason, "{}", event.message);

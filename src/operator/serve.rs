@@ -14,8 +14,9 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{
-    Attachment, Catalog, Claims, Control, Controls, FileReport, Fleet, Following, Intake, Lack, Lease, LeaseError,
-    SWEEP_EVERY, Scan, ScannedFile, Shared, Turns, Verdicts, gauges, standby, sweep,
+    Attachment, Catalog, Claims, Control, Controls, FileReport, Fleet, Following, Intake, Keep, Lack, Lease,
+    LeaseError, Memory, SWEEP_EVERY, Scan, ScannedFile, Shared, Turns, Verdicts, control::tell_people, gauges,
+    remembered, retention, standby, sweep, writer_id,
 };
 use crate::{
     journal::{Fenced, FileStore, Store},
@@ -33,6 +34,8 @@ pub struct Options {
     pub standby: bool,
     /// How long a shutdown may take to heal and to wait for answers.
     pub stop_within: Duration,
+    /// Which reports are kept.
+    pub keep: Keep,
 }
 
 /// Where the manifests come from.
@@ -91,12 +94,13 @@ pub async fn serve<W: World>(
     started(folder.clone());
     loop {
         let holding = lease.holding.clone();
-        let control = asked(&controls, data).map_err(failed)?;
+        let control = asked(&controls, data, &folder).map_err(failed)?;
         let shared = Arc::new(Shared {
             world: world(),
             store: FileStore::open(&data.join("journal"), holding.clone()).map_err(failed)?,
             clock: SystemClock,
             folder: folder.clone(),
+            writer: writer_id(data).map_err(failed)?,
             epoch: holding.epoch(),
             verdicts: Verdicts::default(),
             control: watch::Sender::new(control),
@@ -104,7 +108,7 @@ pub async fn serve<W: World>(
             claims: Claims::default(),
             stop_within: options.stop_within,
         });
-        let asking = tokio::spawn(controls.clone().follow(shared.control.clone()));
+        let asking = tokio::spawn(controls.clone().follow(shared.control.clone(), folder.clone()));
         let worked = standby::while_held(&holding, work(shared, &options, &controls, shutdown.clone())).await;
         asking.abort();
         match worked {
@@ -127,11 +131,9 @@ pub async fn serve<W: World>(
 }
 
 /// What people ask, known before anything is taken up: a halted operator launches nothing, however it was started.
-fn asked(controls: &Controls, data: &Path) -> io::Result<Control> {
+fn asked(controls: &Controls, data: &Path, folder: &Folder) -> io::Result<Control> {
     let control = controls.read().or_else(|_| Controls::new(data, None).read())?;
-    if let Some(reason) = &control.halted {
-        tracing::warn!(%reason, "halted: nothing starts until that is lifted");
-    }
+    tell_people(folder, &control.changes(&Control::default(), SystemClock.now()));
     Ok(control)
 }
 
@@ -150,9 +152,11 @@ async fn work<W: World, S: Store, C: Clock>(
             }
             let manifests = following.root.display();
             tracing::info!(%manifests, data = %options.data.display(), epoch = shared.epoch, "watching");
-            let catalog = Catalog::default();
+            let memory = remembered::read(&options.data);
+            fleet.take_up_known(memory.homes.keys());
+            let catalog = Catalog::default().remembering(memory);
             let catalog = if following.prune_empty { catalog.pruning_empty() } else { catalog };
-            follow(&shared, &mut fleet, Intake::new(following), catalog, controls, shutdown).await?;
+            follow(&shared, &mut fleet, Intake::new(following), catalog, controls, options, shutdown).await?;
         }
         Source::Files(files) => {
             let mut catalog = Catalog::again();
@@ -163,7 +167,7 @@ async fn work<W: World, S: Store, C: Clock>(
                 Ok(others) => others,
                 Err(error) => return Ok(Err(error)),
             };
-            fleet.want(&catalog.desired(), false, now);
+            fleet.want(&catalog.desired(), |_| true, now);
             until_all_ended(&shared, &mut fleet, &catalog, &others, shutdown).await?;
             // Nobody asked for their ends.
             shared.folder.flush();
@@ -192,10 +196,13 @@ async fn follow<W: World, S: Store, C: Clock>(
     mut intake: Intake,
     mut catalog: Catalog,
     controls: &Controls,
+    options: &Options,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), Fenced> {
     let mut gauges: Background = Box::pin(async {});
     let mut sweep: Background = Box::pin(std::future::pending());
+    let mut tidy = next_tidy(shared, options.keep, Duration::ZERO);
+    let mut remembered = catalog.memory().clone();
     let mut swept = false;
     loop {
         let next = intake.next();
@@ -209,6 +216,7 @@ async fn follow<W: World, S: Store, C: Clock>(
                 scan = &mut next => break Some(scan),
                 () = &mut gauges => gauges = next_gauges(shared, &catalog),
                 () = &mut sweep => sweep = next_sweep(shared, &catalog, SWEEP_EVERY),
+                () = &mut tidy => tidy = next_tidy(shared, options.keep, retention::EVERY),
             }
         };
         let Some(scan) = scan else { break };
@@ -218,8 +226,11 @@ async fn follow<W: World, S: Store, C: Clock>(
         }
         if catalog.is_read() {
             // Whoever suspends a scenario and then adds it is asked in that order.
-            controls.tell(&shared.control).await;
-            fleet.want(&catalog.desired(), catalog.is_complete(), now);
+            controls.tell(&shared.control, &shared.folder).await;
+            let deleted = fleet.want(&catalog.desired(), |name| catalog.may_hold(name), now);
+            catalog.delete(&deleted, now);
+            remember(&options.data, &catalog, &mut remembered);
+            tell_people(&shared.folder, &catalog.take_events());
             if !swept {
                 // At the start, as soon as the targets are known.
                 (swept, sweep) = (true, next_sweep(shared, &catalog, Duration::ZERO));
@@ -228,6 +239,17 @@ async fn follow<W: World, S: Store, C: Clock>(
     }
     tracing::info!("stopping: no new launches, waiting for the answers of those in flight");
     fleet.finish().await
+}
+
+/// Writes down what changed of what is to be remembered. What cannot be written is tried again at the next change.
+fn remember(data: &Path, catalog: &Catalog, known: &mut Memory) {
+    if catalog.memory() == known {
+        return;
+    }
+    match remembered::write(data, catalog.memory()) {
+        Ok(()) => known.clone_from(catalog.memory()),
+        Err(error) => tracing::warn!(%error, "what is in the folder of manifests cannot be remembered over a restart"),
+    }
 }
 
 /// A reconciler ended: at a shutdown, which it may learn of before we do, or because its journal cannot be used.
@@ -266,9 +288,13 @@ async fn until_all_ended<W: World, S: Store, C: Clock>(
         let all = wanted
             .iter()
             .all(|wanted| latest.get(&wanted.scenario.name).is_some_and(|status| has_ended(status, &wanted.digest)));
-        let is_final = |name: &ScenarioName| latest.get(name).is_some_and(|status| status.status.phase.is_final());
-        if all && others.iter().all(is_final) {
-            return Ok(());
+        let is_done = |name: &ScenarioName| {
+            latest.get(name).is_some_and(|status| status.status.phase.is_final() || status.is_stalled())
+        };
+        if all && others.iter().all(is_done) {
+            // One that can reach no verdict may have launches under way: their answers are waited for and written down.
+            fleet.stop();
+            return fleet.finish().await;
         }
         let tick = tokio::time::sleep(Duration::from_millis(100));
         tokio::select! {
@@ -307,6 +333,17 @@ fn next_sweep<W: World, S: Store, C: Clock>(
     Box::pin(async move {
         tokio::time::sleep(wait).await;
         sweep(shared, targets).await;
+    })
+}
+
+fn next_tidy<W: World, S: Store, C: Clock>(shared: &Arc<Shared<W, S, C>>, keep: Keep, wait: Duration) -> Background {
+    let folder = shared.folder.clone();
+    Box::pin(async move {
+        tokio::time::sleep(wait).await;
+        let tidied = tokio::task::spawn_blocking(move || retention::tidy(&folder, keep, std::time::SystemTime::now()));
+        if let Err(error) = tidied.await {
+            tracing::warn!(%error, "the reports cannot be looked through");
+        }
     })
 }
 

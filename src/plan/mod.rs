@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     fault::Fault,
-    load::Weighted,
+    load::{Arrivals, Draw, JobMix, Rows, Weighted},
     model::{
         Criterion, FaultId, GenerationId, Key, KeyStream, Metric, PARTITION_TAG, PartitionAsk, Partitioning,
         ScenarioName, Timestamp, When,
@@ -169,23 +169,48 @@ pub fn compile(scenario: &Scenario, generation: &GenerationId) -> Plan {
 
 fn arrivals(spec: &ScenarioSpec) -> (Schedule, Vec<Choice>) {
     let mut choices = Choices::default();
-    let phases = (0..).zip(&spec.load).map(|(number, phase)| schedule::Phase {
-        after: phase.after.duration(),
-        offsets: phase.arrivals.offsets(phase.length.duration(), spec.seed, number),
-        draw: phase.jobs.draw(spec.seed, number),
-        choices: (0..)
-            .zip(&phase.jobs.jobs)
-            .map(|(entry, weighted)| {
-                let stream = KeyStream { seed: spec.seed, phase: number as u32, entry };
-                choices.intern(weighted, stream)
-            })
-            .collect(),
-        is_counted: phase.jobs.jobs.iter().any(|weighted| weighted.partition.is_some()),
+    let phases = (0..).zip(&spec.load).map(|(number, phase)| {
+        let recorded = match &phase.arrivals {
+            Arrivals::Trace(trace) => trace.rows.as_ref(),
+            Arrivals::Constant(_)
+            | Arrivals::Ramp(_)
+            | Arrivals::Stairs(_)
+            | Arrivals::Poisson(_)
+            | Arrivals::Burst(_)
+            | Arrivals::Spike(_)
+            | Arrivals::Diurnal(_) => None,
+        };
+        let jobs = &phase.jobs.jobs;
+        let Launched { draw, choices, counters } = match recorded {
+            Some(rows) => as_recorded(rows, &phase.jobs, spec, number, &mut choices),
+            None => Launched {
+                draw: phase.jobs.draw(spec.seed, number),
+                choices: (0..).zip(jobs).map(|(entry, job)| choices.intern(job, stream(spec, number, entry))).collect(),
+                counters: (0..jobs.len()).collect(),
+            },
+        };
+        let offsets = phase.arrivals.offsets(phase.length.duration(), spec.seed, number);
+        let is_counted = jobs.iter().any(|weighted| weighted.partition.is_some());
+        let counters = if is_counted { counters } else { vec![] };
+        schedule::Phase { after: phase.after.duration(), offsets, draw, choices, counters }
     });
     (Schedule::new(phases.collect()), choices.list)
 }
 
-/// Asks after the choices with a partition or with assets, and how many arrivals each has.
+/// What the arrivals of a phase launch.
+struct Launched {
+    draw: Draw,
+    /// What the draw's indices stand for in the plan …
+    choices: Vec<u32>,
+    /// … and in the phase's mix.
+    counters: Vec<usize>,
+}
+
+fn stream(spec: &ScenarioSpec, phase: u64, entry: u32) -> KeyStream {
+    KeyStream { seed: spec.seed, phase: phase as u32, entry }
+}
+
+/// Asks after the choices with a partition or with assets, and how many turns each has.
 fn asks(arrivals: &Schedule, choices: &[Choice], seed: u64) -> Vec<PartitionAsk> {
     let is_asked = |choice: &Choice| choice.partition.is_some() || !choice.assets.is_empty();
     if !choices.iter().any(is_asked) {
@@ -193,7 +218,8 @@ fn asks(arrivals: &Schedule, choices: &[Choice], seed: u64) -> Vec<PartitionAsk>
     }
     let mut turns = vec![0; choices.len()];
     for arrival in arrivals.from(0) {
-        turns[arrival.choice as usize] += 1;
+        let turns = &mut turns[arrival.choice as usize];
+        *turns = (arrival.turn + 1).max(*turns);
     }
     let ask = |(number, choice): (u32, &Choice)| PartitionAsk {
         choice: number,
@@ -209,6 +235,26 @@ fn asks(arrivals: &Schedule, choices: &[Choice], seed: u64) -> Vec<PartitionAsk>
 
 /// Dagster's tags of a run for several partitions of its assets begin so.
 const RANGE_TAGS: &str = "dagster/asset_partition_range_";
+
+/// What each row of a trace launches: the job that it names or that is drawn, with its own tags and run config.
+fn as_recorded(rows: &Rows, jobs: &JobMix, spec: &ScenarioSpec, phase: u64, choices: &mut Choices) -> Launched {
+    let kinds = || rows.of.iter().filter_map(|kind| rows.kinds.get(*kind as usize));
+    let drawn = jobs.assign(spec.seed, phase, kinds().map(|kind| kind.job.as_deref()));
+    let mut known: BTreeMap<(u32, usize), u32> = BTreeMap::new();
+    let (mut own, mut counters) = (vec![], vec![]);
+    let listed = rows.of.iter().zip(kinds()).zip(drawn).map(|((number, kind), job)| {
+        *known.entry((*number, job)).or_insert_with(|| {
+            let mut weighted = jobs.jobs[job].clone();
+            weighted.run_config = kind.run_config_in(&weighted.run_config);
+            weighted.tags.extend(kind.tags.clone());
+            own.push(choices.intern(&weighted, stream(spec, phase, job as u32)));
+            counters.push(job);
+            own.len() as u32 - 1
+        })
+    });
+    let draw = Draw::listed(listed.collect());
+    Launched { draw, choices: own, counters }
+}
 
 #[derive(Default)]
 struct Choices {

@@ -13,8 +13,7 @@ pub struct Arrival {
     pub choice: u32,
     /// Which phase of the load it belongs to.
     pub phase: u32,
-    /// How many arrivals of its phase launch the same and come before it. It is counted where partitions depend on it; else
-    /// it is 0.
+    /// How many arrivals of its phase's entry come before it. It is counted where partitions depend on it; else it is 0.
     pub turn: u32,
 }
 
@@ -36,8 +35,8 @@ pub(super) struct Phase {
     pub draw: Draw,
     /// What the draw's indices stand for in the plan.
     pub choices: Vec<u32>,
-    /// Turns are counted.
-    pub is_counted: bool,
+    /// … and which counter of turns each has; none: turns are not counted.
+    pub counters: Vec<usize>,
 }
 
 /// So many arrivals lie between two checkpoints, times the phases that are active at once: a checkpoint holds a cursor of
@@ -142,7 +141,7 @@ struct Cursor {
 struct Active {
     offsets: Offsets,
     draw: Draw,
-    /// By what is drawn, how often it was; empty: it is not counted.
+    /// By counter, how many arrivals came.
     turns: Vec<u32>,
 }
 
@@ -165,7 +164,8 @@ impl Cursor {
         let phase = &phases[number as usize];
         let active = &mut self.active[place];
         let drawn = active.draw.next().expect("a draw has no end");
-        let turn = active.turns.get_mut(drawn).map_or(0, |turns| {
+        let turns = phase.counters.get(drawn).and_then(|counter| active.turns.get_mut(*counter));
+        let turn = turns.map_or(0, |turns| {
             *turns += 1;
             *turns - 1
         });
@@ -194,7 +194,7 @@ impl Cursor {
             let mut offsets = phase.offsets.clone();
             if let Some(first) = offsets.next() {
                 self.next.push(Reverse((phase.after.saturating_add(first), number, self.active.len())));
-                let turns = vec![0; if phase.is_counted { phase.choices.len() } else { 0 }];
+                let turns = vec![0; phase.counters.iter().max().map_or(0, |last| last + 1)];
                 self.active.push(Active { offsets, draw: phase.draw.clone(), turns });
             }
         }
@@ -250,7 +250,8 @@ mod tests {
                 offsets: arrivals.offsets(Duration::from_millis(*length), seed, number),
                 draw: mix().draw(seed, number),
                 choices: vec![0, 1, 2],
-                is_counted: number % 2 == 0,
+                // The first and the last share a counter, as rows of a trace that launch the same do.
+                counters: if number % 2 == 0 { vec![0, 1, 0] } else { vec![] },
             })
             .collect()
     }
@@ -259,10 +260,11 @@ mod tests {
     fn plain(planned: &[Planned], seed: u64) -> Vec<Arrival> {
         let mut all = vec![];
         for (number, phase) in (0..).zip(phases(planned, seed)) {
-            let mut turns = [0; 3];
+            let mut turns = [0; 2];
             let drawn = phase.offsets.zip(phase.draw).map(|(offset, drawn)| {
-                let turn = turns[drawn];
-                turns[drawn] += u32::from(phase.is_counted);
+                let counter = phase.counters.get(drawn).copied();
+                let turn = counter.map_or(0, |counter| turns[counter]);
+                counter.into_iter().for_each(|counter| turns[counter] += 1);
                 Arrival { offset: phase.after + offset, choice: phase.choices[drawn], phase: number, turn }
             });
             all.extend(drawn);

@@ -3,8 +3,11 @@
 use super::status::{Beside, Rejection};
 use crate::{
     decide::{self, Turn},
-    journal::{Dependency, Fact, FaultStage, FaultState, Generation},
-    model::{Condition, ConditionStatus, ConditionType, GenerationId, Phase, Timestamp, Verdict, Why, WhyKind},
+    journal::{Adopting, Dependency, Fact, FaultStage, FaultState, Generation},
+    model::{
+        Condition, ConditionStatus, ConditionType, GenerationId, Phase, Request, ScenarioName, Timestamp, Verdict, Why,
+        WhyKind,
+    },
     plan::Plan,
 };
 
@@ -18,9 +21,12 @@ pub fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Be
         last_transition_time: at,
         observed_generation: Some(generation.id.clone()),
     };
-    let accepted = match beside.rejection {
-        Some(rejection) => negative(ConditionType::Accepted, rejection, Some(generation.id.clone())),
-        None => make(
+    let accepted = match (beside.rejection, beside.deleted_at) {
+        (Some(rejection), _) => negative(ConditionType::Accepted, rejection, Some(generation.id.clone())),
+        (None, Some(at)) => {
+            make(ConditionType::Accepted, ConditionStatus::False, "Deleted", deleted(&plan.scenario), at)
+        }
+        (None, None) => make(
             ConditionType::Accepted,
             ConditionStatus::True,
             "Valid",
@@ -28,11 +34,15 @@ pub fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Be
             generation.accepted_at,
         ),
     };
-    let mut conditions = vec![accepted, ready(generation, &make), reconciling(generation, phase, &make)];
+    let ready = match held(beside) {
+        Some((reason, message, since)) => make(ConditionType::Ready, ConditionStatus::False, reason, message, since),
+        None => ready(generation, &make),
+    };
+    let mut conditions = vec![accepted, ready, reconciling(generation, phase, &make)];
     conditions
         .extend(beside.stalled.map(|stalled| negative(ConditionType::Stalled, stalled, Some(generation.id.clone()))));
     if beside.stalled.is_none() {
-        conditions.extend(stalled_fault(generation, &make));
+        conditions.extend(stalled_fault(generation, beside.is_unconfirmed, &make));
     }
     if !plan.faults.is_empty() {
         conditions.extend(fault_conditions(plan, generation, &make));
@@ -53,6 +63,32 @@ pub fn conditions(plan: &Plan, generation: &Generation, phase: Phase, beside: Be
     conditions
 }
 
+fn deleted(scenario: &ScenarioName) -> String {
+    format!("no manifest names it any more; its reports stay until `dagstorm forget {scenario}`")
+}
+
+/// What people keep it from: the reason, the sentence, and since when.
+fn held(beside: Beside<'_>) -> Option<(&'static str, String, Timestamp)> {
+    if let Some(request) = beside.halted {
+        return Some(("Halted", halted(request), request.since));
+    }
+    if let Some(request) = beside.suspended {
+        return Some(("Suspended", format!("`dagstorm suspend` asked for it {request}"), request.since));
+    }
+    match beside.turn {
+        Some((Turn::Suspended, since)) => Some(("Suspended", BY_MANIFEST.to_owned(), since)),
+        Some((Turn::Due | Turn::At(_) | Turn::After(_) | Turn::Halted | Turn::Had, _)) | None => None,
+    }
+}
+
+const BY_MANIFEST: &str = "its manifest says `suspend: true`";
+
+fn halted(request: &Request) -> String {
+    format!("everything is halted: {request}")
+}
+/// The reason of `Ready: False` while another dagstorm launches the same generation.
+pub const ANOTHER_WRITER: &str = "AnotherWriter";
+
 type Make<'a> = dyn Fn(ConditionType, ConditionStatus, &str, String, Timestamp) -> Condition + 'a;
 
 fn ready(generation: &Generation, make: &Make<'_>) -> Condition {
@@ -65,7 +101,7 @@ fn ready(generation: &Generation, make: &Make<'_>) -> Condition {
             _ if generation.started_at.is_some() || generation.concluded.is_some() => {
                 (ConditionStatus::True, "TargetReady", "everything that the scenario needs answers".to_owned())
             }
-            Some(runs) => {
+            Some(Adopting { runs, .. }) => {
                 let settle = generation.target.dagster.settle;
                 let message = format!(
                     "Dagster has {runs} runs of this very generation: they are adopted, not launched again, once a settle \
@@ -102,8 +138,12 @@ fn unready_reason(dependency: &Dependency, why: &Why) -> String {
         WhyKind::ServerError => "ServerError",
         WhyKind::Protocol => "NotDagster",
         WhyKind::Mismatch => "Mismatch",
+        WhyKind::Awaited => "Awaited",
+        WhyKind::NotLoaded => "NotLoaded",
     };
     match (dependency, why.kind) {
+        (Dependency::Writer, WhyKind::Mismatch) => ANOTHER_WRITER.to_owned(),
+        (Dependency::Writer, WhyKind::Awaited) => "AdoptionAwaited".to_owned(),
         (Dependency::Alarm(_), WhyKind::Mismatch) => "AlarmRings".to_owned(),
         (Dependency::Service(_), WhyKind::Protocol) => "ServiceProtocolError".to_owned(),
         (_, WhyKind::Protocol) => word.to_owned(),
@@ -119,18 +159,28 @@ fn reconciling(generation: &Generation, phase: Phase, make: &Make<'_>) -> Condit
     let message = match (&generation.stop, &generation.aborted) {
         (Some(stop), _) if generation.concluded.is_none() => format!("stopping: {}", stop.value),
         (None, Some(aborted)) if generation.concluded.is_none() => format!("aborting: {}", aborted.value),
+        (None, None) if generation.concluded.is_none() && generation.given_up.is_some() => {
+            let given_up = generation.given_up.as_ref().map_or("", |given_up| given_up.value.as_str());
+            format!("without further launches: {given_up}")
+        }
         (_, _) => format!("phase {phase}"),
     };
     make(ConditionType::Reconciling, status, &phase.to_string(), message, at)
 }
 
 /// A fault that is not taken back, because that would overwrite what somebody else has done.
-fn stalled_fault(generation: &Generation, make: &Make<'_>) -> Option<Condition> {
+fn stalled_fault(generation: &Generation, is_unconfirmed: bool, make: &Make<'_>) -> Option<Condition> {
     let open = generation.faults.iter().filter(|(_, fault)| fault.stage == FaultStage::Open);
     let (id, fault, reason) = open.filter_map(|(id, fault)| Some((id, fault, fault.stalled.as_ref()?))).next()?;
     let at = fault.heal.as_ref().map_or(fault.intended_at, |heal| heal.cause.at);
-    let message = format!("fault {id} is not taken back: {reason}; make it as it was, and dagstorm goes on");
-    Some(make(ConditionType::Stalled, ConditionStatus::True, "ChangedBySomebodyElse", message, at))
+    let (status, message) = if is_unconfirmed {
+        let message = format!("fault {id} was not taken back: {reason}; whether that is still so is being looked at");
+        (ConditionStatus::Unknown, message)
+    } else {
+        let message = format!("fault {id} is not taken back: {reason}; make it as it was, and dagstorm goes on");
+        (ConditionStatus::True, message)
+    };
+    Some(make(ConditionType::Stalled, status, "ChangedBySomebodyElse", message, at))
 }
 
 fn fault_conditions(plan: &Plan, generation: &Generation, make: &Make<'_>) -> [Condition; 2] {
@@ -178,8 +228,8 @@ fn fault_conditions(plan: &Plan, generation: &Generation, make: &Make<'_>) -> [C
 }
 
 /// The conditions of a scenario that waits for its first turn.
-pub fn waiting(turn: &Turn, since: Timestamp) -> Vec<Condition> {
-    let make = |kind, status, reason: &str, message: String| Condition {
+pub fn waiting(turn: &Turn, since: Timestamp, beside: Beside<'_>) -> Vec<Condition> {
+    let make = |kind, status, reason: &str, message: String, since| Condition {
         kind,
         status,
         reason: reason.to_owned(),
@@ -187,7 +237,9 @@ pub fn waiting(turn: &Turn, since: Timestamp) -> Vec<Condition> {
         last_transition_time: since,
         observed_generation: None,
     };
-    let accepted = make(ConditionType::Accepted, ConditionStatus::True, "Valid", "the manifest is valid".to_owned());
+    let accepted = beside.rejection.is_none().then(|| {
+        make(ConditionType::Accepted, ConditionStatus::True, "Valid", "the manifest is valid".to_owned(), since)
+    });
     let (reason, message) = match turn {
         Turn::Due => ("Due", "it is its turn".to_owned()),
         Turn::At(at) => ("Scheduled", format!("it starts at {at}")),
@@ -195,11 +247,12 @@ pub fn waiting(turn: &Turn, since: Timestamp) -> Vec<Condition> {
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
             ("WaitingForScenarios", format!("it starts after the verdict of {}", names.join(", ")))
         }
-        Turn::Suspended => ("Suspended", "spec.suspend is true, or `dagstorm suspend` asked for it".to_owned()),
-        Turn::Halted(reason) => ("Halted", format!("everything is halted: {reason}")),
+        Turn::Suspended => ("Suspended", BY_MANIFEST.to_owned()),
+        Turn::Halted => ("Halted", "everything is halted".to_owned()),
         Turn::Had => ("Had", "it has had its turn".to_owned()),
     };
-    vec![accepted, make(ConditionType::Ready, ConditionStatus::False, reason, message)]
+    let (reason, message, since) = held(beside).unwrap_or((reason, message, since));
+    accepted.into_iter().chain([make(ConditionType::Ready, ConditionStatus::False, reason, message, since)]).collect()
 }
 
 /// `Accepted` is false where there is something to say about it, `Stalled` is true.

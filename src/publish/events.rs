@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::fold::some;
 use crate::{
     journal::{Dependency, Event, Found, Record},
     model::{Object, Outcome, ScenarioName, TaskView, Timestamp, Verdict, Why},
@@ -13,12 +14,31 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PersonEvent {
     pub time: Timestamp,
-    pub scenario: ScenarioName,
+    /// `None`: it is about no single scenario, as a halt and a bad Target are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<ScenarioName>,
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub reason: &'static str,
     pub message: String,
     pub count: u32,
+}
+
+impl PersonEvent {
+    /// Something that was meant to happen.
+    pub fn normal(time: Timestamp, scenario: Option<ScenarioName>, reason: &'static str, message: String) -> Self {
+        Self { time, scenario, kind: NORMAL, reason, message, count: 1 }
+    }
+
+    /// Something that a person should look at.
+    pub fn warning(time: Timestamp, scenario: Option<ScenarioName>, reason: &'static str, message: String) -> Self {
+        Self { time, scenario, kind: WARNING, reason, message, count: 1 }
+    }
+
+    /// Whether a person should look at it.
+    pub fn is_warning(&self) -> bool {
+        self.kind == WARNING
+    }
 }
 
 /// Translates a batch of records; launches of one batch become one line.
@@ -33,7 +53,7 @@ pub fn for_people(scenario: &ScenarioName, records: &[Record]) -> Vec<PersonEven
             }
             None => events.push(PersonEvent {
                 time: record.at,
-                scenario: scenario.clone(),
+                scenario: Some(scenario.clone()),
                 kind,
                 reason,
                 message,
@@ -54,6 +74,9 @@ fn is_counted(event: &Event) -> bool {
     )
 }
 
+/// How many tasks or objects a line names; status and report have all.
+const MOST_VICTIMS: usize = 5;
+
 const NORMAL: &str = "Normal";
 const WARNING: &str = "Warning";
 
@@ -64,7 +87,9 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::Unready { dependency, why } => unready(dependency, why),
         Event::Readied { dependency } => readied(dependency),
         Event::Adopting { runs } => {
-            (NORMAL, "Adopting", format!("Dagster has {runs} runs of this generation already: they are adopted"))
+            let message =
+                format!("Dagster has {runs} runs of this generation already: they are adopted after a settle");
+            (NORMAL, "Adopting", message)
         }
         Event::PartitionsResolved { choices } => {
             let keys: BTreeSet<&str> =
@@ -81,6 +106,7 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
             (NORMAL, "Started", format!("offsets count from {at}; Dagster {dagster_version}"))
         }
         Event::Compacted { .. }
+        | Event::WriterNamed { .. }
         | Event::SubmitIntended { .. }
         | Event::TerminateIntended { .. }
         | Event::InjectIntended { .. }
@@ -127,7 +153,13 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::DuplicateSeen { index, runs } => (WARNING, "DuplicateSeen", doubled(*index, runs)),
         Event::StepDuplicateSeen { reason, .. } => (WARNING, "StepDuplicateSeen", reason.clone()),
         Event::UnexpectedSeen { run_id: _, reason } => (WARNING, "UnexpectedSeen", reason.clone()),
+        Event::NeverStartedSeen { run_id: _, reason } => (WARNING, "NeverStartedSeen", reason.clone()),
+        Event::OtherWriterSeen { run_id: _, reason, is_first } => {
+            let follows = if *is_first { "it began earlier" } else { "it began later" };
+            (WARNING, "OtherWriterSeen", format!("{reason}; {follows}"))
+        }
         Event::Aborted { reason } => (WARNING, "Aborted", reason.clone()),
+        Event::LoadGivenUp { reason } => (WARNING, "LoadGivenUp", reason.clone()),
         Event::StopRequested { reason, terminate } => {
             let rest = if *terminate { ": its runs are terminated" } else { "" };
             (NORMAL, "Stopping", format!("{reason}{rest}"))
@@ -194,7 +226,7 @@ fn concluded(verdict: Verdict) -> (&'static str, &'static str) {
 fn victims(targets: &[TaskView], objects: &[Object]) -> String {
     let tasks = targets.iter().filter(|_| objects.is_empty()).map(|task| task.arn.id().to_owned());
     let names: Vec<String> = tasks.chain(objects.iter().map(ToString::to_string)).collect();
-    names.join(", ")
+    some(&names, MOST_VICTIMS)
 }
 
 /// The word for what was not done, and why; `None`: it was done.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     events::PersonEvent, history::history, html::html, junit::junit, keys::keys, markdown::markdown, report::Report,
-    status::Status, writer::Writer,
+    shelf, status::Status, writer::Writer,
 };
 use crate::{
     journal::{Generation, Record},
@@ -70,6 +70,11 @@ impl Folder {
         Some(self.root.as_ref()?.join("reports").join(scenario.as_str()).join(generation.to_string()))
     }
 
+    /// Where the reports of all scenarios lie.
+    pub fn reports(&self) -> Option<PathBuf> {
+        Some(self.root.as_ref()?.join("reports"))
+    }
+
     /// Publishes a status: at once to a live display, soon as `status/<scenario>.yaml`. See [`Folder::flush`].
     pub fn write_status(&self, status: Status) {
         let name = status.metadata.name.clone();
@@ -87,6 +92,18 @@ impl Folder {
         }
     }
 
+    /// Removes all reports of a scenario.
+    ///
+    /// # Errors
+    /// When they are there and cannot be removed.
+    pub fn remove_reports(&self, scenario: &ScenarioName) -> io::Result<()> {
+        let Some(root) = &self.root else { return Ok(()) };
+        match fs::remove_dir_all(root.join("reports").join(scenario.as_str())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Forgets the latest status of a scenario; its file stays.
     pub fn forget(&self, scenario: &ScenarioName) {
         self.latest.lock().expect("no holder of this lock panics").remove(scenario);
@@ -99,7 +116,8 @@ impl Folder {
         }
     }
 
-    /// Writes the report's files; `report.json` comes last, so that it is there only when all are.
+    /// Writes the report's files; `report.json` comes last, so that it is there only when all are. Then the index of all
+    /// reports, which is for people and holds nothing of its own.
     ///
     /// # Errors
     /// When one of them cannot be written.
@@ -107,13 +125,21 @@ impl Folder {
         let Some(folder) = self.report_folder(&report.scenario, &report.generation) else { return Ok(()) };
         let Evidence { plan, generation, records, census } = evidence;
         fs::create_dir_all(&folder)?;
+        let reports = folder.parent().and_then(Path::parent).expect("a report's folder lies two below the reports'");
+        let last_run = shelf::last_run(reports, report);
+        let report = &Report { last_run, ..report.clone() };
         write_atomically(&folder.join("history.jsonl"), history(report, records, census).as_bytes())?;
         write_atomically(&folder.join("keys.csv"), &keys(plan, generation, census, &report.audit))?;
         write_atomically(&folder.join("junit.xml"), junit(report).as_bytes())?;
         write_atomically(&folder.join("report.md"), markdown(report).as_bytes())?;
         write_atomically(&folder.join("report.html"), html(report, plan, generation, census).as_bytes())?;
         let json = serde_json::to_vec_pretty(report)?;
-        write_atomically(&folder.join("report.json"), &json)
+        write_atomically(&folder.join("report.json"), &json)?;
+        // It is made of reports that are complete by themselves: without it nothing is lost, and the next one writes it.
+        if let Err(error) = shelf::write_index(reports) {
+            tracing::warn!(%error, "reports/index.html cannot be written; the next report tries again");
+        }
+        Ok(())
     }
 
     /// Writes `intake.yaml`: every file of the watched folder and what is wrong with it.

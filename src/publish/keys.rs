@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::{
     audit::{Audit, Finding},
-    journal::{Found, Generation, Submission, SubmissionStage},
-    model::{Census, Key, RunRecord, StepEventKind, Timestamp},
+    journal::{Foreign, Found, Generation, Submission, SubmissionStage},
+    model::{Census, Chain, Key, RunRecord, RunStatus, RunView, StepEventKind, Timestamp, runs::kin},
     plan::Plan,
 };
 
@@ -19,8 +19,15 @@ pub(super) struct Row<'a> {
     /// When it was to be sent.
     pub due: Option<Timestamp>,
     pub submission: Option<&'a Submission>,
-    /// Its runs, in the order of the census.
+    /// Its launches with the retries that Dagster made of them, each chain in its order. What only copied the key is not among
+    /// them.
     pub runs: Vec<&'a RunRecord>,
+    /// How often Dagster ran it again.
+    pub retries: usize,
+    /// The status of each launch: of the last run of its chain.
+    statuses: Vec<RunStatus>,
+    /// When the last of its launches ended; `None`: one is under way.
+    ended: Option<Timestamp>,
     /// The words of the findings about it.
     pub words: Vec<String>,
     /// How often a worker recorded a step of it as completed; `None`: that was not read.
@@ -37,12 +44,32 @@ impl Row<'_> {
         self.submission.map_or("notSent", outcome)
     }
 
+    /// Why it was not launched; empty: it was, or nobody knows.
+    pub fn reason(&self) -> &str {
+        match self.submission.map(|submission| &submission.stage) {
+            Some(SubmissionStage::Rejected(reason) | SubmissionStage::Absent(reason)) => reason,
+            Some(
+                SubmissionStage::Acknowledged { .. }
+                | SubmissionStage::Dropped { .. }
+                | SubmissionStage::Intended
+                | SubmissionStage::InDoubt(_)
+                | SubmissionStage::Deferred { .. },
+            )
+            | None => "",
+        }
+    }
+
     pub fn run_ids(&self) -> String {
         joined(self.runs.iter().map(|record| record.run.run_id.as_str()))
     }
 
     pub fn statuses(&self) -> String {
-        joined(self.runs.iter().map(|record| record.run.status.to_string()))
+        joined(self.statuses.iter().map(ToString::to_string))
+    }
+
+    /// There is one launch of it, and it succeeded without a retry.
+    pub fn is_plain_success(&self) -> bool {
+        matches!(self.statuses[..], [RunStatus::Success]) && self.retries == 0
     }
 
     /// When the first of its runs started.
@@ -50,9 +77,9 @@ impl Row<'_> {
         self.runs.iter().filter_map(|record| record.run.started_at).min()
     }
 
-    /// When the last of its runs ended.
+    /// When the last of its launches ended, retries included.
     pub fn ended(&self) -> Option<Timestamp> {
-        self.runs.iter().filter_map(|record| record.run.ended_at).max()
+        self.ended
     }
 
     /// How often a step of it began.
@@ -84,7 +111,7 @@ pub(super) fn rows<'a>(
         }
     }
     let mut words: BTreeMap<&Key, Vec<String>> = BTreeMap::new();
-    let lists = [&audit.findings, &audit.unfinished, &audit.tolerated, &audit.recoveries];
+    let lists = [&audit.findings, &audit.unfinished, &audit.tolerated, &audit.recoveries, &audit.copies];
     for finding in lists.into_iter().flatten() {
         if let Some(key) = &finding.key {
             words.entry(key).or_default().push(word(finding));
@@ -96,7 +123,16 @@ pub(super) fn rows<'a>(
     }
     (0u32..).zip(plan.arrivals.from(0)).map(move |(index, arrival)| {
         let key = plan.key(index);
-        let found = runs.remove(&key).unwrap_or_default();
+        let all = runs.remove(&key).unwrap_or_default();
+        let kin = kin(all.iter().map(|record| &record.run));
+        // Another dagstorm's launches are shown: there is a finding about them.
+        let is_meant = |chain: &Chain<'_>| {
+            !matches!(generation.foreign(plan, index, chain), Some(Foreign::Job(_) | Foreign::Code(_)))
+        };
+        let chains: Vec<Chain<'_>> = kin.chains.into_iter().filter(is_meant).collect();
+        let of_id = |run: &&RunView| all.iter().copied().find(|record| record.run.run_id == run.run_id);
+        let found: Vec<&RunRecord> =
+            chains.iter().flat_map(|chain| chain.runs.iter().chain(&chain.doubled)).filter_map(of_id).collect();
         let of_run = |run: &&RunRecord| effects.as_ref()?.get(run.run.run_id.as_str()).copied();
         Row {
             effects: effects.as_ref().map(|_| found.iter().filter_map(of_run).sum()),
@@ -104,6 +140,9 @@ pub(super) fn rows<'a>(
             job: &plan.choices[arrival.choice as usize].job,
             due: generation.started_at.map(|started| started.plus(arrival.offset)),
             submission: generation.submissions.get(&index),
+            retries: chains.iter().map(Chain::retries).sum(),
+            statuses: chains.iter().map(|chain| chain.end().status.clone()).collect(),
+            ended: chains.iter().filter(|chain| chain.has_ended()).filter_map(|chain| chain.end().ended_at).max(),
             runs: found,
             words: words.remove(&key).unwrap_or_default(),
             key,
@@ -129,6 +168,7 @@ struct Line<'a> {
     outcome: &'static str,
     run_id: String,
     status: String,
+    retries: usize,
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
     /// From `due` to `ended`.
@@ -138,6 +178,8 @@ struct Line<'a> {
     /// By the workers' own records; empty where they were not read.
     effects_completed: Option<usize>,
     findings: String,
+    /// Why it was rejected.
+    reason: &'a str,
 }
 
 /// Renders all planned keys, in the order of their arrivals.
@@ -152,6 +194,7 @@ pub fn keys(plan: &Plan, generation: &Generation, census: &Census, audit: &Audit
             outcome: row.outcome(),
             run_id: row.run_ids(),
             status: row.statuses(),
+            retries: row.retries,
             started: row.started(),
             ended: row.ended(),
             latency_s: row.due.zip(row.ended()).map(|(due, ended)| ended.since(due).as_secs_f64()),
@@ -159,6 +202,7 @@ pub fn keys(plan: &Plan, generation: &Generation, census: &Census, audit: &Audit
             steps_completed: row.steps_completed(),
             effects_completed: row.effects,
             findings: row.words.join(" "),
+            reason: row.reason(),
         };
         writer.serialize(line).expect("writing to memory cannot fail");
     }

@@ -5,14 +5,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    model::{RunView, Span, Timestamp},
-    plan::Plan,
-};
+use crate::model::Span;
 
 /// Nearest-rank quantiles: each is a value that was really measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", into = "Written")]
 pub struct Quantiles {
     /// How many were measured.
     pub samples: usize,
@@ -24,6 +21,38 @@ pub struct Quantiles {
     pub p99: Span,
     /// The longest.
     pub max: Span,
+}
+
+/// As it is written: each also as a number.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Quantiles", description = "Nearest-rank quantiles: each is a value that was really measured.")]
+struct Written {
+    /// How many were measured.
+    samples: usize,
+    /// Half of them took no longer.
+    p50: Span,
+    /// The same in seconds.
+    p50_seconds: f64,
+    /// 95 of 100 took no longer.
+    p95: Span,
+    /// The same in seconds.
+    p95_seconds: f64,
+    /// 99 of 100 took no longer.
+    p99: Span,
+    /// The same in seconds.
+    p99_seconds: f64,
+    /// The longest.
+    max: Span,
+    /// The same in seconds.
+    max_seconds: f64,
+}
+
+impl From<Quantiles> for Written {
+    fn from(Quantiles { samples, p50, p95, p99, max }: Quantiles) -> Self {
+        let [p50_seconds, p95_seconds, p99_seconds, max_seconds] = [p50, p95, p99, max].map(Span::seconds);
+        Self { samples, p50, p50_seconds, p95, p95_seconds, p99, p99_seconds, max, max_seconds }
+    }
 }
 
 impl Quantiles {
@@ -39,11 +68,6 @@ impl Quantiles {
         };
         Some(Self { samples: sorted.len(), p50: at(50), p95: at(95), p99: at(99), max: at(100) })
     }
-}
-
-/// From the intended instant to the end, of every run that has both.
-pub fn of_runs<'a>(plan: &Plan, started_at: Timestamp, runs: impl Iterator<Item = &'a RunView>) -> Vec<Duration> {
-    plan.delays(started_at, runs.filter_map(|run| Some((run.key.as_ref()?.index, run.ended_at?))).collect())
 }
 
 #[cfg(test)]

@@ -2,11 +2,18 @@
 
 use std::fmt::Write;
 
-use super::{latency::Quantiles, report::Report};
+use super::{
+    fold::{fold, some},
+    latency::Quantiles,
+    report::Report,
+};
 use crate::{audit::Finding, model::Counts};
 
-/// How many findings of a kind are written out; `report.json` has all.
+/// How many findings of a section are written out, and how many of those that are alike; `report.json` has all.
 const MOST_FINDINGS: usize = 50;
+const MOST_ALIKE: usize = 3;
+/// How many targets of a fault are named.
+const MOST_TARGETS: usize = 5;
 
 /// Renders a report for people.
 pub fn markdown(report: &Report) -> String {
@@ -18,7 +25,8 @@ pub fn markdown(report: &Report) -> String {
 fn render(report: &Report, out: &mut String) -> std::fmt::Result {
     let counts = &report.audit.counts;
     writeln!(out, "# {}: {:?}\n", report.scenario, report.audit.verdict)?;
-    writeln!(out, "{}.\n", report.summary)?;
+    writeln!(out, "{}.\n", report.summary.trim_end_matches('.'))?;
+    headline(out, report)?;
     writeln!(out, "| | |\n| --- | --- |")?;
     writeln!(out, "| generation | `{}` |", report.generation)?;
     if let Some(started) = report.started_at {
@@ -31,8 +39,9 @@ fn render(report: &Report, out: &mut String) -> std::fmt::Result {
     thresholds(out, report)?;
     if !report.audit.gaps.is_empty() {
         writeln!(out, "## Not proved\n")?;
-        for gap in &report.audit.gaps {
-            writeln!(out, "- **{}**: {}", gap.reason, gap.message)?;
+        let gaps = &report.audit.gaps;
+        for folded in fold(gaps.iter().map(|gap| (gap.reason, gap.message.as_str()))) {
+            writeln!(out, "- **{}**: {}", gaps[folded.places[0]].reason, folded.message)?;
         }
         writeln!(out)?;
     }
@@ -81,6 +90,25 @@ fn render(report: &Report, out: &mut String) -> std::fmt::Result {
         writeln!(out, "- {assumption}")?;
     }
     Ok(())
+}
+
+/// The four numbers, with those of the last run of the scenario beside them.
+fn headline(out: &mut String, report: &Report) -> std::fmt::Result {
+    let last = report.last_run.as_ref();
+    let figures = report.headline.figures(last.map(|last| &last.headline));
+    match last {
+        Some(last) => {
+            let edited = if last.edited_since { ", the scenario was edited since" } else { "" };
+            let (generation, verdict) = (&last.generation, last.verdict);
+            writeln!(out, "| | | beside the last run, `{generation}` ({verdict:?}{edited}) |\n| --- | ---: | --- |")?;
+        }
+        None => writeln!(out, "| | |\n| --- | ---: |")?,
+    }
+    for figure in figures {
+        let change = figure.change.map(|change| format!(" {} |", change.words)).unwrap_or_default();
+        writeln!(out, "| {} | {} |{change}", figure.name, figure.value)?;
+    }
+    writeln!(out)
 }
 
 /// The effect level; `None` where nothing was recorded.
@@ -140,7 +168,7 @@ fn faults(out: &mut String, report: &Report) -> std::fmt::Result {
             status.state,
             status.intended_at.map(|at| at.to_string()).unwrap_or_default(),
             fault.recovery_time.map(|span| span.to_string()).unwrap_or_default(),
-            targets.join(" ")
+            some(&targets, MOST_TARGETS)
         )?;
     }
     if !report.audit.effects.is_empty() {
@@ -157,27 +185,47 @@ fn section(out: &mut String, title: &str, findings: &[Finding]) -> std::fmt::Res
         return Ok(());
     }
     writeln!(out, "## {title}\n")?;
-    for finding in findings.iter().take(MOST_FINDINGS) {
-        writeln!(out, "- **{:?}** ({:?}): {}", finding.kind, finding.level, finding.message)?;
-        for attempt in &finding.attempts {
-            let task = attempt.task.as_ref().map(|task| format!(" by task `{}`", task.id())).unwrap_or_default();
-            let worker = attempt.worker.as_ref().map(|worker| format!(" by worker `{worker}`")).unwrap_or_default();
-            writeln!(out, "  - {} at {}{worker}{task}", attempt.what, attempt.at)?;
+    let kinds: Vec<String> =
+        findings.iter().map(|finding| format!("**{:?}** ({:?})", finding.kind, finding.level)).collect();
+    let messages = kinds.iter().zip(findings).map(|(kind, finding)| (kind.as_str(), finding.message.as_str()));
+    let mut written = 0;
+    for folded in fold(messages) {
+        let kind = &kinds[folded.places[0]];
+        let shown = folded.places.len().min(MOST_ALIKE).min(MOST_FINDINGS - written);
+        if folded.places.len() > 1 {
+            writeln!(out, "- {kind}: {}{}", folded.message, if shown > 0 { ", the first of them:" } else { "" })?;
         }
-        for death in &finding.task_deaths {
-            let by = if death.stopped_by.is_empty() {
-                String::new()
-            } else {
-                format!(", stopped by {}", death.stopped_by.join(", "))
-            };
-            writeln!(out, "  - task `{}` of {} had ended at {}{by}", death.task.id(), death.service, death.seen_at)?;
+        for place in &folded.places[..shown] {
+            finding_of(out, kind, &findings[*place])?;
         }
-        if !finding.overlapping_faults.is_empty() {
-            writeln!(out, "  - faults in place meanwhile: {}", finding.overlapping_faults.join(", "))?;
+        written += shown;
+        if written == MOST_FINDINGS {
+            break;
         }
     }
-    if findings.len() > MOST_FINDINGS {
-        writeln!(out, "- … and {} more in `report.json`", findings.len() - MOST_FINDINGS)?;
+    if findings.len() > written {
+        writeln!(out, "- {} of {} are written out; all stand in `report.json`", written, findings.len())?;
     }
     writeln!(out)
+}
+
+fn finding_of(out: &mut String, kind: &str, finding: &Finding) -> std::fmt::Result {
+    writeln!(out, "- {kind}: {}", finding.message)?;
+    for attempt in &finding.attempts {
+        let task = attempt.task.as_ref().map(|task| format!(" by task `{}`", task.id())).unwrap_or_default();
+        let worker = attempt.worker.as_ref().map(|worker| format!(" by worker `{worker}`")).unwrap_or_default();
+        writeln!(out, "  - {} at {}{worker}{task}", attempt.what, attempt.at)?;
+    }
+    for death in &finding.task_deaths {
+        let by = if death.stopped_by.is_empty() {
+            String::new()
+        } else {
+            format!(", stopped by {}", death.stopped_by.join(", "))
+        };
+        writeln!(out, "  - task `{}` of {} had ended at {}{by}", death.task.id(), death.service, death.seen_at)?;
+    }
+    if !finding.overlapping_faults.is_empty() {
+        writeln!(out, "  - faults in place meanwhile: {}", finding.overlapping_faults.join(", "))?;
+    }
+    Ok(())
 }

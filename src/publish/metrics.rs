@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::latency;
 use crate::{
-    model::{Datum, DatumUnit, Observation, RunView, ScenarioName, Target, Timestamp},
+    journal::Launched,
+    model::{Datum, DatumUnit, Observation, ScenarioName, Target, Timestamp},
     plan::Plan,
 };
 
@@ -34,15 +34,16 @@ pub fn gauges(target: &Target, observation: &Observation, at: Timestamp) -> Vec<
     data
 }
 
-/// `RunLatency` of runs that ended: from the intended instant, so that a late launch is not hidden.
+/// `RunLatency` of launches that ended, retries included: from the intended instant, so that a late launch is not hidden.
 pub fn latencies<'a>(
     scenario: &ScenarioName,
     plan: &Plan,
     started_at: Timestamp,
-    ended: impl Iterator<Item = &'a RunView>,
+    ended: impl Iterator<Item = &'a Launched>,
     at: Timestamp,
 ) -> Option<Datum> {
-    let values: Vec<f64> = latency::of_runs(plan, started_at, ended).iter().map(Duration::as_secs_f64).collect();
+    let ends = ended.filter_map(|one| Some((one.index, one.ended_at?))).collect();
+    let values: Vec<f64> = plan.delays(started_at, ends).iter().map(Duration::as_secs_f64).collect();
     let dimensions: IndexMap<_, _> = [("scenario".to_owned(), scenario.to_string())].into_iter().collect();
     (!values.is_empty()).then_some(Datum { name: "RunLatency", unit: DatumUnit::Seconds, at, values, dimensions })
 }

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-use super::{latency::Quantiles, report::API_VERSION};
+use super::{headline::Headline, latency::Quantiles, report::API_VERSION};
 use crate::{
     audit::FaultEffect,
     journal::ThresholdResult,
@@ -18,6 +18,11 @@ pub struct Recorded {
     pub generation: GenerationId,
     pub verdict: Verdict,
     pub summary: String,
+    /// Absent in reports of older versions; `Headline::of_recorded` has what they know of it.
+    #[serde(default)]
+    pub headline: Option<Headline>,
+    #[serde(default)]
+    pub last_run: Option<RecordedLastRun>,
     /// By word, in the order of the file.
     pub counts: IndexMap<String, u64>,
     pub findings: Vec<RecordedFinding>,
@@ -49,6 +54,15 @@ pub struct Recorded {
     /// The scenario as it was accepted, whatever its form was then.
     #[serde(default)]
     pub manifest: serde_json::Value,
+}
+
+/// The run before it, as a report names it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordedLastRun {
+    pub generation: GenerationId,
+    pub verdict: Verdict,
+    pub headline: Headline,
 }
 
 /// A finding, told apart from others by its words alone.

@@ -1,17 +1,21 @@
 //! The report of one generation: the evidence as data. `report.json` is this, `report.md` is rendered from it.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    latency::{self, Quantiles},
+    fold,
+    headline::{Headline, LastRun},
+    latency::Quantiles,
     status::{self, FaultStatus},
 };
 use crate::{
-    audit::{Audit, recovered_at},
-    journal::{Generation, State},
-    model::{Census, GenerationId, RunStatus, ScenarioName, Span, Timestamp},
+    audit::{Audit, launches, recovered_at},
+    journal::{Generation, Launches, State},
+    model::{Census, GenerationId, ScenarioName, Span, Timestamp},
     plan::Plan,
 };
 
@@ -34,6 +38,11 @@ pub struct Report {
     pub audit: Audit,
     /// The verdict in one sentence.
     pub summary: String,
+    /// The four numbers that a person asks for first.
+    pub headline: Headline,
+    /// The run of the same scenario before this one, where its report was in the same data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<LastRun>,
     /// The instant from which all offsets count; null: it never started.
     pub started_at: Option<Timestamp>,
     /// When Dagster was asked for everything that it knows.
@@ -61,7 +70,7 @@ pub struct JobCount {
     pub job: String,
     /// Arrivals that the plan has of it.
     pub planned: u32,
-    /// Runs of it that ended as SUCCESS.
+    /// Launches of it that ended as SUCCESS, retries included.
     pub succeeded: u32,
 }
 
@@ -73,53 +82,62 @@ pub struct FaultReport {
     /// From the injection to the first look that showed the baseline again (looks come once a second), with the queue moving.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery_time: Option<Span>,
+    /// The same in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_time_seconds: Option<f64>,
 }
 
 /// Puts the report together.
 pub fn report(plan: &Plan, state: &State, generation: &Generation, census: &Census, audit: &Audit) -> Report {
     let status = status::status(plan, state, generation, status::Beside::default()).status;
     let started_at = generation.started_at;
-    let succeeded = census.runs.iter().map(|record| &record.run).filter(|run| run.status == RunStatus::Success);
-    let latencies = started_at.map_or(vec![], |started_at| latency::of_runs(plan, started_at, succeeded));
-    let faults = status.faults.into_iter().map(|status| FaultReport {
-        recovery_time: status.name.parse().ok().and_then(|id| generation.faults.get(&id)).and_then(|fault| {
-            let recovered = recovered_at(fault, census)?.since(fault.intended_at);
-            Some(Span::from_millis(recovered.as_millis() as u64))
-        }),
-        status,
-    });
+    let launches = launches(plan, generation, census);
+    let ended: Vec<(u32, Timestamp)> = launches.succeeded().filter_map(|one| Some((one.index, one.ended_at?))).collect();
+    let ends: Vec<Timestamp> = ended.iter().map(|(_, at)| *at).collect();
+    let latencies = started_at.map_or(vec![], |started_at| plan.delays(started_at, ended));
+    let run_latency = Quantiles::of(latencies.into_iter());
+    let faults: Vec<FaultReport> = status.faults.into_iter().map(|status| fault(status, generation, census)).collect();
+    let recoveries = faults.iter().filter_map(|fault| fault.recovery_time);
     Report {
         api_version: API_VERSION,
         kind: "Report",
         scenario: plan.scenario.clone(),
         generation: plan.generation.clone(),
+        summary: fold::sentence(audit),
+        headline: Headline::of(run_latency.as_ref(), &ends, started_at, &audit.counts, recoveries),
+        last_run: None,
         audit: audit.clone(),
-        summary: audit.summary(),
         started_at,
         census_at: census.taken_at,
         dagster_version: census.dagster_version.clone(),
-        run_latency: Quantiles::of(latencies.into_iter()),
+        run_latency,
         load: status.load.expect("a generation's status has its load"),
-        jobs: jobs(plan, census),
-        faults: faults.collect(),
+        jobs: jobs(plan, &launches),
+        faults,
         manifest: generation.scenario.clone(),
     }
 }
 
-fn jobs(plan: &Plan, census: &Census) -> Vec<JobCount> {
-    let mut planned = vec![0; plan.choices.len()];
-    for arrival in plan.arrivals.from(0) {
-        planned[arrival.choice as usize] += 1;
-    }
+fn fault(status: FaultStatus, generation: &Generation, census: &Census) -> FaultReport {
+    let known = status.name.parse().ok().and_then(|id| generation.faults.get(&id));
+    let recovered = known.and_then(|fault| Some(recovered_at(fault, census)?.since(fault.intended_at)));
+    let recovery_time = recovered.map(|length| Span::new(length).to_the_millisecond());
+    FaultReport { status, recovery_time, recovery_time_seconds: recovery_time.map(Span::seconds) }
+}
+
+fn jobs(plan: &Plan, launches: &Launches) -> Vec<JobCount> {
+    let mut succeeded: BTreeMap<u32, u32> = BTreeMap::new();
+    launches.succeeded().for_each(|one| *succeeded.entry(one.index).or_default() += 1);
     let mut jobs: IndexMap<&str, JobCount> = IndexMap::new();
-    for (choice, planned) in plan.choices.iter().zip(planned) {
+    for choice in &plan.choices {
         let count = || JobCount { job: choice.job.clone(), planned: 0, succeeded: 0 };
-        jobs.entry(&choice.job).or_insert_with(count).planned += planned;
+        jobs.entry(&choice.job).or_insert_with(count);
     }
-    for record in census.runs.iter().filter(|record| record.run.status == RunStatus::Success) {
-        if let Some(count) = jobs.get_mut(&*record.run.job) {
-            count.succeeded += 1;
-        }
+    for (index, arrival) in (0..).zip(plan.arrivals.from(0)) {
+        let job = plan.choices[arrival.choice as usize].job.as_str();
+        let count = jobs.get_mut(job).expect("every choice has its job");
+        count.planned += 1;
+        count.succeeded += succeeded.get(&index).copied().unwrap_or_default();
     }
     jobs.into_values().collect()
 }

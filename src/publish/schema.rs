@@ -1,13 +1,14 @@
 //! The JSON Schema (draft-07) of `report.json`, from the very types that write it.
 
-use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::report::{API_VERSION, Report};
+use crate::model::schema::draft07;
 
 /// What every `report.json` of this version holds to. Fields may come to it; none goes without another `apiVersion`.
 pub fn report_schema() -> Value {
-    let generator = SchemaSettings::draft07().for_serialize().into_generator();
+    let generator = draft07().for_serialize().into_generator();
     let mut schema = generator.into_root_schema_for::<Report>().to_value();
     schema["title"] = json!("dagstorm report");
     schema["properties"]["apiVersion"] = json!({ "const": API_VERSION, "description": "The version of this form." });

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use super::fold;
 use crate::{
-    journal::{Conclusion, Generation, RunCounts},
+    journal::{Conclusion, Generation},
+    model::Metric,
     plan::Plan,
     spec::Contract,
 };
@@ -62,7 +64,11 @@ pub struct CountsSoFar {
     pub succeeded: u32,
     pub failed: u32,
     pub canceled: u32,
-    /// Keys with more than one run.
+    /// Failed, and Dagster has announced a retry that is not there yet: none of the failed.
+    pub retrying: u32,
+    /// Runs that Dagster made and will never start.
+    pub never_started: u32,
+    /// Keys that were launched more than once.
     pub duplicated: u32,
     /// Runs that nothing explains.
     pub unexpected: u32,
@@ -96,11 +102,18 @@ fn so_far(plan: &Plan, generation: &Generation) -> SoFar {
     let contract = plan.expect.contract;
     let permits_duplicates = contract == Contract::AtLeastOnce;
     let steps = generation.step_duplicates.values().map(|fact| fact.value.clone());
-    let doubled = duplicated.take(SENTENCES).chain(steps.take(SENTENCES));
+    let doubled = told(duplicated.collect()).into_iter().chain(told(steps.collect()));
     (if permits_duplicates { &mut tolerated } else { &mut findings }).extend(doubled);
-    findings.extend(unexpected.take(SENTENCES));
+    findings.extend(told(unexpected.collect()));
+    findings.extend(generation.other_writer.as_ref().map(|other| other.value.reason.clone()));
     let permits_losses = contract == Contract::AtMostOnce;
-    (if permits_losses { &mut tolerated } else { &mut findings }).extend(unsuccessful(runs));
+    let never = generation.never_started.values().map(|fact| fact.value.clone()).take(SENTENCES);
+    let canceled = ended(runs.canceled, "CANCELED");
+    (if permits_losses { &mut tolerated } else { &mut findings }).extend(never.chain(canceled));
+    let is_of_failures = |metric: Metric| matches!(metric, Metric::Failures | Metric::SuccessRate);
+    let permits_failures =
+        permits_losses || plan.expect.thresholds.iter().any(|criterion| is_of_failures(criterion.metric()));
+    (if permits_failures { &mut tolerated } else { &mut findings }).extend(ended(runs.failed, "FAILURE"));
     SoFar {
         verdict: if findings.is_empty() { VerdictSoFar::NothingWrongSoFar } else { VerdictSoFar::FailedSoFar },
         so_far: true,
@@ -110,6 +123,8 @@ fn so_far(plan: &Plan, generation: &Generation) -> SoFar {
             succeeded: runs.succeeded,
             failed: runs.failed,
             canceled: runs.canceled,
+            retrying: runs.retrying,
+            never_started: runs.never_started,
             duplicated: generation.duplicates.len() as u32,
             unexpected: generation.unexpected.len() as u32,
             steps_read: generation.steps_read.len() as u32,
@@ -120,12 +135,20 @@ fn so_far(plan: &Plan, generation: &Generation) -> SoFar {
     }
 }
 
-fn unsuccessful(runs: RunCounts) -> impl Iterator<Item = String> {
-    let ended = [(runs.failed, "FAILURE"), (runs.canceled, "CANCELED")];
-    ended.into_iter().filter(|(count, _)| *count > 0).map(|(count, status)| match count {
-        1 => format!("a run ended as {status}"),
-        count => format!("{count} runs ended as {status}"),
-    })
+/// How many runs ended so, in words, if any did.
+fn ended(count: u32, status: &str) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some(format!("a run ended as {status}")),
+        count => Some(format!("{count} runs ended as {status}")),
+    }
+}
+
+/// What is alike stands once.
+fn told(messages: Vec<String>) -> Vec<String> {
+    let mut lines = fold::lines(messages.iter().map(|message| ("", message.as_str())));
+    lines.truncate(SENTENCES);
+    lines
 }
 
 #[cfg(test)]
@@ -133,7 +156,7 @@ mod tests {
     use super::*;
     use crate::{
         journal::{Event, Found, Record, State},
-        model::{GenerationId, Timestamp},
+        model::{GenerationId, RunCounts, Timestamp},
         plan,
         spec::{Manifest, load, no_attachments},
     };
@@ -201,8 +224,8 @@ mod tests {
             ("atLeastOnce", vec![duplicate.clone()], vec![], vec![double]),
             ("atMostOnce", vec![duplicate], vec![double], vec![]),
             ("atLeastOnce", vec![unexpected], vec!["r9 is nobody's"], vec![]),
-            ("exactlyOnce", vec![counted.clone()], vec![fails, canceled], vec![]),
-            ("atMostOnce", vec![counted], vec![], vec![fails, canceled]),
+            ("exactlyOnce", vec![counted.clone()], vec![canceled, fails], vec![]),
+            ("atMostOnce", vec![counted], vec![], vec![canceled, fails]),
             (
                 "exactlyOnce",
                 vec![aborted],

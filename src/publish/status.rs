@@ -12,11 +12,11 @@ use super::{
     so_far::{self, Judgement},
 };
 use crate::{
-    decide::Turn,
+    decide::{self, Turn},
     journal::{FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
     model::{
-        Condition, ConditionStatus, ConditionType, GenerationId, Metric, Object, Outcome, Phase, Receipt, ScenarioName,
-        TaskView, Timestamp, Verdict,
+        Condition, ConditionStatus, ConditionType, GenerationId, Key, Metric, Object, Outcome, Phase, Receipt, Request,
+        ScenarioName, TaskView, Timestamp, Verdict,
     },
     plan::Plan,
 };
@@ -25,6 +25,8 @@ use crate::{
 const HISTORY: usize = 5;
 /// A launch counts as late when it was sent this much after its instant.
 const LATE: Duration = Duration::from_secs(1);
+/// So many reasons of rejected launches are named.
+const MOST_REASONS: usize = 10;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -49,8 +51,14 @@ pub struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<GenerationId>,
     pub phase: Phase,
+    /// No manifest names it any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    /// Launches that Dagster has not acknowledged by then are given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gives_up_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dagster_version: Option<String>,
     /// What the next generation waits for.
@@ -60,7 +68,7 @@ pub struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load: Option<Load>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub runs: Option<crate::journal::RunCounts>,
+    pub runs: Option<crate::model::RunCounts>,
     /// What each gauge showed in the last look at it that was written down.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gauges: BTreeMap<Metric, f64>,
@@ -86,7 +94,7 @@ impl Next {
         match turn {
             Turn::At(at) => Some(Self::At(*at)),
             Turn::After(names) => Some(Self::After(names.clone())),
-            Turn::Due | Turn::Suspended | Turn::Halted(_) | Turn::Had => None,
+            Turn::Due | Turn::Suspended | Turn::Halted | Turn::Had => None,
         }
     }
 }
@@ -110,9 +118,24 @@ pub struct Load {
     pub late: u32,
     /// Not sent, as `limits.maxInFlight` asks.
     pub dropped: u32,
+    /// Why launches were rejected: the most frequent reasons first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rejections: Vec<Rejected>,
     /// From the intended instant to the launch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lateness: Option<Quantiles>,
+}
+
+/// Launches that were rejected for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejected {
+    /// In Dagster's words, where Dagster rejected them.
+    pub reason: String,
+    /// How many.
+    pub count: u32,
+    /// The key of the first of them.
+    pub first: Key,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -179,6 +202,14 @@ pub struct Beside<'a> {
     pub stalled: Option<&'a Rejection>,
     /// What the next generation waits for, and since when it is known to be wanted.
     pub turn: Option<(&'a Turn, Timestamp)>,
+    /// No look of this process has shown yet that somebody's change still stands in the way of a fault's way back.
+    pub is_unconfirmed: bool,
+    /// Everything is halted.
+    pub halted: Option<&'a Request>,
+    /// `dagstorm suspend` asked for it.
+    pub suspended: Option<&'a Request>,
+    /// Since when no manifest names it.
+    pub deleted_at: Option<Timestamp>,
     /// The instant that it is rendered for; `None`: the end.
     pub now: Option<Timestamp>,
 }
@@ -187,7 +218,8 @@ impl Status {
     /// The condition that a person has to read first: what keeps the scenario from going on, if anything does.
     pub fn trouble(&self) -> Option<&Condition> {
         self.status.conditions.iter().find(|condition| match condition.kind {
-            ConditionType::Accepted => condition.status == ConditionStatus::False,
+            // A deletion is what somebody wanted.
+            ConditionType::Accepted => condition.status == ConditionStatus::False && !self.status.deleted,
             ConditionType::Ready => condition.status == ConditionStatus::False || condition.reason == "Adopting",
             ConditionType::Stalled => condition.status == ConditionStatus::True,
             ConditionType::Reconciling
@@ -197,9 +229,12 @@ impl Status {
         })
     }
 
-    /// Nothing goes on any more: the journal cannot be used.
+    /// It can reach no verdict until somebody mends something: its journal, or what stands in the way of a fault's way back.
     pub fn is_stalled(&self) -> bool {
-        self.trouble().is_some_and(|condition| condition.kind == ConditionType::Stalled)
+        let is_stalled = |condition: &Condition| {
+            condition.kind == ConditionType::Stalled && condition.status == ConditionStatus::True
+        };
+        self.status.conditions.iter().any(is_stalled)
     }
 }
 
@@ -226,9 +261,12 @@ pub fn phase(plan: &Plan, generation: &Generation) -> Phase {
 
 /// Renders a scenario that has a generation, living or past. A rejected edit shows beside the version in force.
 pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Beside<'_>) -> Status {
-    let phase = match beside.turn {
-        Some((Turn::Suspended | Turn::Halted(_), _)) => Phase::Suspended,
-        Some((Turn::Due | Turn::At(_) | Turn::After(_) | Turn::Had, _)) | None => phase(plan, generation),
+    let phase = match (beside.turn, phase(plan, generation)) {
+        (Some((Turn::Suspended, _)), _) => Phase::Suspended,
+        // A halt takes no verdict back.
+        (Some((Turn::Halted, _)), phase @ (Phase::Passed | Phase::Failed | Phase::Unknown)) => phase,
+        (Some((Turn::Halted, _)), _) => Phase::Suspended,
+        (Some((Turn::Due | Turn::At(_) | Turn::After(_) | Turn::Had, _)) | None, phase) => phase,
     };
     Status {
         api_version: "dagstorm.dev/v1alpha1",
@@ -237,7 +275,9 @@ pub fn status(plan: &Plan, state: &State, generation: &Generation, beside: Besid
         status: Body {
             observed_generation: Some(generation.id.clone()),
             phase,
+            deleted: beside.deleted_at.is_some(),
             started_at: generation.started_at,
+            gives_up_at: decide::gives_up_at(plan, generation),
             dagster_version: generation.dagster_version.clone(),
             next: beside.turn.and_then(|(turn, _)| Next::of(turn)),
             conditions: conditions::conditions(plan, generation, phase, beside),
@@ -259,19 +299,17 @@ pub fn not_accepted(
     beside: Beside<'_>,
 ) -> Status {
     let mut conditions = vec![];
-    let phase = match (beside.rejection, beside.turn) {
-        (Some(rejection), _) => {
-            conditions.push(conditions::negative(ConditionType::Accepted, rejection, None));
-            Phase::Pending
-        }
-        (None, Some((turn, since))) => {
-            conditions.extend(conditions::waiting(turn, since));
+    conditions.extend(beside.rejection.map(|rejection| conditions::negative(ConditionType::Accepted, rejection, None)));
+    // The last good version waits on while an edit of it is rejected.
+    let phase = match beside.turn {
+        Some((turn, since)) => {
+            conditions.extend(conditions::waiting(turn, since, beside));
             match turn {
-                Turn::Suspended | Turn::Halted(_) => Phase::Suspended,
+                Turn::Suspended | Turn::Halted => Phase::Suspended,
                 Turn::Due | Turn::At(_) | Turn::After(_) | Turn::Had => Phase::Waiting,
             }
         }
-        (None, None) => Phase::Pending,
+        None => Phase::Pending,
     };
     conditions.extend(beside.stalled.map(|stalled| conditions::negative(ConditionType::Stalled, stalled, None)));
     Status {
@@ -281,7 +319,9 @@ pub fn not_accepted(
         status: Body {
             observed_generation: None,
             phase,
+            deleted: beside.deleted_at.is_some(),
             started_at: None,
+            gives_up_at: None,
             dagster_version: None,
             next: beside.turn.and_then(|(turn, _)| Next::of(turn)),
             conditions,
@@ -350,8 +390,16 @@ fn load(plan: &Plan, generation: &Generation, now: Option<Timestamp>) -> Load {
         indeterminate: count(|stage| matches!(stage, SubmissionStage::InDoubt(_) | SubmissionStage::Absent(_))),
         late: lateness.iter().filter(|late| **late >= LATE).count() as u32,
         dropped,
+        rejections: rejections(plan, generation),
         lateness: Quantiles::of(lateness.into_iter()),
     }
+}
+
+fn rejections(plan: &Plan, generation: &Generation) -> Vec<Rejected> {
+    let groups = generation.rejections().into_iter().take(MOST_REASONS);
+    groups
+        .map(|group| Rejected { reason: group.reason.to_owned(), count: group.count, first: plan.key(group.first) })
+        .collect()
 }
 
 /// What was changed, in words; of copies also how many were made.

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use super::{
     columns::{Side, columns},
+    fold::fold,
+    headline::Headline,
     latency::Quantiles,
     recorded::{Recorded, RecordedFinding},
 };
@@ -40,13 +42,9 @@ fn render(report: &Recorded, out: &mut String) -> std::fmt::Result {
     writeln!(out, "{}: {:?} — {}", report.name(), report.verdict, report.summary)?;
     let started = report.started_at.map_or("never started".to_owned(), |at| format!("started {at}"));
     writeln!(out, "{started}, audited {}, Dagster {}", report.census_at, report.dagster_version)?;
+    headline(out, report)?;
     findings(out, "Findings", '✗', &report.findings)?;
-    if !report.gaps.is_empty() {
-        writeln!(out, "\nNot proved")?;
-        for gap in &report.gaps {
-            writeln!(out, "  ? {}: {}", gap.reason, gap.message)?;
-        }
-    }
+    gaps(out, report)?;
     thresholds(out, report)?;
     counts(out, report)?;
     latencies(out, report)?;
@@ -68,15 +66,52 @@ fn findings(out: &mut String, title: &str, mark: char, findings: &[RecordedFindi
         return Ok(());
     }
     writeln!(out, "\n{title}")?;
-    for finding in findings.iter().take(MOST_FINDINGS) {
-        writeln!(out, "  {mark} {} ({}): {}", finding.kind, finding.level, finding.message)?;
-        if !finding.overlapping_faults.is_empty() {
-            writeln!(out, "    faults in place meanwhile: {}", finding.overlapping_faults.join(", "))?;
+    let kinds: Vec<String> =
+        findings.iter().map(|finding| format!("{} ({})", finding.kind, finding.level)).collect();
+    let messages = kinds.iter().zip(findings).map(|(kind, finding)| (kind.as_str(), finding.message.as_str()));
+    let folded = fold(messages);
+    for folded in folded.iter().take(MOST_FINDINGS) {
+        let first = &findings[folded.places[0]];
+        writeln!(out, "  {mark} {}: {}", kinds[folded.places[0]], folded.message)?;
+        if folded.places.len() == 1 && !first.overlapping_faults.is_empty() {
+            writeln!(out, "    faults in place meanwhile: {}", first.overlapping_faults.join(", "))?;
         }
     }
-    match findings.len().saturating_sub(MOST_FINDINGS) {
+    let more: usize = folded.iter().skip(MOST_FINDINGS).map(|folded| folded.places.len()).sum();
+    match more {
         0 => Ok(()),
         more => writeln!(out, "  … and {more} more in report.json"),
+    }
+}
+
+fn gaps(out: &mut String, report: &Recorded) -> std::fmt::Result {
+    if report.gaps.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nNot proved")?;
+    let folded = fold(report.gaps.iter().map(|gap| (gap.reason.as_str(), gap.message.as_str())));
+    for folded in folded.iter().take(MOST_FINDINGS) {
+        writeln!(out, "  ? {}: {}", report.gaps[folded.places[0]].reason, folded.message)?;
+    }
+    match folded.iter().skip(MOST_FINDINGS).map(|folded| folded.places.len()).sum::<usize>() {
+        0 => Ok(()),
+        more => writeln!(out, "  … and {more} more in report.json"),
+    }
+}
+
+/// The four numbers that a person asks for first, with how they differ from the last run.
+fn headline(out: &mut String, report: &Recorded) -> std::fmt::Result {
+    let last = report.last_run.as_ref();
+    let row = |figure: super::headline::Figure| {
+        let change = figure.change.map(|change| change.words).unwrap_or_default();
+        vec![figure.name.to_owned(), figure.value, change]
+    };
+    let figures = Headline::of_recorded(report).figures(last.map(|last| &last.headline));
+    let rows: Vec<Vec<String>> = figures.into_iter().map(row).collect();
+    write!(out, "\n{}", columns("  ", &[Side::Left, Side::Right, Side::Left], &rows))?;
+    match last {
+        Some(last) => writeln!(out, "  (the last run: {}, {:?})", last.generation, last.verdict),
+        None => Ok(()),
     }
 }
 

@@ -5,11 +5,57 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
-    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::{Map, Value, json};
 
 use crate::model::{Metric, Span};
+
+/// The thresholds of a metric: a list, or a single one.
+#[derive(Debug)]
+pub struct RawThresholds {
+    pub list: Vec<RawThreshold>,
+    /// It was written as a list: thresholds are found by number.
+    pub is_list: bool,
+}
+
+impl<'de> Deserialize<'de> for RawThresholds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListReader;
+
+        impl ListReader {
+            fn alone(one: RawThreshold) -> RawThresholds {
+                RawThresholds { list: vec![one], is_list: false }
+            }
+        }
+
+        impl<'de> Visitor<'de> for ListReader {
+            type Value = RawThresholds;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a threshold such as `p95 < 90s`, or a list of them, as in `[\"p95 < 90s\", \"max < 2m\"]`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawThresholds, E> {
+                Reader.visit_str(text).map(Self::alone)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawThresholds, A::Error> {
+                Reader.visit_map(map).map(Self::alone)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<RawThresholds, A::Error> {
+                let mut list = vec![];
+                while let Some(one) = access.next_element()? {
+                    list.push(one);
+                }
+                Ok(RawThresholds { list, is_list: true })
+            }
+        }
+
+        deserializer.deserialize_any(ListReader)
+    }
+}
 
 /// `"p95 < 90s"`, or `{ that: "p95 < 90s", during: base }`.
 #[derive(Debug)]
@@ -32,7 +78,7 @@ pub struct RawCriterion {
     /// The name of a fault, or `faults` for all: what arrives, or is seen, from its injection to the proof that it is
     /// healed.
     pub around: Option<String>,
-    /// Likewise, and all other times are meant.
+    /// The name of a fault, or `faults` for all: what arrives, or is seen, at all other times.
     pub outside: Option<String>,
     /// So much longer at both ends, with `around` and `outside`; `0s` by default.
     pub margin: Option<Span>,
@@ -94,12 +140,8 @@ fn text(_: &mut SchemaGenerator) -> Schema {
 pub fn thresholds(generator: &mut SchemaGenerator) -> Schema {
     let (text, criterion) = (text(generator), generator.subschema_for::<RawCriterion>());
     let list = |metric: Metric| {
-        json!({
-            "type": "array",
-            "description": metric.meaning(),
-            "minItems": 1,
-            "items": { "anyOf": [text, criterion] },
-        })
+        let list = json!({ "type": "array", "minItems": 1, "items": { "anyOf": [text, criterion] } });
+        json!({ "description": metric.meaning(), "anyOf": [text, criterion, list] })
     };
     let properties: Map<String, Value> =
         Metric::ALL.map(|metric| (metric.word().to_owned(), list(metric))).into_iter().collect();

@@ -1,7 +1,9 @@
 //! From a tree to typed values, with all that is wrong and not just the first of it.
 //!
 //! serde ends at the first error. So what is wrong is named, taken out of the tree, and the tree is read again, until
-//! nothing wrong is left: the types and the schema stay serde's own, and a file's errors come all at once.
+//! nothing wrong is left: the types and the schema stay serde's own, and a file's errors come all at once. A required
+//! field that is wrong or missing leaves a blank: a `Part` is read from it as nothing, and what has no `Part` for it is
+//! taken out as a whole.
 
 use std::fmt;
 
@@ -15,8 +17,10 @@ use serde::{
 };
 
 use super::{
+    left_out::LeftOut,
+    part::PART,
     passed_on::{PASSED_ON, PassedOn, WRITTEN, Written, check_key},
-    problem::{Path, Problem, Segment, help_for, meant},
+    problem::{Path, Problem, Segment, help_for},
     tree::{Entry, Node, Value},
 };
 
@@ -27,55 +31,88 @@ pub const MOST_PROBLEMS: usize = 50;
 pub struct Decoded<T> {
     pub value: Option<T>,
     pub problems: Vec<Problem>,
+    /// What `value` lacks.
+    pub left_out: LeftOut,
 }
 
-/// Reads a tree as a `T`.
-pub fn decode<T: DeserializeOwned>(root: &Node) -> Decoded<T> {
-    let mut root = root.clone();
-    let mut problems = root.take_duplicates();
-    let mut removed: Vec<Vec<Segment>> = vec![];
-    // Unknown fields: one of them may be what is missing beside it.
-    let mut misspelt: Vec<Vec<Segment>> = vec![];
+/// Reads a tree as a `T`. `left_out`: what is known to be wrong already.
+pub fn decode<T: DeserializeOwned>(root: &Node, left_out: LeftOut) -> Decoded<T> {
+    let mut reading = Reading { root: root.clone(), problems: vec![], left_out };
+    reading.problems = reading.root.take_duplicates();
+    for problem in &reading.problems {
+        reading.left_out.add_doubled(problem.path.0.clone());
+    }
     loop {
-        let mut error = match T::deserialize(&root) {
-            Ok(value) => return Decoded { value: Some(value), problems },
-            Err(error) => error,
-        };
-        error.path.reverse();
-        let is_consequence = match &error.kind {
-            Kind::Missing(field) => {
-                let mut path = error.path.clone();
-                path.push(Segment::Key((*field).to_owned()));
-                removed.contains(&path) || is_misspelt(field, &error.path, &misspelt)
+        let value = match T::deserialize(&reading.root) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                if reading.go_on(error) {
+                    continue;
+                }
+                None
             }
-            Kind::Consequence => true,
-            Kind::Unknown { .. } | Kind::Wrong(_) | Kind::Refused { .. } | Kind::Type { .. } => false,
         };
-        if !is_consequence {
-            problems.push(problem(&root, &error));
-        }
-        if matches!(error.kind, Kind::Unknown { .. }) {
-            misspelt.push(error.path.clone());
-        }
-        if problems.len() >= MOST_PROBLEMS {
-            let place = problems.last().and_then(|last| last.place).unwrap_or(root.locate(&Path(error.path), true));
-            problems.push(Problem::at(place, format!("too many errors: these are the first {MOST_PROBLEMS}")));
-            return Decoded { value: None, problems };
-        }
-        if error.path.is_empty() || removed.contains(&error.path) {
-            return Decoded { value: None, problems };
-        }
-        root.remove(&error.path);
-        removed.push(error.path);
+        let Reading { problems, left_out, .. } = reading;
+        return Decoded { value, problems, left_out };
     }
 }
 
-/// Whether an unknown field beside a missing one probably is that one.
-fn is_misspelt(field: &str, around: &[Segment], misspelt: &[Vec<Segment>]) -> bool {
-    misspelt.iter().any(|path| match path.split_last() {
-        Some((Segment::Key(word), rest)) => rest == around && meant(word, [field]).is_some(),
-        Some((Segment::Index(_), _)) | None => false,
-    })
+struct Reading {
+    root: Node,
+    problems: Vec<Problem>,
+    left_out: LeftOut,
+}
+
+impl Reading {
+    /// Says what is wrong, and takes it out of the tree. Whether the tree may now be read again.
+    fn go_on(&mut self, mut error: Error) -> bool {
+        error.path.reverse();
+        let path = Path(error.path.clone());
+        match &error.kind {
+            Kind::Missing(field) => {
+                let field = path.key(field);
+                if !self.left_out.has(&field) && !self.say(&error) {
+                    return false;
+                }
+                self.root.put_blank(&field.0);
+                self.left_out.add(field.0);
+                true
+            }
+            Kind::Blank => match error.path.split_last() {
+                Some((_, around)) => self.take_out(around.to_vec()),
+                None => false,
+            },
+            Kind::Consequence => self.take_out(error.path),
+            Kind::Unknown { .. } => {
+                let is_whole = self.say(&error);
+                self.left_out.add_unknown(error.path.clone());
+                self.root.remove(&error.path);
+                is_whole && !error.path.is_empty()
+            }
+            Kind::Wrong(_) | Kind::Refused { .. } | Kind::Type { .. } => self.say(&error) && self.take_out(error.path),
+        }
+    }
+
+    fn take_out(&mut self, path: Vec<Segment>) -> bool {
+        if path.is_empty() || self.left_out.contains(&path) {
+            return false;
+        }
+        self.root.remove(&path);
+        self.left_out.add(path);
+        true
+    }
+
+    /// Whether there is room for more.
+    fn say(&mut self, error: &Error) -> bool {
+        self.problems.push(problem(&self.root, error));
+        if self.problems.len() < MOST_PROBLEMS {
+            return true;
+        }
+        let place = self.problems.last().and_then(|last| last.place);
+        let place = place.unwrap_or_else(|| self.root.locate(&Path(error.path.clone()), true));
+        self.problems.push(Problem::at(place, format!("too many errors: these are the first {MOST_PROBLEMS}")));
+        false
+    }
 }
 
 fn problem(root: &Node, error: &Error) -> Problem {
@@ -95,13 +132,12 @@ fn problem(root: &Node, error: &Error) -> Problem {
             Problem { on_key: error.on_key, ..Problem::new(path, message.clone()).with_help(help.clone()) }
         }
         Kind::Type { found, expected, is_number } => {
-            let written = root.at(&error.path).and_then(|node| node.plain.as_deref()).filter(|_| *is_number);
+            let written = root.at(&path).and_then(|node| node.plain.as_deref()).filter(|_| *is_number);
             let found = written.map_or_else(|| found.clone(), |written| format!("the number `{written}`"));
-            let quote = if expected == "a text" && *is_number { ": put it in quotes" } else { "" };
-            let message = format!("expected {expected}, found {found}{quote}");
+            let message = format!("expected {expected}, found {found}{}", way_out(expected, &found, *is_number));
             Problem { on_key: error.on_key, ..Problem::new(path, message) }
         }
-        Kind::Consequence => Problem::new(path, "wrong"),
+        Kind::Consequence | Kind::Blank => Problem::new(path, "wrong"),
     }
 }
 
@@ -135,6 +171,8 @@ enum Kind {
     },
     /// What is missing here was taken out because it was wrong itself.
     Consequence,
+    /// Something required stood here, and what it is in cannot be without it.
+    Blank,
 }
 
 impl Error {
@@ -194,6 +232,19 @@ impl de::Error for Error {
     }
 }
 
+/// How to write what was expected.
+fn way_out(expected: &str, found: &str, is_number: bool) -> String {
+    match expected {
+        "a text" if is_number => ": put it in quotes".to_owned(),
+        "a list" => match found.strip_prefix("the text ") {
+            Some(text) => format!(": write it in brackets, as in `[{}]`", text.trim_matches('`')),
+            None => ": put `- ` before each item, or write `[…]`".to_owned(),
+        },
+        "a map" | "a map of fields" if found == "a list" => ": leave out the `-` or the brackets".to_owned(),
+        _ => String::new(),
+    }
+}
+
 fn words(found: &Unexpected<'_>) -> String {
     match found {
         Unexpected::Bool(value) => format!("`{value}`"),
@@ -212,7 +263,7 @@ fn words(found: &Unexpected<'_>) -> String {
         | Unexpected::NewtypeVariant
         | Unexpected::TupleVariant
         | Unexpected::StructVariant
-        | Unexpected::Other(_) => found.to_string(),
+        | Unexpected::Other(_) => "something else".to_owned(),
     }
 }
 
@@ -226,6 +277,10 @@ fn expectation(expected: &str) -> String {
         "a string" | "str" => "a text",
         "a boolean" => "`true` or `false`",
         "a sequence" => "a list",
+        "u8" | "i8" | "i16" | "u128" | "i128" | "isize" => "a whole number",
+        "f32" => "a number",
+        "unit" | "option" => "nothing",
+        other if other.starts_with("enum ") || other.starts_with("variant ") => "one of the allowed words",
         other if other.starts_with("struct ") => "a map of fields",
         other => other,
     }
@@ -245,7 +300,7 @@ impl<'de> Deserializer<'de> for &'de Node {
                 (Err(_), Err(_)) => visitor.visit_f64(*number as f64),
             },
             Value::Float(number) if !number.is_finite() => {
-                let written = self.plain.as_deref().unwrap_or_default();
+                let written = self.plain.clone().unwrap_or_else(|| number.to_string());
                 Err(Error::new(Kind::Wrong(format!("`{written}` is no finite number"))))
             }
             Value::Float(number) => visitor.visit_f64(*number),
@@ -253,6 +308,7 @@ impl<'de> Deserializer<'de> for &'de Node {
             Value::List(items) => visitor.visit_seq(Items::new(items, Reader::Own)),
             Value::Map(entries) => visitor.visit_map(Entries::new(entries, Reader::Own)),
             Value::Removed => Err(Error::new(Kind::Consequence)),
+            Value::Blank => Err(Error::new(Kind::Blank)),
         }
     }
 
@@ -261,10 +317,21 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
-        match name {
-            PASSED_ON => visitor.visit_newtype_struct(PassedOn(self)),
-            WRITTEN => visitor.visit_newtype_struct(Written(self)),
-            _ => visitor.visit_newtype_struct(self),
+        match self.value {
+            Value::Blank if name == PART => visitor.visit_none(),
+            Value::Blank
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::List(_)
+            | Value::Map(_)
+            | Value::Removed => match name {
+                PASSED_ON => visitor.visit_newtype_struct(PassedOn(self)),
+                WRITTEN => visitor.visit_newtype_struct(Written(self)),
+                _ => visitor.visit_newtype_struct(self),
+            },
         }
     }
 
@@ -281,7 +348,8 @@ impl<'de> Deserializer<'de> for &'de Node {
             | Value::Text(_)
             | Value::List(_)
             | Value::Map(_)
-            | Value::Removed => self.deserialize_any(visitor),
+            | Value::Removed
+            | Value::Blank => self.deserialize_any(visitor),
         }
     }
 
@@ -313,6 +381,7 @@ impl<'de> Deserializer<'de> for &'de Node {
                 }
             }
             Value::Removed => Err(Error::new(Kind::Consequence)),
+            Value::Blank => Err(Error::new(Kind::Blank)),
             Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) => {
                 Err(de::Error::invalid_type(self.unexpected(), &format!("one of {}", choices()).as_str()))
             }
@@ -328,7 +397,7 @@ impl<'de> Deserializer<'de> for &'de Node {
 impl Node {
     pub(super) fn unexpected(&self) -> Unexpected<'_> {
         match &self.value {
-            Value::Null | Value::Removed => Unexpected::Unit,
+            Value::Null | Value::Removed | Value::Blank => Unexpected::Unit,
             Value::Bool(value) => Unexpected::Bool(*value),
             Value::Integer(number) => Unexpected::Signed(i64::try_from(*number).unwrap_or(i64::MAX)),
             Value::Float(number) => Unexpected::Float(*number),

@@ -3,10 +3,13 @@
 use std::sync::Mutex;
 
 use super::{
-    Scenario,
+    Kind, Scenario,
     decode::decode,
-    problem::{ManifestError, Path, Place, Problem, help_for, tame},
+    left_out::LeftOut,
+    outline::Outline,
+    problem::{ManifestError, Path, Place, Problem, help_for, meant, tame},
     raw::{API_VERSION, Raw, RawScenario, RawTarget},
+    syntax::json_problem,
     tree::{self, Dialect, Node},
     validate::{self, Attachments},
 };
@@ -16,7 +19,6 @@ use crate::model::Target;
 pub const LARGEST_FILE: usize = 1 << 20;
 /// So many documents a file has at most.
 const MOST_DOCUMENTS: usize = 1_000;
-const KINDS: [&str; 2] = ["Scenario", "Target"];
 
 /// One document of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,8 +29,20 @@ pub struct Document {
     pub kind: Option<String>,
     pub name: Option<String>,
     pub content: Result<Manifest, Vec<ManifestError>>,
+    /// What is good and may not be what was meant.
+    pub remarks: Vec<ManifestError>,
+    /// What others have to fit, also of a bad document.
+    pub outline: Option<Outline>,
     /// The other files that it names, relative to its own folder.
     pub attachments: Vec<String>,
+}
+
+impl Document {
+    /// What stands for a file that cannot be read at all.
+    pub fn unreadable(errors: Vec<ManifestError>) -> Self {
+        let (kind, name, content) = (None, None, Err(errors));
+        Self { number: 0, kind, name, content, remarks: vec![], outline: None, attachments: vec![] }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -41,9 +55,7 @@ pub enum Manifest {
 ///
 /// `attachments` reads the other files that a manifest names.
 pub fn load(file: &str, bytes: &[u8], attachments: Attachments<'_>) -> Vec<Document> {
-    let whole = |error: ManifestError| {
-        vec![Document { number: 0, kind: None, name: None, content: Err(vec![error]), attachments: vec![] }]
-    };
+    let whole = |error: ManifestError| vec![Document::unreadable(vec![error])];
     let text = match text_of(file, bytes) {
         Ok(text) => text,
         Err(error) => return whole(error),
@@ -51,10 +63,9 @@ pub fn load(file: &str, bytes: &[u8], attachments: Attachments<'_>) -> Vec<Docum
     if dialect(file) == Dialect::Json
         && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text)
     {
-        let place = Place::new(error.line().max(1) as u64, error.column().max(1) as u64, 1);
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or(&message);
-        return whole(ManifestError { place, ..ManifestError::of_file(file, format!("not valid JSON: {message}")) });
+        let problem = json_problem(&error, text);
+        let place = problem.place.unwrap_or_default();
+        return whole(ManifestError { place, ..ManifestError::of_file(file, problem.message) });
     }
     let parts = split(text);
     if parts.len() > MOST_DOCUMENTS {
@@ -81,7 +92,7 @@ impl<'a> Locator<'a> {
     /// The problems of the document of this number, each with its place.
     pub fn locate(&self, number: usize, problems: Vec<Problem>) -> Vec<ManifestError> {
         let part = self.parts.get(number).filter(|_| !problems.is_empty());
-        let tree = part.and_then(|part| tree::parse(part.text, dialect(self.file)).ok());
+        let tree = part.and_then(|part| tree::parse(part.text, dialect(self.file)).ok()).map(|read| read.root);
         problems
             .into_iter()
             .map(|problem| match (part, &tree) {
@@ -182,92 +193,155 @@ fn load_document(file: &str, number: usize, part: &Part<'_>, attachments: Attach
         used.lock().expect("no holder of this lock panics").push(name.to_owned());
         attachments(name)
     };
-    let fail = |tree: Option<&Node>, mut problems: Vec<Problem>| {
+    let place = |tree: Option<&Node>, problems: Vec<Problem>| {
         let mut errors: Vec<ManifestError> =
-            problems.drain(..).map(|problem| part.error(file, tree, problem)).collect();
+            problems.into_iter().map(|problem| part.error(file, tree, problem)).collect();
         errors.sort_by_key(|error| (error.place.line, error.place.column));
         errors.dedup();
-        Err(errors)
+        errors
     };
-    let (kind, name, content) = match tree::parse(part.text, dialect(file)) {
+    let document = match tree::parse(part.text, dialect(file)) {
         // Nothing guessed: a wrong name could make another scenario look deleted.
-        Err(problem) => (None, None, fail(None, vec![problem])),
-        Ok(tree) => {
-            let kind = tree.get("kind").and_then(|entry| entry.node.text()).map(str::to_owned);
+        Err(problems) => Document { number, ..Document::unreadable(place(None, problems)) },
+        Ok(tree::Read { root, problems }) => {
+            let kind = root.get("kind").and_then(|entry| entry.node.text()).map(str::to_owned);
             let name =
-                tree.get("metadata").and_then(|entry| entry.node.get("name")).and_then(|entry| entry.node.text());
-            let content = read_tree(&tree, &read).or_else(|problems| fail(Some(&tree), problems));
-            (kind, name.map(str::to_owned), content)
+                root.get("metadata").and_then(|entry| entry.node.get("name")).and_then(|entry| entry.node.text());
+            let judged = judge(&root, problems, &read);
+            Document {
+                number,
+                kind,
+                name: name.map(str::to_owned),
+                content: judged.manifest.ok_or_else(|| place(Some(&root), judged.problems)),
+                remarks: place(Some(&root), judged.remarks),
+                outline: judged.outline,
+                attachments: vec![],
+            }
         }
     };
-    let attachments = used.into_inner().unwrap_or_default();
-    Some(Document { number, kind, name, content, attachments })
+    Some(Document { attachments: used.into_inner().unwrap_or_default(), ..document })
 }
 
-fn read_tree(tree: &Node, attachments: Attachments<'_>) -> Result<Manifest, Vec<Problem>> {
-    match check_head(tree)? {
-        "Target" => {
-            let decoded = decode::<Raw<RawTarget>>(tree);
-            let judged = decoded.value.map(validate::target);
-            finish(decoded.problems, judged).map(|target| Manifest::Target(Box::new(target)))
+/// What a document says, and all that is wrong with it.
+struct Judged {
+    manifest: Option<Manifest>,
+    problems: Vec<Problem>,
+    remarks: Vec<Problem>,
+    outline: Option<Outline>,
+}
+
+/// Reads a tree. `problems`: what is known to be wrong with it already.
+fn judge(tree: &Node, mut problems: Vec<Problem>, attachments: Attachments<'_>) -> Judged {
+    let mut left_out = LeftOut::default();
+    for problem in &problems {
+        left_out.add_unknown(problem.path.0.clone());
+    }
+    let (kind, more) = check_head(tree, &left_out);
+    for field in ["apiVersion", "kind"] {
+        left_out.add(Path::root(field).0);
+    }
+    problems.extend(more);
+    match kind {
+        None => Judged { manifest: None, problems, remarks: vec![], outline: None },
+        Some(Kind::Target) => {
+            let decoded = decode::<Raw<RawTarget>>(tree, left_out);
+            problems.extend(decoded.problems);
+            let judged = decoded.value.map(|raw| validate::target(raw, &decoded.left_out)).unwrap_or_default();
+            problems.extend(judged.problems);
+            let manifest = judged.value.filter(|_| problems.is_empty());
+            let manifest = manifest.map(|target| Manifest::Target(Box::new(target)));
+            Judged { manifest, problems, remarks: judged.remarks, outline: judged.outline.map(Outline::Target) }
         }
-        _ => {
-            let decoded = decode::<Raw<RawScenario>>(tree);
-            let is_whole = decoded.problems.is_empty();
-            let judged = decoded.value.map(|raw| validate::scenario(raw, is_whole, attachments));
-            finish(decoded.problems, judged).map(|scenario| Manifest::Scenario(Box::new(scenario)))
+        Some(Kind::Scenario) => {
+            let decoded = decode::<Raw<RawScenario>>(tree, left_out);
+            problems.extend(decoded.problems);
+            let judge = |raw| validate::scenario(raw, &decoded.left_out, attachments);
+            let judged = decoded.value.map(judge).unwrap_or_default();
+            problems.extend(judged.problems);
+            let manifest = judged.value.filter(|_| problems.is_empty());
+            let manifest = manifest.map(|scenario| Manifest::Scenario(Box::new(scenario)));
+            Judged { manifest, problems, remarks: judged.remarks, outline: judged.outline.map(Outline::Scenario) }
         }
     }
 }
 
-fn finish<T>(mut problems: Vec<Problem>, judged: Option<Result<T, Vec<Problem>>>) -> Result<T, Vec<Problem>> {
-    match judged {
-        Some(Ok(value)) if problems.is_empty() => Ok(value),
-        Some(Err(more)) => {
-            // What had to be left out may be all that something around it lacks: that is no second mistake.
-            let is_own =
-                |problem: &Problem| !problems.iter().any(|left_out| left_out.path.0.starts_with(&problem.path.0));
-            let own: Vec<Problem> = more.into_iter().filter(is_own).collect();
-            problems.extend(own);
-            Err(problems)
-        }
-        Some(Ok(_)) | None => Err(problems),
-    }
-}
-
-/// The kind, if the head says one that this version reads.
-fn check_head(tree: &Node) -> Result<&'static str, Vec<Problem>> {
+/// The kind, and what is wrong with the head. A kind that is misspelt or missing is guessed, so that the rest is judged
+/// in the same run; of an unknown version nothing is known.
+fn check_head(tree: &Node, left_out: &LeftOut) -> (Option<Kind>, Vec<Problem>) {
     if !matches!(tree.value, tree::Value::Map(_)) {
+        if left_out.touches(&Path::default()) {
+            return (None, vec![]);
+        }
         let help = format!("it begins with `apiVersion: {API_VERSION}` and `kind: Scenario` or `kind: Target`");
-        return Err(vec![Problem::at(tree.place.start(), "a manifest is a map of fields").with_help(help)]);
+        let problem = Problem::at(tree.place.start(), "a manifest is a map of fields").with_help(help);
+        return (None, vec![problem]);
     }
     let mut problems = vec![];
-    let missing = |field: &str, help: String| Problem::new(Path::root(field), "missing").with_help(help);
-    match tree.get("apiVersion").map(|entry| entry.node.text()) {
-        None => problems.push(missing("apiVersion", format!("write `apiVersion: {API_VERSION}`"))),
-        Some(Some(API_VERSION)) => {}
-        Some(version) => {
-            let message = format!("unknown version `{}`", version.unwrap_or("?"));
-            let help = format!("this program reads `{API_VERSION}`");
-            problems.push(Problem::new(Path::root("apiVersion"), message).with_help(help));
-        }
-    }
-    let kind = match tree.get("kind").map(|entry| entry.node.text()) {
-        None => {
-            problems.push(missing("kind", "write `kind: Scenario` or `kind: Target`".to_owned()));
-            None
-        }
-        Some(text) => {
-            let word = text.unwrap_or("?");
-            let kind = KINDS.into_iter().find(|kind| *kind == word);
-            if kind.is_none() {
-                let problem = Problem::new(Path::root("kind"), format!("unknown kind `{word}`"));
-                problems.push(problem.with_help(help_for(word, KINDS)));
+    let is_known = match written(tree, "apiVersion") {
+        Written::Missing => {
+            if !left_out.has(&Path::root("apiVersion")) {
+                let help = format!("write `apiVersion: {API_VERSION}`");
+                problems.push(Problem::new(Path::root("apiVersion"), "missing").with_help(help));
             }
-            kind
+            true
+        }
+        Written::Text(API_VERSION) => true,
+        Written::Text(version) => {
+            let help = format!("this program reads `{API_VERSION}`");
+            let problem = Problem::new(Path::root("apiVersion"), format!("unknown version `{version}`"));
+            problems.push(problem.with_help(help));
+            false
+        }
+        Written::Other => {
+            let problem = Problem::new(Path::root("apiVersion"), "expected a text");
+            problems.push(problem.with_help(format!("write `apiVersion: {API_VERSION}`")));
+            true
         }
     };
-    kind.filter(|_| problems.is_empty()).ok_or(problems)
+    let kind = match written(tree, "kind") {
+        Written::Missing | Written::Other if left_out.has(&Path::root("kind")) => by_fields(tree),
+        Written::Missing | Written::Other => {
+            let is_missing = matches!(written(tree, "kind"), Written::Missing);
+            let message = if is_missing { "missing" } else { "expected a text" };
+            let problem = Problem::new(Path::root("kind"), message);
+            problems.push(problem.with_help("write `kind: Scenario` or `kind: Target`"));
+            by_fields(tree)
+        }
+        Written::Text(word) => {
+            let words = Kind::ALL.map(Kind::word);
+            let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word);
+            if kind.is_none() {
+                let problem = Problem::new(Path::root("kind"), format!("unknown kind `{word}`"));
+                problems.push(problem.with_help(help_for(word, words)));
+            }
+            kind.or_else(|| meant(word, words).and_then(|meant| Kind::ALL.into_iter().find(|one| one.word() == meant)))
+        }
+    };
+    (kind.filter(|_| is_known), problems)
+}
+
+/// What stands at a field of the head.
+enum Written<'a> {
+    Missing,
+    Text(&'a str),
+    Other,
+}
+
+fn written<'a>(tree: &'a Node, field: &str) -> Written<'a> {
+    match tree.get(field).map(|entry| &entry.node) {
+        None => Written::Missing,
+        Some(node) => node.text().map_or(Written::Other, Written::Text),
+    }
+}
+
+/// The kind that has the fields of this spec.
+fn by_fields(tree: &Node) -> Option<Kind> {
+    let spec = &tree.get("spec")?.node;
+    match (spec.get("load").or(spec.get("target")), spec.get("dagster")) {
+        (Some(_), None) => Some(Kind::Scenario),
+        (None, Some(_)) => Some(Kind::Target),
+        (Some(_), Some(_)) | (None, None) => None,
+    }
 }
 
 /// A reader of attachments for places that have none.

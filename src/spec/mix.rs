@@ -73,18 +73,22 @@ struct RawOptions {
 
 /// `70%` or a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RawWeight(pub f64);
+pub struct RawWeight {
+    pub number: f64,
+    /// It was written with a `%`.
+    pub is_percent: bool,
+}
 
 impl Default for RawWeight {
     fn default() -> Self {
-        Self(1.0)
+        Self { number: 1.0, is_percent: false }
     }
 }
 
 text_schema!(
     RawWeight,
     "Weight",
-    "A weight: a number from zero up, or a percentage. Only the proportions count.",
+    "A weight: a number from zero up, of which only the proportions count; or a percentage. Percentages add up to 100%.",
     "^[0-9]+(\\.[0-9]+)?%?$" or number,
     [3, "70%"]
 );
@@ -103,9 +107,9 @@ struct WeightReader;
 impl WeightReader {
     fn check<E: de::Error>(number: f64, text: &dyn fmt::Display) -> Result<RawWeight, E> {
         if (0.0..=HEAVIEST).contains(&number) {
-            return Ok(RawWeight(number));
+            return Ok(RawWeight { number, is_percent: false });
         }
-        Err(E::custom(format!("`{text}` is not a weight: write a number from 0 to a milliard, as in `3` or `70%`")))
+        Err(E::custom(format!("`{text}` is not a weight: write a number from 0 to 1000000000, as in `3` or `70%`")))
     }
 }
 
@@ -119,7 +123,8 @@ impl Visitor<'_> for WeightReader {
     fn visit_str<E: de::Error>(self, text: &str) -> Result<RawWeight, E> {
         let number = text.strip_suffix('%').unwrap_or(text).trim();
         let plain = number.chars().all(|c| c.is_ascii_digit() || c == '.');
-        Self::check(number.parse().ok().filter(|_| plain).unwrap_or(f64::NAN), &text)
+        let weight = Self::check(number.parse().ok().filter(|_| plain).unwrap_or(f64::NAN), &text)?;
+        Ok(RawWeight { is_percent: text.ends_with('%'), ..weight })
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<RawWeight, E> {

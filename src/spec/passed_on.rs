@@ -11,6 +11,7 @@ use serde::{
 
 use super::{
     decode::{Entries, Error, Items, Reader, decode},
+    left_out::LeftOut,
     problem::Problem,
     scalar::{self, Reading},
     tree::{self, Dialect, Entry, Node, Value},
@@ -47,8 +48,9 @@ pub fn run_config(yaml: &str) -> Result<serde_json::Value, String> {
     if yaml.trim().is_empty() {
         return Ok(no_config());
     }
-    let tree = tree::parse_of_dagster(yaml).map_err(|problem| words(&problem))?;
-    let decoded = decode::<RunConfig>(&tree);
+    let tree = tree::parse_of_dagster(yaml)
+        .map_err(|problems| problems.iter().map(words).collect::<Vec<_>>().join("; "))?;
+    let decoded = decode::<RunConfig>(&tree, LeftOut::default());
     if let Some(problem) = decoded.problems.first() {
         return Err(words(problem));
     }
@@ -106,7 +108,7 @@ impl<'de> Deserializer<'de> for PassedOn<'de> {
                 check_tag(node, &["map"])?;
                 visitor.visit_map(Entries::new(entries, Reader::Dagster))
             }
-            Value::Removed => node.deserialize_any(visitor),
+            Value::Removed | Value::Blank => node.deserialize_any(visitor),
             Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) => {
                 scalar(node, visitor)
             }
@@ -177,7 +179,7 @@ fn of_json(value: &Value, written: Option<&str>) -> Reading {
         Value::Integer(number) => Reading::Integer(*number),
         Value::Float(_) if !written.unwrap_or_default().contains(['.', 'e', 'E']) => Reading::Huge,
         Value::Float(number) => Reading::Float(*number),
-        Value::Null | Value::List(_) | Value::Map(_) | Value::Removed => Reading::Null,
+        Value::Null | Value::List(_) | Value::Map(_) | Value::Removed | Value::Blank => Reading::Null,
         Value::Text(_) => Reading::Text,
     }
 }
@@ -243,7 +245,8 @@ impl<'de> Deserializer<'de> for Written<'de> {
                 | Value::Float(_)
                 | Value::List(_)
                 | Value::Map(_)
-                | Value::Removed,
+                | Value::Removed
+                | Value::Blank,
                 ..,
             ) => node.deserialize_any(visitor),
         }

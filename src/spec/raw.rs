@@ -10,8 +10,9 @@ use serde::Deserialize;
 
 use super::{
     AbortOn, Contract, Deletion, Overlap, Repeat,
-    criterion::RawThreshold,
+    criterion::RawThresholds,
     mix::RawMix,
+    part::Part,
     passed_on::{some_texts, text_map_schema, texts},
 };
 use crate::{
@@ -32,14 +33,18 @@ pub const API_VERSION: &str = "dagstorm.dev/v1alpha1";
 pub struct Raw<T> {
     /// `dagstorm.dev/v1alpha1`.
     #[serde(rename = "apiVersion")]
-    pub _api_version: String,
+    #[schemars(with = "String")]
+    pub _api_version: Part<String>,
     /// `Scenario` or `Target`.
     #[serde(rename = "kind")]
-    pub _kind: String,
+    #[schemars(with = "String")]
+    pub _kind: Part<String>,
     /// Its name and labels.
-    pub metadata: RawMetadata,
+    #[schemars(with = "RawMetadata")]
+    pub metadata: Part<RawMetadata>,
     /// What is wanted.
-    pub spec: T,
+    #[schemars(with = "T")]
+    pub spec: Part<T>,
 }
 
 /// Name and labels.
@@ -48,8 +53,8 @@ pub struct Raw<T> {
 #[schemars(rename = "Metadata")]
 pub struct RawMetadata {
     /// Unique among the manifests of its kind: lower-case letters, digits and `-`, 63 characters at most.
-    #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
-    pub name: String,
+    #[schemars(with = "String", regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
+    pub name: Part<String>,
     /// For people and tools; dagstorm copies them and attaches no meaning.
     #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
@@ -62,7 +67,8 @@ pub struct RawMetadata {
 #[schemars(rename = "Scenario")]
 pub struct RawScenario {
     /// The name of the Target that it acts on.
-    pub target: String,
+    #[schemars(with = "String")]
+    pub target: Part<String>,
     /// Every random choice comes from it: the same scenario with the same seed is the same arrivals, jobs and targets on
     /// every machine.
     #[serde(default)]
@@ -78,7 +84,8 @@ pub struct RawScenario {
     #[serde(default)]
     pub start: Option<RawStart>,
     /// The phases of load, at least one. They may overlap.
-    pub load: Vec<RawPhase>,
+    #[schemars(with = "Vec<RawPhase>")]
+    pub load: Part<Vec<RawPhase>>,
     /// What is broken meanwhile.
     #[serde(default)]
     pub faults: Vec<RawFault>,
@@ -114,17 +121,21 @@ pub struct RawStart {
 #[schemars(rename = "Phase")]
 pub struct RawPhase {
     /// Unique among the phases.
-    pub name: String,
+    #[schemars(with = "String")]
+    pub name: Part<String>,
     /// From the start of the scenario to the begin of the phase; `0s` by default.
     #[serde(default)]
     pub after: Span,
     /// How long it lasts.
     #[serde(rename = "for")]
-    pub length: Span,
+    #[schemars(with = "Span")]
+    pub length: Part<Span>,
     /// When the runs are launched: one shape.
-    pub arrivals: RawArrivals,
+    #[schemars(with = "RawArrivals")]
+    pub arrivals: Part<RawArrivals>,
     /// What is launched: jobs with their weights.
-    pub jobs: RawMix,
+    #[schemars(with = "RawMix")]
+    pub jobs: Part<RawMix>,
 }
 
 /// When the arrivals of a phase come: one of these shapes.
@@ -156,7 +167,8 @@ pub enum RawArrivals {
 #[schemars(rename = "Fault")]
 pub struct RawFault {
     /// Unique among the faults.
-    pub name: String,
+    #[schemars(with = "String")]
+    pub name: Part<String>,
     /// From the start of the scenario to its begin. Give this or `when`.
     pub after: Option<Span>,
     /// It begins as soon as a look shows this, while the load lasts: `queueDepth > 100`. Give this or `after`.
@@ -223,7 +235,7 @@ pub struct RawExpect {
     /// must hold. A threshold without samples is no pass.
     #[serde(default)]
     #[schemars(schema_with = "super::criterion::thresholds")]
-    pub thresholds: IndexMap<String, Vec<RawThreshold>>,
+    pub thresholds: IndexMap<String, RawThresholds>,
 }
 
 impl Default for RawExpect {

@@ -3,117 +3,78 @@
 use std::collections::BTreeMap;
 
 use super::{
-    FaultSpec, Scenario, StartTrigger,
+    Scenario, StartTrigger,
+    outline::{Asks, Known, Names, Need, Offers},
     problem::{Path, Problem, help_for},
 };
-use crate::{
-    fault::{Fault, Selector, StopTasks},
-    model::{Metric, ScenarioName, Target, target::Place},
-};
+use crate::model::{ScenarioName, Target};
 
 /// What a scenario asks of its target and the target does not have.
 pub fn relate(scenario: &Scenario, target: &Target) -> Vec<Problem> {
-    let mut problems = vec![];
-    for (index, fault) in scenario.spec.faults.iter().enumerate() {
-        let at = Path::root("spec").key("faults").index(index);
-        problems.extend(relate_fault(&at, fault, target));
-    }
-    let needs = scenario.spec.expect.thresholds.iter().map(|one| (one.metric(), "expect.thresholds"));
-    let aborting = scenario.spec.limits.abort_on.as_ref().and_then(|abort_on| abort_on.when);
-    for (metric, field) in needs.chain(aborting.map(|when| (when.metric, "limits.abortOn"))) {
-        let last = if field == "limits.abortOn" { "when" } else { metric.word() };
-        let path = Path::root("spec").keys(field).key(last);
-        problems.extend(relate_metric(&path, metric, target));
-    }
-    problems
+    fit(&Asks::of(scenario), target.name.as_str(), &Offers::of(target))
 }
 
-fn relate_fault(at: &Path, spec: &FaultSpec, target: &Target) -> Vec<Problem> {
-    let mut problems = vec![];
-    if let super::FaultTrigger::When(when) = &spec.trigger {
-        problems.extend(relate_metric(&at.key("when"), when.metric, target));
-    }
-    match &spec.fault {
-        Fault::StopTasks(StopTasks { tasks: Selector::Service(role), .. }) => {
-            problems.extend(role_problem(&at.keys("stopTasks.service"), role, target));
-        }
-        Fault::StopTasks(StopTasks {
-            tasks: Selector::Family(_) | Selector::Tag(_) | Selector::StartedBy(_), ..
-        }) => {
-            problems.extend(cluster_problem(&at.key("stopTasks"), target));
-        }
-        Fault::DrainService(drain) => {
-            problems.extend(role_problem(&at.keys("drainService.service"), &drain.service, target));
-        }
-        Fault::DrainInstances(_) => problems.extend(cluster_problem(&at.key("drainInstances"), target)),
-        Fault::Partition(partition) => {
-            problems.extend(peer_problem(&at.keys("partition.and"), &partition.and, target));
-        }
-        Fault::DenyQueue(_) => problems.extend(queue_problem(&at.key("denyQueue"), target)),
-        Fault::Redeliver(_) => problems.extend(queue_problem(&at.key("redeliver"), target)),
-    }
-    problems
+/// What is asked of the target of this name and is not offered, as far as both are known.
+pub fn fit(asks: &Asks, target: &str, offers: &Offers) -> Vec<Problem> {
+    asks.needs.iter().filter_map(|(at, need)| lack(at, need, target, offers)).collect()
 }
 
-fn cluster_problem(at: &Path, target: &Target) -> Option<Problem> {
-    target.ecs.is_none().then(|| lacks(at, target, "ecs"))
-}
-
-fn queue_problem(at: &Path, target: &Target) -> Option<Problem> {
-    target.queue.is_none().then(|| lacks(at, target, "queues"))
-}
-
-fn lacks(at: &Path, target: &Target, field: &str) -> Problem {
-    Problem::new(at.clone(), format!("target `{}` has no `spec.{field}`", target.name))
-}
-
-fn role_problem(at: &Path, role: &str, target: &Target) -> Option<Problem> {
-    let Some(ecs) = &target.ecs else { return Some(lacks(at, target, "ecs")) };
-    if ecs.service(role).is_some() {
-        return None;
+fn lack(at: &Path, need: &Need, target: &str, offers: &Offers) -> Option<Problem> {
+    let lacks = |field: &str| {
+        let problem = Problem::new(at.clone(), format!("target `{target}` has no `spec.{field}`"));
+        Some(problem.with_help(format!("add `spec.{field}` to the Target, or leave this out")))
+    };
+    match need {
+        Need::Cluster => match &offers.roles {
+            Known::Absent => lacks("ecs"),
+            Known::Unknown | Known::There(_) => None,
+        },
+        Need::Queue => match &offers.queue {
+            Known::Absent => lacks("queues"),
+            Known::Unknown | Known::There(()) => None,
+        },
+        Need::Role(role) => match &offers.roles {
+            Known::Absent => lacks("ecs"),
+            Known::Unknown => None,
+            Known::There(roles) => {
+                unnamed(at, role, roles, || format!("target `{target}` names no service for the role `{role}`"))
+            }
+        },
+        Need::Peer(name) => match &offers.peers {
+            Known::Absent => lacks("network"),
+            Known::Unknown => None,
+            Known::There(peers) => {
+                unnamed(at, name, peers, || format!("target `{target}` names no peer `{name}`")).or_else(|| {
+                    let group = offers.shared_group.as_ref()?;
+                    let message = format!("it would cut dagstorm off as well: dagstorm carries `{group}` itself");
+                    let help = "give dagstorm's task a security group of its own";
+                    Some(Problem::new(at.clone(), message).with_help(help))
+                })
+            }
+        },
     }
-    let message = format!("target `{}` names no service for the role `{role}`", target.name);
-    Some(Problem::new(at.clone(), message).with_help(help_for(role, ecs.services.keys().map(String::as_str))))
 }
 
-/// The peer exists, and cutting it off would not cut off dagstorm.
-fn peer_problem(at: &Path, name: &str, target: &Target) -> Option<Problem> {
-    let Some(network) = &target.network else { return Some(lacks(at, target, "network")) };
-    if !network.peers.contains_key(name) {
-        let message = format!("target `{}` names no peer `{name}`", target.name);
-        return Some(
-            Problem::new(at.clone(), message).with_help(help_for(name, network.peers.keys().map(String::as_str))),
-        );
-    }
-    // A partition changes the rules of the workers' group: whoever carries it loses the path.
-    if network.own == Some(Place::SecurityGroup(network.workers_group.clone())) {
-        let message = format!("it would cut dagstorm off as well: dagstorm carries `{}` itself", network.workers_group);
-        return Some(Problem::new(at.clone(), message).with_help("give dagstorm's task a security group of its own"));
-    }
-    None
-}
-
-fn relate_metric(at: &Path, metric: Metric, target: &Target) -> Option<Problem> {
-    match metric {
-        Metric::QueueDepth | Metric::QueueAge => queue_problem(at, target),
-        Metric::Workers => role_problem(at, "workers", target),
-        Metric::RunLatency
-        | Metric::StartLatency
-        | Metric::Lateness
-        | Metric::RecoveryTime
-        | Metric::SubmissionErrors
-        | Metric::Throughput => None,
-    }
+fn unnamed(at: &Path, name: &str, known: &Names, message: impl Fn() -> String) -> Option<Problem> {
+    let is_known = known.names.iter().any(|one| one == name);
+    (!is_known && known.is_whole).then(|| {
+        Problem::new(at.clone(), message()).with_help(help_for(name, known.names.iter().map(String::as_str)))
+    })
 }
 
 /// The scenarios that wait for themselves by `start.after`, each with the circle.
 pub fn circles<'a>(scenarios: impl Iterator<Item = &'a Scenario>) -> BTreeMap<ScenarioName, String> {
-    let after: BTreeMap<&ScenarioName, &[ScenarioName]> = scenarios
-        .filter_map(|scenario| match &scenario.spec.start.as_ref()?.trigger {
-            StartTrigger::After(names) => Some((&scenario.name, names.as_slice())),
-            StartTrigger::At(_) | StartTrigger::Every(_) | StartTrigger::Cron(_) => None,
-        })
-        .collect();
+    let after = scenarios.filter_map(|scenario| match &scenario.spec.start.as_ref()?.trigger {
+        StartTrigger::After(names) => Some((scenario.name.clone(), names.clone())),
+        StartTrigger::At(_) | StartTrigger::Every(_) | StartTrigger::Cron(_) => None,
+    });
+    circles_of(&after.collect())
+}
+
+/// The same of scenarios' names, each with those that it waits for.
+pub fn circles_of(after: &BTreeMap<ScenarioName, Vec<ScenarioName>>) -> BTreeMap<ScenarioName, String> {
+    let after: BTreeMap<&ScenarioName, &[ScenarioName]> =
+        after.iter().map(|(name, names)| (name, names.as_slice())).collect();
     let mut circles = BTreeMap::new();
     for start in after.keys() {
         if let Some(way) = way_back(start, &after) {

@@ -1,9 +1,10 @@
 //! The JSON Schema (draft-07) of the manifests, from the very types that read them.
 
-use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::raw::{API_VERSION, Raw, RawPeer, RawScenario, RawTarget};
+use crate::model::schema::draft07;
 
 /// The kinds of manifests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,7 @@ impl Kind {
 
 /// The schema of one kind, or of any manifest: editors complete and check with it.
 pub fn schema(kind: Option<Kind>) -> Value {
-    let mut generator = SchemaSettings::draft07().into_generator();
+    let mut generator = draft07().into_generator();
     let mut parts: Vec<(Kind, Value)> = vec![];
     for each in Kind::ALL.into_iter().filter(|each| kind.is_none_or(|kind| kind == *each)) {
         let schema = match each {

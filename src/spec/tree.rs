@@ -8,12 +8,10 @@ use serde::{
 };
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned, Tagged};
 
-use super::problem::{Path, Place, Problem, Segment};
-
-const DEEPEST: usize = 32;
-const MOST_NODES: usize = 50_000;
-/// An anchor or two is a convenience, a hundred are an alias bomb.
-const MOST_ALIASES: usize = 16;
+use super::{
+    problem::{Path, Place, Problem, Segment},
+    syntax::{self, Repair},
+};
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
@@ -51,6 +49,8 @@ pub enum Value {
     Map(Vec<Entry>),
     /// It was wrong, was said to be so, and is passed over.
     Removed,
+    /// Something required belongs here, and was missing or wrong.
+    Blank,
 }
 
 #[derive(Debug, Clone)]
@@ -63,23 +63,63 @@ pub struct Entry {
     source: Source,
 }
 
-/// Reads one YAML (or JSON) document.
+/// A document that was read, but for single values that are no YAML.
+pub struct Read {
+    pub root: Node,
+    /// What is wrong with these values, each with its path.
+    pub problems: Vec<Problem>,
+}
+
+/// So many values are passed over at most.
+const MOST_REPAIRS: usize = 20;
+
+/// Reads one YAML (or JSON) document. A value that only lacks its quotes is named and passed over.
 ///
 /// # Errors
-/// What is wrong with its syntax; there is one such error at most.
-pub fn parse(text: &str, dialect: Dialect) -> Result<Node, Problem> {
-    parse_within(text, dialect, MOST_ALIASES)
+/// What is wrong with the syntax, if what follows cannot be read because of it.
+pub fn parse(text: &str, dialect: Dialect) -> Result<Read, Vec<Problem>> {
+    parse_within(text, dialect, syntax::MOST_ALIASES)
 }
 
 /// Reads a document that Dagster has written: an alias for everything that occurs twice in it is no bomb.
 ///
 /// # Errors
 /// See [`parse`].
-pub fn parse_of_dagster(text: &str) -> Result<Node, Problem> {
-    parse_within(text, Dialect::Yaml, MOST_NODES)
+pub fn parse_of_dagster(text: &str) -> Result<Node, Vec<Problem>> {
+    let Read { root, problems } = parse_within(text, Dialect::Yaml, syntax::MOST_NODES)?;
+    if problems.is_empty() { Ok(root) } else { Err(problems) }
 }
 
-fn parse_within(text: &str, dialect: Dialect, most_aliases: usize) -> Result<Node, Problem> {
+fn parse_within(text: &str, dialect: Dialect, most_aliases: usize) -> Result<Read, Vec<Problem>> {
+    let mut text = text.to_owned();
+    let mut repairs: Vec<Repair> = vec![];
+    loop {
+        let error = match parse_once(&text, most_aliases) {
+            Ok(mut root) => {
+                root.quote(&text, dialect);
+                let problems = repairs.iter().map(|repair| repair.problem(&mut root, &text)).collect();
+                return Ok(Read { root, problems });
+            }
+            Err(error) => error,
+        };
+        let repair = Repair::of(&error, &text).filter(|_| repairs.len() < MOST_REPAIRS);
+        match repair {
+            Some(repair) => {
+                text.replace_range(repair.at..=repair.at, "x");
+                repairs.push(repair);
+            }
+            None => {
+                let mut nothing = Node::made(Place::default(), Value::Removed);
+                let mut problems: Vec<Problem> =
+                    repairs.iter().map(|repair| repair.problem(&mut nothing, &text)).collect();
+                problems.push(syntax::problem(&error, &text));
+                return Err(problems);
+            }
+        }
+    }
+}
+
+fn parse_once(text: &str, most_aliases: usize) -> Result<Node, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         with_snippet: false,
@@ -87,68 +127,22 @@ fn parse_within(text: &str, dialect: Dialect, most_aliases: usize) -> Result<Nod
         merge_keys: MergeKeyPolicy::Error,
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         budget: serde_saphyr::budget! {
-            max_depth: DEEPEST,
-            max_nodes: MOST_NODES,
+            max_depth: syntax::DEEPEST,
+            max_nodes: syntax::MOST_NODES,
             max_aliases: most_aliases,
             max_anchors: most_aliases,
             max_documents: 1,
         },
     };
-    let parsed = serde_saphyr::from_str_with_options::<Node>(text, options);
-    let mut root = parsed.map_err(|error| {
-        let place = error.location().map_or(Place::default(), |at| Place::new(at.line(), at.column(), 1));
-        let message = error.without_snippet().to_string();
-        // The place stands in front of the message already: the library's own suffix would say it twice.
-        let message = message.split(" at line ").next().unwrap_or(&message).trim();
-        Problem::at(place, plain(message))
-    })?;
-    root.quote(text, dialect);
-    Ok(root)
-}
-
-/// The library's words for those who program with it are none for those who write a manifest.
-fn plain(message: &str) -> String {
-    let lower = message.to_lowercase();
-    let has = |word: &str| lower.contains(word);
-    match lower.as_str() {
-        _ if has("depth") || has("recursion") => format!("nested too deeply: a document has at most {DEEPEST} levels"),
-        _ if has("nodes") => format!("too many values: a document has at most {MOST_NODES}"),
-        _ if has("budget") && (has("alias") || has("anchor")) => {
-            format!("too many anchors and aliases: a document has at most {MOST_ALIASES} of each")
-        }
-        _ if has("tagged scalar") || is_of_a_tag(&lower) => {
-            "the tag before this value does not fit it: leave the tag out; for a text, write the value in quotes"
-                .to_owned()
-        }
-        _ if has("budget") => format!("too much for a manifest: {message}"),
-        _ => format!("not valid YAML: {message}{}", way_out(&lower)),
-    }
-}
-
-/// `!!int 0123`: nothing but a tag asks the parser for a number or a truth value.
-fn is_of_a_tag(message: &str) -> bool {
-    ["invalid u64", "invalid i64", "invalid bool", "invalid floating point"]
-        .iter()
-        .any(|start| message.starts_with(start))
-}
-
-/// What usually is behind a syntax error.
-fn way_out(message: &str) -> &'static str {
-    match message {
-        _ if message.contains("found a tab") => "; indent with spaces",
-        _ if message.contains("mapping values are not allowed") => {
-            "; in this line or the one above, a colon or the space after it is missing, or a text with a colon needs quotes"
-        }
-        _ if message.contains("expected string scalar") => {
-            "; a key is a text, not a list or a map (a template that was not rendered?)"
-        }
-        _ if message.contains("unexpected character") => "; a text that begins with it needs quotes",
-        _ if message.contains("did not find expected") => "; does this line begin in the column of those beside it?",
-        _ => "",
-    }
+    serde_saphyr::from_str_with_options::<Node>(text, options)
 }
 
 impl Node {
+    /// What stands in no source.
+    fn made(place: Place, value: Value) -> Self {
+        Self { place, value, plain: None, tag: None, dialect: Dialect::Yaml, source: (0, 0) }
+    }
+
     /// Takes the plain scalars over as they stand in the source.
     fn quote(&mut self, source: &str, dialect: Dialect) {
         self.dialect = dialect;
@@ -164,7 +158,7 @@ impl Node {
                     entry.node.quote(source, dialect);
                 }
             }
-            Value::Removed => {}
+            Value::Removed | Value::Blank => {}
         }
     }
 
@@ -197,7 +191,13 @@ impl Node {
                     item.collect_duplicates(&path.index(index), problems);
                 }
             }
-            Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) | Value::Removed => {}
+            Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Removed
+            | Value::Blank => {}
         }
     }
 
@@ -210,17 +210,8 @@ impl Node {
             | Value::Float(_)
             | Value::Text(_)
             | Value::List(_)
-            | Value::Removed => None,
-        }
-    }
-
-    /// What stands at this path.
-    pub fn at(&self, path: &[Segment]) -> Option<&Node> {
-        let Some((first, rest)) = path.split_first() else { return Some(self) };
-        match (first, &self.value) {
-            (Segment::Key(key), Value::Map(_)) => self.get(key)?.node.at(rest),
-            (Segment::Index(index), Value::List(items)) => items.get(*index)?.at(rest),
-            (Segment::Key(_) | Segment::Index(_), _) => None,
+            | Value::Removed
+            | Value::Blank => None,
         }
     }
 
@@ -233,7 +224,8 @@ impl Node {
             | Value::Float(_)
             | Value::List(_)
             | Value::Map(_)
-            | Value::Removed => None,
+            | Value::Removed
+            | Value::Blank => None,
         }
     }
 
@@ -256,6 +248,70 @@ impl Node {
             }
             (Segment::Key(_) | Segment::Index(_), _) => {}
         }
+    }
+
+    /// Leaves a blank where something required is missing or was taken out. What is around it is a map.
+    pub fn put_blank(&mut self, path: &[Segment]) {
+        let Some((first, rest)) = path.split_first() else {
+            self.value = Value::Blank;
+            return;
+        };
+        let place = self.place.start();
+        match (first, &mut self.value) {
+            (Segment::Key(key), Value::Map(entries)) => match entries.iter_mut().find(|entry| entry.key == *key) {
+                Some(entry) => entry.node.put_blank(rest),
+                None if rest.is_empty() => {
+                    let node = Self::made(place, Value::Blank);
+                    let key = key.clone();
+                    entries.push(Entry { key, key_place: place, is_plain: false, node, source: (0, 0) });
+                }
+                None => {}
+            },
+            (Segment::Index(index), Value::List(items)) => {
+                if let Some(item) = items.get_mut(*index) {
+                    item.put_blank(rest);
+                }
+            }
+            (Segment::Key(_) | Segment::Index(_), _) => {}
+        }
+    }
+
+    /// The path of the key or value that begins at this place, and what it is.
+    pub fn find(&self, place: Place) -> Option<(Path, &Self)> {
+        let is_there = |other: Place| (other.line, other.column) == (place.line, place.column);
+        let deeper = |segment: Segment, node: &Self| {
+            node.find(place).map(|(path, _)| {
+                let mut segments = vec![segment];
+                segments.extend(path.0);
+                Path(segments)
+            })
+        };
+        let found = match &self.value {
+            Value::Map(entries) => entries.iter().find_map(|entry| {
+                let segment = Segment::Key(entry.key.clone());
+                if is_there(entry.key_place) { Some(Path(vec![segment])) } else { deeper(segment, &entry.node) }
+            }),
+            Value::List(items) => {
+                items.iter().enumerate().find_map(|(index, item)| deeper(Segment::Index(index), item))
+            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Removed
+            | Value::Blank => is_there(self.place).then(Path::default),
+        };
+        found.and_then(|path| Some((path.clone(), self.at(&path)?)))
+    }
+
+    /// What stands at this path.
+    pub fn at(&self, path: &Path) -> Option<&Self> {
+        path.0.iter().try_fold(self, |node, segment| match (segment, &node.value) {
+            (Segment::Key(key), Value::Map(_)) => node.get(key).map(|entry| &entry.node),
+            (Segment::Index(index), Value::List(items)) => items.get(*index),
+            (Segment::Key(_) | Segment::Index(_), _) => None,
+        })
     }
 
     /// Where this path stands: its value, or, when it is missing, the key of the nearest thing around it.
@@ -285,7 +341,9 @@ impl Node {
     fn mark(&self) -> Place {
         match &self.value {
             Value::List(_) | Value::Map(_) | Value::Null => self.place.start(),
-            Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) | Value::Removed => self.place,
+            Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) | Value::Removed | Value::Blank => {
+                self.place
+            }
         }
     }
 }
@@ -295,7 +353,7 @@ impl<'de> Deserialize<'de> for Node {
         let spanned = Spanned::<Tagged<Inner>>::deserialize(deserializer)?;
         let (place, source) = (place(&spanned), source(&spanned));
         let Tagged(Inner(value), tag) = spanned.value;
-        Ok(Self { place, value, plain: None, tag, dialect: Dialect::Yaml, source })
+        Ok(Self { tag, source, ..Self::made(place, value) })
     }
 }
 

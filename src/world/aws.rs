@@ -126,9 +126,13 @@ where
         WhyKind::ServerError if refused && error.as_service_error().is_some() => {
             Outcome::Refused { reason, retry: false }
         }
-        WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::ServerError | WhyKind::Protocol | WhyKind::Mismatch => {
-            Outcome::Unknown { reason }
-        }
+        WhyKind::Unreachable
+        | WhyKind::TimedOut
+        | WhyKind::ServerError
+        | WhyKind::Protocol
+        | WhyKind::Awaited
+        | WhyKind::Mismatch
+        | WhyKind::NotLoaded => Outcome::Unknown { reason },
     }
 }
 

@@ -4,7 +4,7 @@ mod files;
 mod queue;
 mod table;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, future::Future};
 
 use super::postgres;
 use crate::model::{
@@ -13,19 +13,26 @@ use crate::model::{
 };
 
 /// Whether the records can be read at all, before anything rests on it.
-pub async fn check(sqs: &aws_sdk_sqs::Client, target: &CompletionsTarget) -> Result<(), Why> {
+///
+/// `sqs` is made only where it is needed.
+pub async fn check<'a>(
+    sqs: impl Future<Output = &'a aws_sdk_sqs::Client>,
+    target: &CompletionsTarget,
+) -> Result<(), Why> {
     match &target.source {
         CompletionSource::Postgres { url_from_env, table } => {
             table::check(&postgres::connect(url_from_env).await?, table, &target.fields).await
         }
         CompletionSource::Jsonl { path } => files::check(path).await,
-        CompletionSource::Queue { name } => queue::check(sqs, name).await,
+        CompletionSource::Queue { name } => queue::check(sqs.await, name).await,
     }
 }
 
 /// Reads all records of a generation whose runs are known.
-pub async fn read(
-    sqs: &aws_sdk_sqs::Client,
+///
+/// `sqs` is made only where it is needed.
+pub async fn read<'a>(
+    sqs: impl Future<Output = &'a aws_sdk_sqs::Client>,
     target: &CompletionsTarget,
     query: &CensusQuery,
     census: &Census,
@@ -50,7 +57,7 @@ pub async fn read(
         }
         CompletionSource::Queue { name } => {
             let mut gathering = Gathering::new(target, prefix);
-            queue::read(sqs, name, &runs, &mut gathering).await?;
+            queue::read(sqs.await, name, &runs, &mut gathering).await?;
             Ok(gathering.end())
         }
     }

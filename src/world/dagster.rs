@@ -8,13 +8,16 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::graphql::{self, Answer, EventsData, LaunchData, RunsData, TerminateData};
-use super::{event_log, partitions::asset_key, spool::Spool};
+use super::{answers::launched, event_log, partitions::asset_key, proxy::is_loopback, spool::Spool};
 use crate::model::{
-    Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, ScenarioName, Seen, StepEvent,
-    Timestamp, Why, WhyKind, target::DagsterTarget,
+    Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, Runs, ScenarioName, Seen, StepEvent,
+    Timestamp, Why, WhyKind, tags, target::DagsterTarget,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection that was idle for longer is not used again. Servers end idle connections without a word (uvicorn after
+/// 5 s, some after 1 s), and a request that meets such an end is in doubt.
+const IDLE_AT_MOST: Duration = Duration::from_secs(90);
 /// Runs of one page of a look-up, and of one with their events.
 const PAGE: usize = 500;
 const EVENTS_PAGE: usize = 50;
@@ -86,10 +89,13 @@ impl Dagster {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        let http = reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        let builder = if is_loopback(&target.url) { builder.no_proxy() } else { builder };
+        let http = builder
             .default_headers(headers)
             .connect_timeout(CONNECT_TIMEOUT.min(target.request_timeout.duration()))
             .timeout(target.request_timeout.duration())
+            .pool_idle_timeout(IDLE_AT_MOST)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| wrong(format!("no HTTP client: {}", root_cause(&error))))?;
@@ -145,7 +151,7 @@ impl Dagster {
         }
     }
 
-    /// Finds every run of a generation by its tags; with `jobs`, says which of them do not exist.
+    /// Finds every run of a generation by its tags; with `jobs`, says how the code location stands that shall have them.
     pub async fn look(&self, scenario: &ScenarioName, generation: &GenerationId, jobs: &[String]) -> Seen<DagsterView> {
         match self.try_look(scenario, generation, jobs).await {
             Ok(view) => Seen::Fresh(view),
@@ -161,9 +167,9 @@ impl Dagster {
     ) -> Result<DagsterView, Why> {
         let with_jobs = !jobs.is_empty();
         let first = self.runs_page(scenario, generation, None, With { jobs: with_jobs, ..With::look() }).await?;
-        let missing_jobs = self.missing_jobs(&first, jobs)?;
+        let location = if with_jobs { Some(self.location_view(&first, jobs).await?) } else { None };
         let version = first.version.clone();
-        let mut runs = vec![];
+        let mut runs = Runs::default();
         let mut page = first.runs_or_error.fields.results;
         loop {
             runs.extend(page.iter().map(graphql::Run::view));
@@ -171,28 +177,7 @@ impl Dagster {
             let next = self.runs_page(scenario, generation, Some(&last.run_id), With::look()).await?;
             page = next.runs_or_error.fields.results;
         }
-        Ok(DagsterView { version, runs, missing_jobs })
-    }
-
-    fn missing_jobs(&self, data: &RunsData, jobs: &[String]) -> Result<Vec<String>, Why> {
-        let Some(repository) = &data.repository_or_error else { return Ok(vec![]) };
-        if repository.typename != "Repository" {
-            return Err(Why {
-                kind: if repository.typename == "RepositoryNotFoundError" {
-                    WhyKind::NotFound
-                } else {
-                    WhyKind::ServerError
-                },
-                message: format!(
-                    "code location `{}` (repository `{}`): {}",
-                    self.target.location,
-                    self.target.repository,
-                    repository.message.as_deref().unwrap_or(&repository.typename)
-                ),
-            });
-        }
-        let known = |job: &String| repository.fields.jobs.iter().any(|known| known.name == *job);
-        Ok(jobs.iter().filter(|job| !known(job)).cloned().collect())
+        Ok(DagsterView { version, runs, since: None, location })
     }
 
     /// Reads every run of a generation with its raw step events.
@@ -217,7 +202,7 @@ impl Dagster {
             let last = page.last().map(|run| run.run_id.clone());
             let mut records = vec![];
             for run in page {
-                records.push(RunRecord { run: run.view(), events: self.events(run).await? });
+                records.push(self.record(run).await?);
             }
             last.into_iter().for_each(|last| spool.add(std::mem::take(&mut records), last));
             if !full {
@@ -240,22 +225,25 @@ impl Dagster {
         let page = self.filtered_page(&filter, None, with).await?.runs_or_error.fields.results;
         let mut records = vec![];
         for run in page {
-            records.push(RunRecord { run: run.view(), events: self.events(run).await? });
+            records.push(self.record(run).await?);
         }
         Ok(records)
     }
 
-    /// The step events of a run: the first page came with it, the others are fetched.
-    async fn events(&self, run: graphql::Run) -> Result<Vec<StepEvent>, Why> {
+    /// A run with its events: the first page of them came with it, the others are fetched.
+    async fn record(&self, run: graphql::Run) -> Result<RunRecord, Why> {
+        let view = run.view();
         let mut page = run.event_connection.ok_or_else(|| Why {
             kind: WhyKind::Protocol,
             message: format!("run {} came without its events", run.run_id),
         })?;
-        let mut events = vec![];
+        let mut events: Vec<StepEvent> = vec![];
+        let mut failure = None;
         loop {
             events.extend(page.events.iter().filter_map(graphql::Event::step_event));
+            failure = page.events.iter().filter_map(graphql::Event::run_failure).next_back().or(failure);
             if !page.has_more {
-                return Ok(events);
+                return Ok(RunRecord { run: view, events, failure });
             }
             let variables = json!({ "runId": run.run_id, "after": page.cursor, "limit": EVENTS_OF_A_RUN });
             let read = async || {
@@ -306,9 +294,12 @@ impl Dagster {
         partial: Partial,
     ) -> Result<T, Failure> {
         let body = json!({ "query": document, "variables": variables });
-        let response = self.http.post(&self.target.url).json(&body).send().await.map_err(|error| self.lost(&error))?;
-        let status = response.status();
-        let text = response.text().await.map_err(|error| self.lost(&error))?;
+        let (status, text) = match self.post(&body).await {
+            // The server ended the connection under the request. Reading changes nothing, so it is read again at once.
+            Err(error) if false && !is_mutation(document) && is_reset(&error) => self.post(&body).await,
+            answer => answer,
+        }
+        .map_err(|error| self.lost(&error))?;
         let text = self.secrets.iter().fold(text, |text, secret| text.replace(secret, "***"));
         match serde_json::from_str::<Answer<T>>(&text) {
             Ok(Answer { data: Some(data), errors }) if errors.is_empty() || partial == Partial::Taken => Ok(data),
@@ -332,6 +323,11 @@ impl Dagster {
         }
     }
 
+    async fn post(&self, body: &Value) -> Result<(StatusCode, String), reqwest::Error> {
+        let response = self.http.post(&self.target.url).json(body).send().await?;
+        Ok((response.status(), response.text().await?))
+    }
+
     /// An error answer. What it means for a launch: 401, 403, 404 and 429 were turned away before anything was done.
     fn answered(&self, status: StatusCode, message: &str) -> Failure {
         let kind = match status {
@@ -343,9 +339,13 @@ impl Dagster {
         };
         let refused = match kind {
             WhyKind::Unauthorized | WhyKind::NotFound | WhyKind::Throttled => true,
-            WhyKind::ServerError | WhyKind::Protocol | WhyKind::Mismatch | WhyKind::Unreachable | WhyKind::TimedOut => {
-                false
-            }
+            WhyKind::ServerError
+            | WhyKind::Protocol
+            | WhyKind::Mismatch
+            | WhyKind::Awaited
+            | WhyKind::Unreachable
+            | WhyKind::TimedOut
+            | WhyKind::NotLoaded => false,
         };
         Failure { why: Why { kind, message: format!("{} answered {status}: {message}", self.target.url) }, refused }
     }
@@ -382,6 +382,15 @@ pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
+fn is_mutation(document: &str) -> bool {
+    document.trim_start().starts_with("mutation")
+}
+
+/// Whether the connection ended under a request: not one that could not be made, and not one that took too long.
+fn is_reset(error: &reqwest::Error) -> bool {
+    !error.is_connect() && !error.is_timeout() && (error.is_request() || error.is_body() || error.is_decode())
+}
+
 /// By key: however the runs were read, they have one order.
 fn counted(taken_at: Timestamp, dagster_version: String, mut runs: Vec<RunRecord>) -> Census {
     runs.sort_by(|a, b| (a.run.key.as_ref(), &a.run.run_id).cmp(&(b.run.key.as_ref(), &b.run.run_id)));
@@ -396,43 +405,17 @@ fn census_retry() -> ExponentialBuilder {
 /// Whether the same call may succeed a little later.
 fn is_passing(why: &Why) -> bool {
     match why.kind {
-        WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::Throttled | WhyKind::ServerError => true,
+        WhyKind::Unreachable
+        | WhyKind::TimedOut
+        | WhyKind::Throttled
+        | WhyKind::ServerError
+        | WhyKind::Awaited
+        | WhyKind::NotLoaded => true,
         WhyKind::Unauthorized | WhyKind::NotFound | WhyKind::Protocol | WhyKind::Mismatch => false,
     }
 }
 
-/// What Dagster's answer to a launch means.
-fn launched(data: LaunchData) -> Outcome {
-    let member = data.launch_run;
-    let message = || {
-        let mut parts: Vec<&str> = member.message.iter().map(String::as_str).collect();
-        parts.extend(member.fields.errors.iter().map(|error| error.message.as_str()));
-        format!("{}: {}", member.typename, quote(&parts.join("; ")))
-    };
-    match member.typename.as_str() {
-        "LaunchRunSuccess" => match &member.fields.run {
-            Some(run) => Outcome::Done(Receipt::Launched { run_id: run.run_id.clone() }),
-            None => Outcome::Unknown { reason: "LaunchRunSuccess without a run".to_owned() },
-        },
-        "PipelineNotFoundError"
-        | "RunConfigValidationInvalid"
-        | "InvalidSubsetError"
-        | "NoModeProvidedError"
-        | "ConflictingExecutionParamsError"
-        | "PresetNotFoundError"
-        | "InvalidStepError"
-        | "InvalidOutputError" => Outcome::Refused { reason: message(), retry: false },
-        "UnauthorizedError" => Outcome::Refused { reason: message(), retry: true },
-        // The code server could not be asked, so no run was made.
-        "PythonError" if member.fields.class_name.as_deref() == Some("DagsterUserCodeUnreachableError") => {
-            Outcome::Refused { reason: message(), retry: true }
-        }
-        // A Python error may come after the run was made, and a member that we do not know may mean anything.
-        _ => Outcome::Unknown { reason: message() },
-    }
-}
-
-fn server_error(typename: &str, message: Option<&str>) -> Why {
+pub(super) fn server_error(typename: &str, message: Option<&str>) -> Why {
     Why {
         kind: WhyKind::ServerError,
         message: format!("Dagster answered {typename}: {}", quote(message.unwrap_or_default())),
@@ -450,7 +433,7 @@ pub(super) fn quote(text: &str) -> String {
 /// The tags of a generation's runs.
 fn of(scenario: &ScenarioName, generation: &GenerationId) -> Value {
     json!([
-        { "key": graphql::SCENARIO_TAG, "value": scenario.as_str() },
-        { "key": graphql::GENERATION_TAG, "value": generation.to_string() },
+        { "key": tags::SCENARIO, "value": scenario.as_str() },
+        { "key": tags::GENERATION, "value": generation.to_string() },
     ])
 }

@@ -9,13 +9,14 @@ use aws_sdk_ecs::types::ServiceField;
 use aws_sdk_sqs::types::QueueAttributeName;
 use indexmap::IndexMap;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     aws,
     dagster::{Dagster, Partial},
     ec2::Ec2,
-    graphql::{CONFIG, LOCATIONS, Member},
+    graphql::{CONFIG, LOCATIONS, Member, Message},
+    location::{first_line, root_cause},
 };
 use crate::model::{SecurityGroupRule, Why, WhyKind};
 
@@ -85,6 +86,8 @@ struct Entry {
 struct Loaded {
     #[serde(default)]
     repositories: Vec<LoadedRepository>,
+    #[serde(default)]
+    causes: Vec<Message>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,11 +104,34 @@ struct Job {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ConfigData {
-    is_pipeline_config_valid: Member<Empty>,
+    is_pipeline_config_valid: Member<ConfigErrors>,
+    partition_sets_or_error: Option<Member<PartitionSets>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Empty {}
+struct ConfigErrors {
+    #[serde(default)]
+    errors: Vec<Message>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PartitionSets {
+    #[serde(default)]
+    results: Vec<PartitionSet>,
+}
+
+/// Whether there is one is all that counts.
+#[derive(Debug, Deserialize)]
+struct PartitionSet {}
+
+/// What Dagster says of a launch before it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobCheck {
+    /// Why it would reject the run config.
+    pub invalid: Option<String>,
+    /// The job has partitions: a run of it belongs to one.
+    pub is_partitioned: bool,
+}
 
 impl Dagster {
     /// All code locations with their jobs, in Dagster's order.
@@ -120,19 +146,27 @@ impl Dagster {
         Ok(workspace.fields.location_entries.into_iter().map(location).collect())
     }
 
-    /// Whether a job of this Dagster's location and repository can be launched without a run config.
-    pub async fn needs_no_config(&self, job: &str) -> Result<bool, Why> {
-        let variables = json!({ "pipeline": {
-            "pipelineName": job,
-            "repositoryName": self.target.repository,
-            "repositoryLocationName": self.target.location,
-        } });
+    /// Whether Dagster would take a launch of a job with this run config.
+    pub async fn check(&self, job: &str, run_config: &Value) -> Result<JobCheck, Why> {
+        let (location, repository) = (&self.target.location, &self.target.repository);
+        let place = json!({ "repositoryName": repository, "repositoryLocationName": location });
+        let mut pipeline = place.clone();
+        pipeline["pipelineName"] = json!(job);
+        let variables = json!({ "pipeline": pipeline, "runConfig": run_config, "repository": place, "job": job });
         let data: ConfigData = self.call(CONFIG, &variables, Partial::Refused).await.map_err(|failure| failure.why)?;
-        match data.is_pipeline_config_valid.typename.as_str() {
-            "PipelineConfigValidationValid" => Ok(true),
-            "RunConfigValidationInvalid" | "PipelineConfigValidationInvalid" => Ok(false),
-            other => Err(Why { kind: WhyKind::ServerError, message: format!("job {job}: Dagster answered {other}") }),
-        }
+        let member = data.is_pipeline_config_valid;
+        let invalid = match member.typename.as_str() {
+            "PipelineConfigValidationValid" => None,
+            "RunConfigValidationInvalid" | "PipelineConfigValidationInvalid" => {
+                Some(member.fields.errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; "))
+            }
+            other => {
+                let message = member.message.as_deref().map_or(other, first_line);
+                return Err(Why { kind: WhyKind::ServerError, message: format!("job {job}: {message}") });
+            }
+        };
+        let is_partitioned = data.partition_sets_or_error.is_some_and(|sets| !sets.fields.results.is_empty());
+        Ok(JobCheck { invalid, is_partitioned })
     }
 }
 
@@ -141,7 +175,10 @@ fn location(entry: Entry) -> Location {
         Some(Member { typename, message: _, fields }) if typename == "RepositoryLocation" => {
             (fields.repositories.into_iter().map(repository).collect(), None)
         }
-        Some(member) => (vec![], Some(member.message.unwrap_or(member.typename))),
+        Some(member) => {
+            let cause = root_cause(member.message.as_ref(), &member.fields.causes).unwrap_or(&member.typename);
+            (vec![], Some(first_line(cause).to_owned()))
+        }
         None => (vec![], Some("it is still being loaded".to_owned())),
     };
     Location { name: entry.name, repositories, error }
@@ -291,7 +328,7 @@ fn service(found: &aws_sdk_ecs::types::Service) -> Service {
 
 /// The name of the queue that a redrive policy names by its ARN.
 fn dead_letters_of(policy: &str) -> Option<String> {
-    let policy: serde_json::Value = serde_json::from_str(policy).ok()?;
+    let policy: Value = serde_json::from_str(policy).ok()?;
     let arn = policy.get("deadLetterTargetArn")?.as_str()?;
     arn.rsplit(':').next().map(str::to_owned)
 }

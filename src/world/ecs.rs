@@ -31,7 +31,9 @@ pub async fn look(ecs: Ecs<'_>, service: &str) -> Result<ServiceView, Why> {
     let answer = client.describe_services().cluster(cluster).services(service).include(ServiceField::Tags).send().await;
     let answer = answer.map_err(|error| aws::why(&what, &error))?;
     let Some(found) = answer.services().iter().find(|found| found.status() != Some("INACTIVE")) else {
-        let reason = answer.failures().first().and_then(|failure| failure.reason()).unwrap_or("MISSING");
+        let was_deleted = !answer.services().is_empty();
+        let reason = answer.failures().first().and_then(|failure| failure.reason());
+        let reason = reason.unwrap_or(if was_deleted { "it is INACTIVE: it was deleted" } else { "MISSING" });
         return Err(Why { kind: WhyKind::NotFound, message: format!("{what}: {reason}") });
     };
     let tasks = views(ecs, &tasks_of(client, cluster, service).await?, &what).await?;
@@ -39,6 +41,7 @@ pub async fn look(ecs: Ecs<'_>, service: &str) -> Result<ServiceView, Why> {
     Ok(ServiceView {
         arn: found.service_arn().unwrap_or_default().to_owned(),
         tags: tags(found.tags()),
+        draining: found.status() == Some("DRAINING"),
         desired: count(found.desired_count()),
         running: count(found.running_count()),
         tasks,

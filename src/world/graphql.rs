@@ -3,7 +3,11 @@
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-use crate::model::{RunStatus, RunView, StepEvent, StepEventKind, TaskArn, Timestamp};
+use crate::model::{
+    Failure, Origin, RunStatus, RunView, StepEvent, StepEventKind, TaskArn, Timestamp,
+    run::{FAILURE_REASON_TAG, WILL_RETRY_TAG, is_at_least},
+    tags,
+};
 
 /// The form that every Dagster from 1.8.0 on takes. Where events are asked for, all of a run come at once.
 pub const RUNS: &str = concat!(
@@ -20,18 +24,20 @@ pub const RUNS_IN_PAGES: &str = concat!(
 pub const EVENTS: &str = concat!(include_str!("graphql/events.graphql"), include_str!("graphql/event_page.graphql"));
 pub const LAUNCH: &str = include_str!("graphql/launch.graphql");
 pub const TERMINATE: &str = include_str!("graphql/terminate.graphql");
+pub const LOCATION: &str = include_str!("graphql/location.graphql");
 pub const LOCATIONS: &str = include_str!("graphql/locations.graphql");
 pub const CONFIG: &str = include_str!("graphql/config.graphql");
 pub const PARTITIONS: &str = include_str!("graphql/partitions.graphql");
 pub const PARTITION: &str = include_str!("graphql/partition.graphql");
 pub const ASSETS: &str = include_str!("graphql/assets.graphql");
 /// All documents, by name: tests hold them against Dagster's own schemas.
-pub const DOCUMENTS: [(&str, &str); 10] = [
+pub const DOCUMENTS: [(&str, &str); 11] = [
     ("runs", RUNS),
     ("runs in pages", RUNS_IN_PAGES),
     ("events", EVENTS),
     ("launch", LAUNCH),
     ("terminate", TERMINATE),
+    ("location", LOCATION),
     ("locations", LOCATIONS),
     ("config", CONFIG),
     ("partitions", PARTITIONS),
@@ -39,11 +45,6 @@ pub const DOCUMENTS: [(&str, &str); 10] = [
     ("assets", ASSETS),
 ];
 
-/// The tags that every run of ours carries.
-pub const KEY_TAG: &str = "dagstorm/key";
-pub const SCENARIO_TAG: &str = "dagstorm/scenario";
-pub const GENERATION_TAG: &str = "dagstorm/generation";
-pub const STARTED_TAG: &str = "dagstorm/started";
 /// The label under which an executor names the ECS task in `STEP_WORKER_STARTED`.
 const TASK_LABEL: &str = "task_arn";
 
@@ -84,6 +85,7 @@ pub struct Member<T> {
 pub struct RunsData {
     pub version: String,
     pub repository_or_error: Option<Member<Repository>>,
+    pub location_statuses_or_error: Option<Member<LocationStatuses>>,
     pub runs_or_error: Member<Runs>,
 }
 
@@ -98,23 +100,91 @@ pub struct Job {
     pub name: String,
 }
 
+/// All code locations of the workspace, without what they hold.
+#[derive(Debug, Deserialize)]
+pub struct LocationStatuses {
+    #[serde(default)]
+    pub entries: Vec<LocationStatus>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocationStatus {
+    pub name: String,
+    #[serde(default)]
+    pub load_status: String,
+    /// What these credentials may do in this location.
+    #[serde(default)]
+    pub permissions: Vec<Permission>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Permission {
+    pub permission: String,
+    pub value: bool,
+    pub disabled_reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocationData {
+    /// `None`: the workspace has no such location.
+    pub workspace_location_entry_or_error: Option<Member<LocationEntry>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocationEntry {
+    #[serde(default)]
+    pub load_status: String,
+    pub location_or_load_error: Option<Member<LoadedLocation>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct LoadedLocation {
+    #[serde(default)]
+    pub repositories: Vec<NamedRepository>,
+    /// Of a load error, the outermost first.
+    #[serde(default)]
+    pub causes: Vec<Message>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct NamedRepository {
+    pub name: String,
+    pub jobs: Vec<Job>,
+}
+
 #[derive(Debug, Deserialize)]
 pub struct Runs {
     #[serde(default)]
     pub results: Vec<Run>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
     pub run_id: String,
     pub job_name: String,
     pub status: String,
+    pub creation_time: Option<f64>,
+    pub update_time: Option<f64>,
     pub start_time: Option<f64>,
     pub end_time: Option<f64>,
+    pub parent_run_id: Option<String>,
+    pub root_run_id: Option<String>,
+    pub repository_origin: Option<RepositoryOrigin>,
     #[serde(default)]
     pub tags: Vec<Tag>,
     pub event_connection: Option<EventPage>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryOrigin {
+    pub repository_name: String,
+    pub repository_location_name: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -138,6 +208,25 @@ pub struct Event {
     pub step_key: Option<String>,
     pub timestamp: Option<String>,
     pub metadata_entries: Vec<MetadataEntry>,
+    pub error_source: Option<String>,
+    pub message: Option<String>,
+    pub error: Option<ErrorWithCauses>,
+}
+
+/// An exception as Dagster keeps it, the errors that it came from behind it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ErrorWithCauses {
+    pub message: String,
+    pub class_name: Option<String>,
+    pub causes: Vec<Cause>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Cause {
+    pub message: String,
+    pub class_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -165,8 +254,6 @@ pub struct Launched {
     pub run: Option<LaunchedRun>,
     #[serde(default)]
     pub errors: Vec<Message>,
-    #[serde(default)]
-    pub class_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -189,37 +276,32 @@ impl Run {
     /// The run as the core sees it, without its events.
     pub fn view(&self) -> RunView {
         let tags: IndexMap<&str, &str> = self.tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str())).collect();
+        let instant = |seconds: Option<f64>| seconds.map(Timestamp::from_seconds);
+        let code = |origin: &RepositoryOrigin| {
+            format!("{}@{}", origin.repository_name, origin.repository_location_name).into()
+        };
         RunView {
-            run_id: self.run_id.clone(),
-            key: tags.get(KEY_TAG).and_then(|key| key.parse().ok()),
-            job: self.job_name.as_str().into(),
-            status: status(&self.status),
-            started_at: self.start_time.map(Timestamp::from_seconds),
-            ended_at: self.end_time.map(Timestamp::from_seconds),
-            generation_started: tags.get(STARTED_TAG).and_then(|instant| instant.parse().ok()),
+            key: tags.get(tags::KEY).and_then(|key| key.parse().ok()),
+            created_at: instant(self.creation_time),
+            updated_at: instant(self.update_time),
+            started_at: instant(self.start_time),
+            ended_at: instant(self.end_time),
+            generation_started: tags.get(tags::STARTED).and_then(|instant| instant.parse().ok()),
+            writer: tags.get(tags::WRITER).and_then(|writer| writer.parse().ok()),
+            origin: Origin::of(self.parent_run_id.as_deref(), self.root_run_id.as_deref(), |name| {
+                tags.get(name).copied()
+            }),
+            repository: self.repository_origin.as_ref().map(code),
+            will_retry: tags.get(WILL_RETRY_TAG) == Some(&"true"),
+            failure_reason: tags.get(FAILURE_REASON_TAG).map(|reason| (*reason).into()),
+            ..RunView::new(self.run_id.as_str(), None, &self.job_name, RunStatus::of(&self.status))
         }
     }
 }
 
-/// Whether this version surely takes `RUNS_IN_PAGES`: the argument came in the course of 1.8. A version that is written
-/// otherwise than `1.8.0` is one to come.
+/// Whether this version surely takes `RUNS_IN_PAGES`: the argument came in the course of 1.8.
 pub fn has_event_pages(version: &str) -> bool {
-    let mut parts = version.split('.').map(str::parse::<u32>);
-    match (parts.next(), parts.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (1, 9),
-        _ => true,
-    }
-}
-
-fn status(word: &str) -> RunStatus {
-    match word {
-        "QUEUED" | "NOT_STARTED" | "STARTING" | "MANAGED" => RunStatus::Queued,
-        "STARTED" | "CANCELING" => RunStatus::Started,
-        "SUCCESS" => RunStatus::Success,
-        "FAILURE" => RunStatus::Failure,
-        "CANCELED" => RunStatus::Canceled,
-        other => RunStatus::Other(other.to_owned()),
-    }
+    is_at_least(version, (1, 9))
 }
 
 /// Dagster's words for the events that an audit counts.
@@ -233,6 +315,9 @@ pub const STEP_EVENTS: [(&str, StepEventKind); 7] = [
     ("STEP_SKIPPED", StepEventKind::Skipped),
 ];
 
+/// The events that say that a whole run failed: GraphQL's word, and the one that the event log's table keeps.
+pub const RUN_FAILURES: [&str; 2] = ["RUN_FAILURE", "PIPELINE_FAILURE"];
+
 impl Event {
     /// The event as the audit reads it; `None` for what it does not count.
     pub fn step_event(&self) -> Option<StepEvent> {
@@ -245,9 +330,31 @@ impl Event {
             kind,
             at: Timestamp::from_seconds(millis / 1_000.0),
             task: task.and_then(|entry| entry.text.clone()).map(|arn| TaskArn(arn.into())),
+            failure: if kind == StepEventKind::Failed { self.failure() } else { None },
         })
     }
+
+    /// Why the whole run failed, where the event says that it did.
+    pub fn run_failure(&self) -> Option<Box<Failure>> {
+        RUN_FAILURES.contains(&self.event_type.as_deref()?).then(|| self.failure()).flatten()
+    }
+
+    fn failure(&self) -> Option<Box<Failure>> {
+        let error = self.error.as_ref();
+        let innermost = error.map(|error| error.causes.last().map_or(&error.message, |cause| &cause.message));
+        let text = innermost.or(self.message.as_ref())?;
+        // Dagster wraps an error that has a cause; a bare class without a message is its own first line.
+        let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        Some(Box::new(Failure {
+            error: first.chars().take(LONGEST_ERROR).collect(),
+            class: error.and_then(|error| error.class_name.clone()),
+            source: self.error_source.clone(),
+        }))
+    }
 }
+
+/// How much of an error is kept, in characters.
+const LONGEST_ERROR: usize = 300;
 
 #[cfg(test)]
 mod tests {

@@ -63,6 +63,10 @@ impl LiveWorld {
 
     /// Everything that a target's faults can change and that carries a mark.
     pub(super) async fn leftovers_of(&self, target: &Target) -> Leftovers {
+        // Where nothing of AWS is named, nothing of AWS is asked for: not even for a region or credentials.
+        if target.network.is_none() && target.ecs.is_none() && target.queue.is_none() {
+            return Leftovers::default();
+        }
         let clients = self.clients(target);
         let aws = clients.aws().await;
         let mut found = if target.network.is_some() { in_network(aws).await } else { Leftovers::default() };

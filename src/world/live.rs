@@ -7,6 +7,7 @@ use std::{
 };
 
 use aws_config::SdkConfig;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
     aws::{self, Changes},
     change, cloudwatch, completions,
     dagster::Dagster,
+    discover::JobCheck,
     ec2::Ec2,
     ecs::{self, Ecs},
     leftovers::Leftovers,
@@ -77,6 +79,10 @@ impl Clients {
         self.dagster.as_ref().map_err(Clone::clone)
     }
 
+    async fn sqs(&self) -> &aws_sdk_sqs::Client {
+        &self.aws().await.sqs
+    }
+
     pub(super) async fn aws(&self) -> &Aws {
         let region = self.target.guard.region.as_deref();
         self.aws.get_or_init(async || Aws::new(aws::config(region).await)).await
@@ -104,6 +110,14 @@ impl LiveWorld {
             &Own::Unknown
         });
         Ecs { client: &aws.ecs, cluster, own }
+    }
+
+    /// Whether a target's Dagster would take a launch of a job with this run config.
+    ///
+    /// # Errors
+    /// When Dagster cannot be asked, or does not know the job.
+    pub async fn check_job(&self, target: &Target, job: &str, run_config: &Value) -> Result<JobCheck, Why> {
+        self.clients(target).dagster()?.check(job, run_config).await
     }
 
     /// The cluster of a target.
@@ -229,7 +243,7 @@ impl World for LiveWorld {
         let census = async {
             let mut census = clients.dagster()?.census(query, now).await?;
             if let Some(source) = &target.completions {
-                census.completions = Some(completions::read(&clients.aws().await.sqs, source, query, &census).await?);
+                census.completions = Some(completions::read(clients.sqs(), source, query, &census).await?);
             }
             Ok(census)
         };
@@ -250,7 +264,7 @@ impl World for LiveWorld {
 
 async fn completions(target: &Target, clients: &Clients) -> Result<(), Why> {
     let source = target.completions.as_ref().ok_or_else(|| undeclared(target, "completions"))?;
-    completions::check(&clients.aws().await.sqs, source).await
+    completions::check(clients.sqs(), source).await
 }
 
 /// Adds what workers recorded of these runs. Where that cannot be read in time, nothing is added: what Dagster shows is told

@@ -1,6 +1,7 @@
 //! L1: the edge. Two traits that the rest is written against, and the live clients behind them.
 
 mod acl;
+mod answers;
 mod aws;
 mod certificates;
 mod change;
@@ -15,19 +16,22 @@ mod event_log;
 mod graphql;
 mod leftovers;
 mod live;
+mod location;
 mod own;
 mod partitions;
 mod postgres;
+mod proxy;
 mod queue;
 mod spool;
 mod survey;
 
 use std::future::Future;
 
+pub use answers::{LAUNCH_ANSWERS, Look, Meaning};
 pub use certificates::{NoCertificates, check_certificates};
 pub use clock::SystemClock;
 pub use dagster::Dagster;
-pub use discover::{Account, Location, Queue, Repository, Service};
+pub use discover::{Account, JobCheck, Location, Queue, Repository, Service};
 pub use graphql::DOCUMENTS;
 pub use leftovers::{Leftover, Leftovers};
 pub use live::LiveWorld;

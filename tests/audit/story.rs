@@ -119,22 +119,18 @@ spec:
     /// A run of a key that did what it should.
     pub fn complete(&mut self, index: u32, run_id: &str) {
         let second = f64::from(index * PACE);
-        self.runs.push(RunRecord {
-            run: RunView {
-                run_id: run_id.to_owned(),
-                key: Some(self.plan.key(index)),
-                job: "fast_job".into(),
-                status: RunStatus::Success,
-                started_at: Some(at(second + 1.0)),
-                ended_at: Some(at(second + 3.0)),
-                generation_started: Some(at(0.0)),
-            },
-            events: vec![
-                step(StepEventKind::Claimed, second + 1.0, Some(&format!("w{}", index % 3))),
-                step(StepEventKind::Started, second + 1.0, None),
-                step(StepEventKind::Succeeded, second + 2.5, None),
-            ],
-        });
+        let run = RunView {
+            started_at: Some(at(second + 1.0)),
+            ended_at: Some(at(second + 3.0)),
+            generation_started: Some(at(0.0)),
+            ..RunView::new(run_id, Some(self.plan.key(index)), "fast_job", RunStatus::Success)
+        };
+        let events = vec![
+            step(StepEventKind::Claimed, second + 1.0, Some(&format!("w{}", index % 3))),
+            step(StepEventKind::Started, second + 1.0, None),
+            step(StepEventKind::Succeeded, second + 2.5, None),
+        ];
+        self.runs.push(RunRecord::new(run, events));
     }
 
     /// The first run of a key.
@@ -214,7 +210,7 @@ spec:
 }
 
 pub fn step(kind: StepEventKind, second: f64, task: Option<&str>) -> StepEvent {
-    StepEvent { step: "work".into(), kind, at: at(second), task: task.map(arn) }
+    StepEvent { task: task.map(arn), ..StepEvent::new("work", kind, at(second)) }
 }
 
 /// Later, in the time of an event.

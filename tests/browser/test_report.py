@@ -150,18 +150,11 @@ def test_keys_are_sorted_by_any_column_by_keyboard(few: Path, open_page: Opener)
     head.get_by_role("button").focus()
     screen.page.keyboard.press("Enter")
     expect(head).to_have_attribute("aria-sort", "ascending")
-    assert screen.cells("Keys", "Latency") == ["2.9 s"] * 3 + [
-        "3.3 s",
-        "5.3 s",
-        "5.4 s",
-        "13.3 s",
-        "14.9 s",
-        NONE,
-        NONE,
-    ]
+    ascending = ["2.9s", "2.9s", "2.9s", "3.3s", "5.3s", "5.4s", "13.3s", "14.9s", NONE, NONE]
+    assert screen.cells("Keys", "Latency") == ascending
     screen.page.keyboard.press("Space")
     expect(head).to_have_attribute("aria-sort", "descending")
-    assert screen.cells("Keys", "Latency")[:2] == ["14.9 s", "13.3 s"]
+    assert screen.cells("Keys", "Latency")[:2] == ["14.9s", "13.3s"]
     assert screen.cells("Keys", "Latency")[-2:] == [NONE, NONE], "what has no value comes last either way"
     expect(table.get_by_role("columnheader", name="Key", exact=True)).to_have_attribute("aria-sort", "none")
 
@@ -322,7 +315,7 @@ def test_a_hundred_thousand_keys_open_soon_and_answer(many: Path, open_page: Ope
     expect(status).to_have_text("100,000 keys")
     table.get_by_role("columnheader", name="Latency").get_by_role("button").click()
     table.get_by_role("columnheader", name="Latency").get_by_role("button").click()
-    longest = [float(text.removesuffix(" s")) for text in screen.cells("Keys", "Latency")]
+    longest = [float(text.removesuffix("s")) for text in screen.cells("Keys", "Latency")]
     assert len(longest) == 50 and longest == sorted(longest, reverse=True) and longest[0] > 20
 
 

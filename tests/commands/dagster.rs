@@ -60,6 +60,23 @@ async fn answer(State(runs): State<Arc<Mutex<Vec<Run>>>>, headers: HeaderMap, Js
         runs.push(Run { id: id.clone(), who, tags });
         return Json(json!({ "data": { "launchRun": { "__typename": "LaunchRunSuccess", "run": { "runId": id } } } }));
     }
+    let jobs = json!([{ "name": "fast_job" }, { "name": "picky_job" }]);
+    if body["query"].as_str().unwrap().contains("isPipelineConfigValid") {
+        let member = if variables["job"] == "picky_job" {
+            json!({ "__typename": "RunConfigValidationInvalid", "errors": [{ "message": "Missing required config entry \"ops\"" }] })
+        } else {
+            json!({ "__typename": "PipelineConfigValidationValid" })
+        };
+        let partitions = json!({ "__typename": "PartitionSets", "results": [] });
+        return Json(json!({ "data": { "isPipelineConfigValid": member, "partitionSetsOrError": partitions } }));
+    }
+    if body["query"].as_str().unwrap().contains("workspaceLocationEntryOrError") {
+        let repositories = json!([{ "name": "__repository__", "jobs": jobs }]);
+        let loaded = json!({ "__typename": "RepositoryLocation", "repositories": repositories });
+        let entry =
+            json!({ "__typename": "WorkspaceLocationEntry", "loadStatus": "LOADED", "locationOrLoadError": loaded });
+        return Json(json!({ "data": { "workspaceLocationEntryOrError": entry } }));
+    }
     let wanted = pairs(&variables["filter"]["tags"]);
     let has = |run: &&Run| wanted.iter().all(|(key, value)| run.tags.get(key) == Some(value));
     let cursor = variables["cursor"].as_str();
@@ -68,7 +85,7 @@ async fn answer(State(runs): State<Arc<Mutex<Vec<Run>>>>, headers: HeaderMap, Js
     let results: Vec<Value> = page.map(shown).collect();
     Json(json!({ "data": {
         "version": "1.13.27",
-        "repositoryOrError": { "__typename": "Repository", "jobs": [{ "name": "fast_job" }] },
+        "repositoryOrError": { "__typename": "Repository", "jobs": jobs },
         "runsOrError": { "__typename": "Runs", "results": results },
     } }))
 }

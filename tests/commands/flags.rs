@@ -162,6 +162,8 @@ fn only_flags_that_mean_something_are_taken() {
         assert_eq!((done.code, done.out.as_str()), (2, ""), "{line}");
         assert!(done.err.contains(words), "{line}: {}", done.err);
     }
+    let done = rig.run(&["run", "stedy-load", "--target", "x"]);
+    assert!(!done.err.contains("tip:") && done.err.lines().count() == 1, "one tip is enough: {}", done.err);
     for (name, has, has_not) in [
         ("steady-load", "[default: 6/min]", "--peak"),
         ("burst-load", "--spike-every <DURATION>", "--pick"),
@@ -231,8 +233,7 @@ fn faults_that_do_not_fit_are_told_beforehand() {
         let arguments: Vec<&str> = command.split(' ').chain([length]).collect();
         let done = rig.run(&arguments);
         assert_eq!(done.code, 4, "{}{}", done.out, done.err);
-        let words =
-            "not every `kill` may fit into the load: each waits until the one before it is healed, which takes 5s";
+        let words = "not every `kill` may fit into the load: each waits until the one before it is healed, which takes 15s at least";
         assert_eq!(done.err.contains(words), is_told, "{length}: {}", done.err);
     }
 }

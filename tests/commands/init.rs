@@ -226,9 +226,9 @@ fn groups_come_from_the_tasks_where_the_service_has_none() {
     assert!(target.contains("    workers: { securityGroup: sg-of-the-task }\n"), "{target}");
     assert!(target.contains("  queues: { tasks: { name: any } }\n"), "{target}");
     assert!(scenario.contains("jobs: { your_job: 1 } #"), "{scenario}");
-    assert!(
-        scenario.contains("jobs that need a run config, as in { this: { weight: 1, runConfig: { … } } }: all_need_it")
-    );
+    assert!(scenario.contains(
+        "jobs that need a run config or a partition, as in { this: { weight: 1, runConfig: { … } } }: all_need_it"
+    ));
     assert!(said.contains("no job of code location `etl` can be launched without a run config"), "{said}");
     let (target, _, said, _) = found(Cloud { task_groups: &[], ..cloud }, &[]);
     assert!(target.contains("  #   workers: { securityGroup: sg-0123456789abcdef0 }\n"), "{target}");

@@ -80,6 +80,23 @@ async fn reports_are_shown_and_compared() {
     let schema: Value = serde_json::from_str(&rig.run(&["schema", "report"]).out).unwrap();
     assert!(jsonschema::draft7::is_valid(&schema, &file));
 
+    // The second run stands beside the first, and the index has both.
+    assert_eq!(file["lastRun"]["generation"], first.as_str());
+    assert_eq!((&file["lastRun"]["verdict"], &file["lastRun"]["editedSince"]), (&"Passed".into(), &false.into()));
+    assert_eq!(file["headline"]["successRate"], 1.0);
+    let earlier = json(&rig.run(&["report", &older, "--data", "data", "-o", "json"]));
+    assert_eq!(earlier["lastRun"], Value::Null);
+    let shown = rig.run(&["report", "quick", "--data", "data"]).out;
+    assert!(shown.contains("Success rate") && shown.contains("the same as the last run: 100%"), "{shown}");
+    assert!(shown.contains(&format!("(the last run: {first}, Passed)")), "{shown}");
+    let index = fs::read_to_string(rig.path("data/reports/index.html")).unwrap();
+    assert!(index.contains(&first) && index.contains(&second));
+    fs::remove_file(rig.path("data/reports/index.html")).unwrap();
+    let again = rig.run(&["report", "--index", "--data", "data"]);
+    assert_eq!((again.code, again.out.as_str()), (0, "data/reports/index.html\n"), "{}", again.err);
+    assert_eq!(fs::read_to_string(rig.path("data/reports/index.html")).unwrap(), index);
+    assert_eq!(rig.run(&["report", "--index", "--data", "nowhere"]).code, 2);
+
     // Three runs each say nothing of how long runs take.
     let compare =
         |a: &str, b: &str, more: &[&str]| rig.run(&[&["report", "--data", "data", "--compare", a, b], more].concat());
@@ -96,7 +113,12 @@ async fn reports_are_shown_and_compared() {
         report["thresholds"][0]["holds"] = false.into();
         report["manifest"]["spec"]["seed"] = 99.into();
     });
-    let broken = compare(&older, "broken", &[]);
+    let broken = compare(&older, "broken", &["--html", "compared.html"]);
+    let page = fs::read_to_string(rig.path("compared.html")).unwrap();
+    for part in ["Content-Security-Policy", "spec.seed", "threshold submissionErrors count < 1", older.as_str()] {
+        let escaped = part.replace('<', "\\u003c");
+        assert!(page.contains(&escaped), "{part}");
+    }
     assert_eq!((broken.code, broken.err.as_str()), (1, ""), "{}", broken.out);
     for part in
         ["Not the same set-up", "spec.seed", "✗ verdict: Passed → Failed", "✗ threshold submissionErrors count < 1"]
@@ -157,7 +179,7 @@ fn what_is_no_report_is_a_mistake_of_the_command_line() {
 async fn top_prints_a_frame_of_a_folder() {
     let rig = Rig::new();
     let done = rig.run(&["top", "--data", "data"]);
-    assert_eq!((done.code, done.err.as_str()), (0, ""));
+    assert_eq!((done.code, done.err.as_str()), (3, ""), "there is nothing to see");
     assert_eq!(done.out, "dagstorm top data\n\n  waiting for data …\n");
     let dagster = Dagster::start().await;
     rig.write("target.yaml", &target(&dagster.url));
@@ -165,7 +187,15 @@ async fn top_prints_a_frame_of_a_folder() {
     assert_eq!(rig.run(&["run", "target.yaml", "quick.yaml", "--data", "data"]).code, 0);
     let done = rig.run(&["top", "--data", "data", "--once"]);
     assert_eq!((done.code, done.err.as_str()), (0, ""));
-    assert!(done.out.starts_with("dagstorm top data · 1 Passed"), "{}", done.out);
+    assert!(done.out.starts_with("dagstorm top data · 1 Passed · "), "{}", done.out);
+    let head = done.out.lines().next().unwrap();
+    assert!(head.contains(" ended ") && !head.contains("no operator"), "{head}");
+    assert!(done.out.contains("Launched ×3: "), "{}", done.out);
+    let done = rig.run(&["top", "--data", "data", "--once", "--scenario", "slow"]);
+    assert_eq!(done.code, 3);
+    assert!(done.out.contains("no scenario has a name with that in it"), "{}", done.out);
+    let done = rig.run(&["top", "--data", "data", "--once", "--scenario", "qui"]);
+    assert_eq!(done.code, 0);
     let row = done.out.lines().find(|line| line.starts_with("  quick")).unwrap();
     let words: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(words[..5], ["quick", "Passed", "3/3", "3", "3"], "{row}");

@@ -1,6 +1,9 @@
 //! `dagstorm validate`, and what `run` refuses in the same words.
 
-use super::rig::{HEAD, Rig, repository, scenario, target};
+use super::{
+    dagster::Dagster,
+    rig::{HEAD, Rig, repository, scenario, target},
+};
 
 const URL: &str = "http://127.0.0.1:9/graphql";
 
@@ -67,6 +70,11 @@ fn exit_codes() {
         (&["validate", "absent.yaml"], "", 2, "--> absent.yaml"),
         (&["validate", "sub/bad.yaml"], "", 2, "did you mean `seed`?"),
         (&["validate", "trace.yaml"], "", 0, "2 warnings"),
+        (&["validate", "--strict", "trace.yaml"], "", 2, "0 good, 1 bad\n"),
+        (&["validate", "--strict", "good.yaml", "target.yaml"], "", 0, "2 good, 0 bad\n"),
+        (&["validate", "--strict", "-"], &good, 2, "error: spec.target: no manifest that was given is the Target"),
+        (&["validate", "trace.yaml", "target.yaml"], "", 2, "error: spec.target: no manifest that was given is the Target"),
+        (&["validate", "-", "target.yaml"], &good.replace("target: local", "target: locl"), 2, "did you mean `local`?"),
         (&["validate", "trace.yaml", "good.yaml"], "", 0, "did you mean `good`?"),
     ] {
         let done = rig.run_with(arguments, stdin);
@@ -133,4 +141,86 @@ fn every_bad_manifest_has_its_answer() {
             insta::assert_snapshot!(name.rsplit_once('.').expect("an ending").0, text);
         });
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn online_the_dagster_of_each_target_is_asked() {
+    let dagster = Dagster::start().await;
+    for (job, url, code, gist) in [
+        ("fast_job", dagster.url.as_str(), 0, ""),
+        (
+            "fast_jab",
+            &dagster.url,
+            4,
+            "✗ target local: one: code location `demo` has no job `fast_jab`: did you mean `fast_job`?",
+        ),
+        (
+            "picky_job",
+            &dagster.url,
+            4,
+            "✗ target local: one: Dagster rejects the run config of job `picky_job`: Missing required config entry \"ops\"",
+        ),
+        ("fast_job", URL, 4, "✗ target local: Dagster: http://127.0.0.1:9/graphql cannot be reached"),
+    ] {
+        let rig = Rig::new();
+        rig.write("target.yaml", &target(url));
+        rig.write("one.yaml", &scenario("one", "").replace("fast_job", job));
+        let done = tokio::task::block_in_place(|| rig.run(&["validate", "--online", "target.yaml", "one.yaml"]));
+        assert_eq!((done.code, done.err.as_str()), (code, ""), "{}", done.out);
+        assert!(done.out.contains(gist) && done.out.ends_with("2 files, 2 manifests: 2 good, 0 bad\n"), "{}", done.out);
+        let done =
+            tokio::task::block_in_place(|| rig.run(&["validate", "-o", "json", "--online", "target.yaml", "one.yaml"]));
+        let value: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+        let problems = value["targets"][0]["problems"].as_array().unwrap().len();
+        assert_eq!((done.code, problems), (code, usize::from(code == 4)), "{value}");
+        assert_eq!(rig.run(&["validate", "target.yaml", "one.yaml"]).code, 0, "without, nobody is asked");
+    }
+    assert!(dagster.runs().is_empty(), "nothing was launched");
+}
+
+/// What a person would not think stands in `validate` already, without a look at anything.
+#[test]
+fn what_may_surprise_is_a_warning() {
+    let rig = Rig::new();
+    rig.write("target.yaml", &target(URL));
+    rig.write("times.csv", "time,job\n1,b\n2,b\n20,b\n");
+    let load = "[{ name: a, for: 10s, arrivals: { trace: { file: times.csv } }, jobs: { b: 90%, c: 1 } }, { name: none, for: 1s, arrivals: { poisson: { rate: 1/d } }, jobs: { b: 1 } }]";
+    rig.write(
+        "odd.yaml",
+        &format!("{HEAD}metadata: {{ name: odd }}\nspec: {{ target: local, load: {load}, limits: {{ maxInFlight: 1 }} }}\n"),
+    );
+    let done = rig.run(&["validate", "-o", "json", "odd.yaml", "target.yaml"]);
+    assert_eq!((done.code, done.err.as_str()), (0, ""), "{}", done.out);
+    let json: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    let warnings: Vec<String> = json["files"][0]["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| format!("{}: {}", one["path"].as_str().unwrap(), one["message"].as_str().unwrap()))
+        .collect();
+    for words in [
+        "spec.load[0].for: 1 of the 3 arrivals of `times.csv` come after the phase's end",
+        "spec.load[0].arrivals.trace.file: the column `job` of `times.csv` is not used",
+        "spec.load[0].jobs: percentages and weights without `%` are mixed",
+        "spec.load[1]: the phase `none` has no arrival",
+    ] {
+        assert!(warnings.iter().any(|warning| warning.starts_with(words)), "{words} in {warnings:#?}");
+    }
+    let done = rig.run(&["plan", "--offline", "odd.yaml", "target.yaml"]);
+    assert!(done.code == 0 && done.out.contains("are mixed"), "{}{}", done.out, done.err);
+}
+
+/// A trace's own columns decide what is launched, with which tags and which config.
+#[test]
+fn a_trace_launches_what_its_rows_name() {
+    let rig = Rig::new();
+    rig.write("target.yaml", &target(URL));
+    rig.write("runs.csv", "id;created_at;job\n7;2026-11-27 08:00:24;b\n8;2026-11-27 08:00:26;c\n9;2026-11-27 08:00:25;b\n");
+    let load = "[{ name: a, for: 10s, arrivals: { trace: { file: runs.csv, columns: { job: job } } }, jobs: { b: 1, c: 99 } }]";
+    rig.write("trace.yaml", &format!("{HEAD}metadata: {{ name: trace }}\nspec: {{ target: local, load: {load} }}\n"));
+    let done = rig.run(&["plan", "--offline", "-o", "json", "trace.yaml", "target.yaml"]);
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+    let json: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    let jobs = &json["scenarios"][0]["arrivals"]["jobs"];
+    assert_eq!(*jobs, serde_json::json!([{ "job": "b", "runs": 2 }, { "job": "c", "runs": 1 }]));
 }

@@ -71,7 +71,7 @@ def test_everything_that_cannot_be_used(operator: Operator, stack: Stack) -> Non
             ("another-path", url(right.replace("/graphql", "/elsewhere")), {}, "NotDagster", "405"),
             ("bad-token", url(locked), {}, "DagsterUnauthorized", "Invalid or missing token"),
             ("no-token", token(), {}, "DagsterUnauthorized", "NO_SUCH_VARIABLE"),
-            ("no-location", location(), {}, "DagsterNotFound", "elsewhere"),
+            ("no-location", location(), {}, "LocationNotFound", "elsewhere"),
             ("no-cluster", cluster(), {"faults": [kill]}, "ServiceNotFound", "elsewhere"),
             ("no-job", stack.target(), {"jobs": {"no_such_job": 1}}, "JobsNotFound", "no_such_job"),
         ]

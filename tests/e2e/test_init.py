@@ -72,7 +72,7 @@ def test_init_says_what_flags_would_give(stack: Stack, tmp_path: Path) -> None:
     arguments = ("--dagster-url", url, "--location", "elsewhere", "--workers", "nobody")
     done = dagstorm(stack, "init", str(tmp_path / "made"), *arguments)
     assert done.returncode == 0, done.stderr
-    assert "Dagster has no code location `elsewhere`; it has: demo" in done.stderr
+    assert "Dagster has no code location `elsewhere`: the server has: demo" in done.stderr
     assert "no ECS service is called `nobody`; there are: demo/autoscaler, demo/run-executor" in done.stderr
     assert "give --workers-group" in done.stderr
     [target] = documents(tmp_path / "made" / "target.yaml")

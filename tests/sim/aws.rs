@@ -110,7 +110,7 @@ impl SimWorld {
         let lands = match fate {
             Fate::Done | Fate::ReplyLost => Some(travel),
             Fate::Late(late) => Some(late),
-            Fate::RequestLost | Fate::Refused | Fate::Rejected => None,
+            Fate::RequestLost | Fate::Refused | Fate::Rejected | Fate::NotLoaded => None,
         };
         let is_copy = matches!(call, Effect::CopyMessages { .. });
         let violation = is_copy.then(|| self.disk.note_copy(self.epoch, lands.is_some())).flatten();
@@ -126,7 +126,7 @@ impl SimWorld {
         let wait = match fate {
             Fate::Done => travel + back,
             Fate::RequestLost | Fate::ReplyLost | Fate::Late(_) => timeout,
-            Fate::Refused | Fate::Rejected => back,
+            Fate::Refused | Fate::Rejected | Fate::NotLoaded => back,
         };
         pause(&self.core, wait).await;
         match fate {
@@ -134,6 +134,7 @@ impl SimWorld {
             Fate::RequestLost | Fate::ReplyLost | Fate::Late(_) => Some(self.unknown("timed out")),
             Fate::Refused => Some(Outcome::Refused { reason: "throttled".to_owned(), retry: true }),
             Fate::Rejected => Some(Outcome::Refused { reason: "access denied".to_owned(), retry: false }),
+            Fate::NotLoaded => unreachable!("a location is no matter of AWS"),
         }
     }
 }
@@ -215,6 +216,7 @@ pub fn support(core: &mut Core) -> ServiceView {
         desired: things.desired,
         running,
         tasks: (0..running).map(task).collect(),
+        ..ServiceView::default()
     }
 }
 

@@ -36,6 +36,10 @@ pub struct Core {
     pub storm_ends: Timestamp,
     /// Dagster refuses everything until then.
     pub outage_ends: Timestamp,
+    /// The code location is not loaded until then.
+    pub reload_ends: Timestamp,
+    /// So many launches were refused for that.
+    pub not_loaded: u64,
     /// When the first launch of each scenario was refused in the last outage, how many were later on, and in all.
     pub refused: BTreeMap<ScenarioName, (Timestamp, u64, u64)>,
     /// How many were refused before those.
@@ -107,6 +111,8 @@ impl Core {
             storm: Storm::new(seed, keep),
             storm_ends: BEGAN,
             outage_ends: BEGAN,
+            reload_ends: BEGAN,
+            not_loaded: 0,
             refused: BTreeMap::new(),
             refused_before: 0,
             stepped: Duration::ZERO,
@@ -170,6 +176,10 @@ impl Core {
 
     pub fn is_outage(&self) -> bool {
         self.now < self.outage_ends
+    }
+
+    pub fn is_reloading(&self) -> bool {
+        self.now < self.reload_ends
     }
 
     /// Lets time stop at an instant, whoever else waits for what.

@@ -216,6 +216,10 @@ impl Simulation {
                 core.outage_ends = now.plus(OUTAGE);
                 core.forget_refusals();
             }
+            Turn::Reload(length) => {
+                let mut core = self.core();
+                core.reload_ends = now.plus(length);
+            }
             Turn::Full(length) => self.around.disk.fill(now.plus(length)),
             Turn::Shutdown(next_after) => {
                 if let Some(holder) = self.processes.last_mut().filter(|holder| is_held && now >= holder.paused_until) {
@@ -372,6 +376,7 @@ impl Simulation {
         let mut core = self.core();
         core.forget_refusals();
         outcome.counts.add("launches refused in outages", core.refused_before);
+        outcome.counts.add("launches refused while a location reloads", core.not_loaded);
         outcome.happened = std::mem::take(&mut core.storm.happened);
         outcome.told = core.told.take().into_iter().flatten().collect();
         drop(core);

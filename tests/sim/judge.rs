@@ -16,6 +16,7 @@ use crate::{
     objects,
     process::Surroundings,
     scenarios::Script,
+    world::RELOADING,
 };
 
 /// Where everything stands, for a message.
@@ -85,6 +86,7 @@ pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
             }
         }
         violations.extend(replay_differs(&state, latest.get(&name)));
+        violations.extend(believed(&name, &disk.durable(&name)));
         let Some(current) = &state.current else { continue };
         let faults = current.faults.values().filter(|fault| fault.seen_at.is_some()).count();
         outcome.counts.add("faults seen", faults as u64);
@@ -132,6 +134,20 @@ pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
         violations.push(format!("{name} has no status"));
     }
     outcome.violations = violations;
+}
+
+/// Launches that were rejected for good because their code location reloaded: the jobs are never gone.
+fn believed(name: &ScenarioName, records: &[Record]) -> Vec<String> {
+    let rejected = records.iter().filter_map(|record| match &record.event {
+        Event::SubmitRefused { index, reason, retry: false } => Some((index, reason)),
+        _ => None,
+    });
+    let is_believed =
+        |(_, reason): &(&u32, &String)| reason.contains(RELOADING) && !reason.starts_with("the end was asked for");
+    rejected
+        .filter(is_believed)
+        .map(|(index, reason)| format!("{name}: arrival {index} is rejected, though its job is there: {reason}"))
+        .collect()
 }
 
 /// What was told of runs while they ran, and is not so.
@@ -210,7 +226,14 @@ fn replay_differs(state: &State, published: Option<&Status>) -> Option<String> {
     if published.status.phase == Phase::Suspended {
         published.status.phase = Phase::Stopped;
     }
+    published.status.deleted = false;
     let plan = plan::compile(&current.scenario, &current.id);
     let replayed = publish::status(&plan, state, current, Beside::default());
+    let beside = ["Deleted", "Halted", "Suspended"];
+    for (own, replayed) in published.status.conditions.iter_mut().zip(&replayed.status.conditions) {
+        if beside.contains(&own.reason.as_str()) {
+            own.clone_from(replayed);
+        }
+    }
     (replayed != published).then(|| format!("replay differs from live: {replayed:#?} instead of {published:#?}"))
 }

@@ -122,6 +122,7 @@ const WHAT_COMES_OF_IT: &[&str] = &[
     "takeovers of who worked",
     "sent away",
     "launches refused in outages",
+    "launches refused while a location reloads",
     "faults stalled",
     "faults taken back at a shutdown",
     "objects taken back by their marks",

@@ -78,7 +78,7 @@ MUTANTS = [
         "                        seen.answer = Seen::Fresh(crate::model::DagsterView {\n"
         "                            version: String::new(),\n"
         "                            runs: vec![],\n"
-        "                            missing_jobs: vec![],\n"
+        "                            location: None,\n"
         "                        });\n"
         "                    }\n"
         "                    self.observation.merge(observation);\n",
@@ -185,6 +185,14 @@ MUTANTS = [
         "src/decide/breaker.rs",
         "    } else if now < probe_at {\n",
         "    } else if now < probe_at.plus(Duration::from_secs(1_000_000)) {\n",
+    ),
+    Mutant(
+        "takes a location that reloads for one without the job",
+        "src/decide/submit.rs",
+        "| LocationState::Ready | LocationState::NotLoaded(_) | LocationState::Absent(_) => {\n"
+        "            None\n        }\n",
+        "| LocationState::Ready | LocationState::Absent(_) => None,\n"
+        "        LocationState::NotLoaded(message) => Some(message.clone()),\n",
     ),
     Mutant(
         "hammers a Dagster that takes nothing",

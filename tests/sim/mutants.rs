@@ -15,15 +15,18 @@ pub enum Mutant {
     BlindAuditor,
     /// The baseline counts as restored while a task is still missing.
     HealedTooEarly,
+    /// Takes it for final that Dagster finds no job while the code location reloads.
+    BelievesNotFound,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NoWriteAhead,
         Self::NoSettle,
         Self::FailedLookIsEmpty,
         Self::UnknownIsRefused,
         Self::BlindAuditor,
         Self::HealedTooEarly,
+        Self::BelievesNotFound,
     ];
 }

@@ -13,7 +13,7 @@ use std::{
 
 use dagstorm::{
     journal::Fenced,
-    model::{ScenarioName, Timestamp},
+    model::{Request, ScenarioName, Timestamp},
     operator::{ABSENT_FOR, Claims, Control, Fleet, SWEEP_EVERY, Shared as Operator, Turns, sweep, while_confirmed},
     publish::Folder,
     world::Clock,
@@ -138,6 +138,7 @@ async fn operate(around: Surroundings, epoch: u64, folder: Folder, mut told: wat
     let truth = || core.lock().unwrap().now;
     let clock = SimClock { core: Arc::clone(&core), ahead };
     let world = SimWorld { core: Arc::clone(&core), clock: clock.clone(), disk: disk.clone(), epoch, mutant };
+    let writer = disk.writer();
     let store = SimStore { disk, core: Arc::clone(&core), epoch, mutant };
     let control = watch::Sender::new(control_at(truth(), halt));
     let verdicts = watch::Sender::default();
@@ -146,6 +147,7 @@ async fn operate(around: Surroundings, epoch: u64, folder: Folder, mut told: wat
         store,
         clock: clock.clone(),
         folder,
+        writer,
         epoch,
         verdicts,
         control,
@@ -160,8 +162,8 @@ async fn operate(around: Surroundings, epoch: u64, folder: Folder, mut told: wat
     loop {
         while let Some((_, desired)) = versions.next_if(|(offset, _)| BEGAN.plus(*offset) <= truth()) {
             // Twice: a deletion needs two readings, some time apart.
-            fleet.want(&desired, true, clock.now().minus(ABSENT_FOR));
-            fleet.want(&desired, true, clock.now());
+            fleet.want(&desired, |_| false, clock.now().minus(ABSENT_FOR));
+            fleet.want(&desired, |_| false, clock.now());
         }
         shared.control.send_replace(control_at(truth(), halt));
         let edges = halt.into_iter().flat_map(|(from, to)| [from, to]);
@@ -198,5 +200,6 @@ fn next_sweep(
 
 fn control_at(now: Timestamp, halt: Halt) -> Control {
     let is_halted = halt.is_some_and(|(from, to)| from <= now && now < to);
-    Control { halted: is_halted.then(|| "a drill".to_owned()), ..Control::default() }
+    let drill = || Request { reason: "a drill".to_owned(), by: "the weather".to_owned(), since: BEGAN };
+    Control { halted: is_halted.then(drill), ..Control::default() }
 }

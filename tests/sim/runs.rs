@@ -77,7 +77,7 @@ impl Core {
         let at = self.now;
         let shows_at = at.plus(lag);
         let run = self.runs.get_mut(run).expect("a run that was launched");
-        run.events.push((shows_at, StepEvent { step: "work".into(), kind, at, task }));
+        run.events.push((shows_at, StepEvent { task, ..StepEvent::new("work", kind, at) }));
     }
 
     pub fn begin(&mut self, id: &str) {

@@ -10,7 +10,7 @@ use std::{
 
 use dagstorm::{
     journal::{Event, Fenced, Record, Store, decode, encode},
-    model::{Effect, GenerationId, Key, ScenarioName, TaskArn, Timestamp, Verdict},
+    model::{Effect, GenerationId, Key, ScenarioName, TaskArn, Timestamp, Verdict, WriterId},
 };
 
 use crate::{
@@ -39,6 +39,8 @@ struct Inner {
     full_until: Option<Timestamp>,
     /// So many writes were torn by a crash.
     torn: u64,
+    /// So many folders were lost before this one.
+    lost: u64,
 }
 
 /// What a durable record allows to do once.
@@ -122,6 +124,12 @@ impl Disk {
         self.0.lock().unwrap().epoch
     }
 
+    /// The identity of the folder: a new one has another.
+    pub fn writer(&self) -> WriterId {
+        let lost = self.0.lock().unwrap().lost;
+        format!("folder-{lost}").parse().expect("it is an id")
+    }
+
     pub fn torn(&self) -> u64 {
         self.0.lock().unwrap().torn
     }
@@ -138,7 +146,7 @@ impl Disk {
     pub fn lose(&self, now: Timestamp) -> Vec<Orphan> {
         let mut inner = self.0.lock().unwrap();
         let orphans = inner.faults.orphans(now);
-        *inner = Inner { torn: inner.torn, ..Inner::default() };
+        *inner = Inner { torn: inner.torn, lost: inner.lost + 1, ..Inner::default() };
         orphans
     }
 
@@ -293,6 +301,12 @@ impl Store for SimStore {
             inner.count(&mut core, scenario, &synced);
         }
         self.fenced()
+    }
+
+    async fn forget(&self, scenario: &ScenarioName) -> io::Result<()> {
+        self.fenced()?;
+        self.disk.0.lock().unwrap().files.remove(scenario);
+        Ok(())
     }
 
     async fn read(&self, scenario: &ScenarioName) -> io::Result<Vec<Record>> {

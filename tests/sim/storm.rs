@@ -80,10 +80,12 @@ pub enum Mishap {
     Between,
     /// A scenario lasts long, and so do its faults: nothing but a shutdown ends them early.
     Long,
+    /// The code location is not loaded for a while: Dagster says of every job that there is none.
+    Reload,
 }
 
 impl Mishap {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Crash,
         Self::DiskLost,
         Self::Pause,
@@ -121,6 +123,7 @@ impl Mishap {
         Self::Echo,
         Self::Between,
         Self::Long,
+        Self::Reload,
     ];
 }
 

@@ -38,6 +38,8 @@ pub struct Crash {
 #[derive(Debug, Clone, Copy)]
 pub enum Turn {
     Outage,
+    /// The code location is not loaded for so long.
+    Reload(Duration),
     /// The disk has no room for so long.
     Full(Duration),
     /// The holder stands still until then.
@@ -117,6 +119,9 @@ impl Weather {
         }
         if let Some(mut dice) = core.storm.strikes(Mishap::Outage, 20) {
             self.add(during(&mut dice), Turn::Outage);
+        }
+        if let Some(mut dice) = core.storm.strikes(Mishap::Reload, 25) {
+            self.add(during(&mut dice), Turn::Reload(dice.millis(500, 12_000)));
         }
         if let Some(mut dice) = core.storm.strikes(Mishap::DiskFull, 20) {
             self.add(during(&mut dice), Turn::Full(dice.millis(100, 40_000)));

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use dagstorm::{
     model::{
-        AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, Observation, Outcome,
-        PartitionAsk, PartitionView, PartitionsView, Query, QueueView, Receipt, RunRecord, RunStatus, RunView,
-        ScenarioName, Seen, ServiceView, StepEvent, StepEventKind, StepsView, Target, TaskView, Timed, Timestamp, Why,
-        WhyKind,
+        AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, LocationState,
+        LocationView, Observation, Outcome, PartitionAsk, PartitionView, PartitionsView, Query, QueueView, Receipt,
+        RunRecord, RunStatus, RunView, Runs, ScenarioName, Seen, ServiceView, StepEvent, StepEventKind, StepsView,
+        Target, TaskView, Timed, Timestamp, Why, WhyKind, tags,
     },
     world::{Clock, Leftovers, World},
 };
@@ -33,6 +33,8 @@ const AWS_WINDOW: Duration = Duration::from_millis(13_900);
 const MOST_REFUSED: u64 = 20;
 const WHILE_IT_OPENS: Duration = Duration::from_secs(1);
 const AWS_TIMEOUT: Duration = Duration::from_secs(10);
+/// What Dagster says while the code location is not loaded.
+pub const RELOADING: &str = "the location reloads";
 
 #[derive(Clone)]
 pub struct SimWorld {
@@ -53,6 +55,8 @@ pub enum Fate {
     Late(Duration),
     Refused,
     Rejected,
+    /// The job is not there, because its location is not loaded.
+    NotLoaded,
 }
 
 impl World for SimWorld {
@@ -133,6 +137,11 @@ impl World for SimWorld {
                 pause(&self.core, back).await;
                 Outcome::Refused { reason: "the configuration is invalid".to_owned(), retry: false }
             }
+            Fate::NotLoaded => {
+                pause(&self.core, back).await;
+                let retry = self.mutant != Mutant::BelievesNotFound;
+                Outcome::Refused { reason: format!("PipelineNotFoundError: {RELOADING}"), retry }
+            }
         }
     }
 
@@ -151,7 +160,7 @@ impl World for SimWorld {
         let taken_at = self.clock.now();
         let core = self.core.lock().unwrap();
         let mut runs: Vec<RunRecord> = of(&core, &query.scenario, &query.generation)
-            .map(|(id, run)| RunRecord { run: view(id, run), events: log(&core, run) })
+            .map(|(id, run)| RunRecord::new(view(id, run), log(&core, run)))
             .collect();
         if self.mutant == Mutant::BlindAuditor {
             for run in &mut runs {
@@ -216,6 +225,9 @@ impl SimWorld {
         let fate = if core.is_outage() && is_of_dagster {
             refuse(core, effect);
             Fate::Refused
+        } else if core.is_reloading() && matches!(effect, Effect::LaunchRun { .. }) {
+            core.not_loaded += 1;
+            Fate::NotLoaded
         } else if core.strikes(Mishap::RequestLost, 8).is_some() {
             Fate::RequestLost
         } else if core.strikes(Mishap::ReplyLost, 9).is_some() {
@@ -244,21 +256,28 @@ impl SimWorld {
         let mut core = self.core.lock().unwrap();
         let mut observation = Observation::default();
         match query {
-            Query::Dagster { scenario, generation, .. } => {
+            Query::Dagster { scenario, generation, jobs } => {
+                let state = if core.is_reloading() {
+                    LocationState::NotLoaded(RELOADING.to_owned())
+                } else {
+                    LocationState::Ready
+                };
+                let location = (!jobs.is_empty()).then_some(LocationView { state, forbidden: None });
                 let runs = of(&core, scenario, generation).map(|(id, run)| view(id, run)).collect();
-                let fresh =
-                    |runs| Seen::Fresh(DagsterView { version: "simulated".to_owned(), runs, missing_jobs: vec![] });
+                let fresh = |runs| {
+                    let location = location.clone();
+                    Seen::Fresh(DagsterView { version: "simulated".to_owned(), runs, since: None, location })
+                };
                 let answer = match (fails, self.mutant) {
                     (false, _) => fresh(runs),
-                    (true, Mutant::FailedLookIsEmpty) => fresh(vec![]),
+                    (true, Mutant::FailedLookIsEmpty) => fresh(Runs::default()),
                     (true, _) => Seen::Unavailable(why()),
                 };
                 observation.dagster = Some(Timed { asked_at, answer });
             }
             Query::Steps { run_ids, .. } => {
                 let asked = core.runs.iter().filter(|(id, _)| run_ids.contains(id));
-                let records =
-                    asked.map(|(id, run)| RunRecord { run: view(id, run), events: log(&core, run) }).collect();
+                let records = asked.map(|(id, run)| RunRecord::new(view(id, run), log(&core, run))).collect();
                 let view = StepsView { runs: records, work: vec![] };
                 let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(view) };
                 observation.steps = Some(Timed { asked_at, answer });
@@ -361,14 +380,13 @@ fn of<'a>(
 }
 
 fn view(id: &str, run: &SimRun) -> RunView {
+    let tag = |name: &str| run.tags.get(name).map(String::as_str);
     RunView {
-        run_id: id.to_owned(),
-        key: Some(run.key.clone()),
-        job: run.job.as_str().into(),
-        status: run.status.clone(),
         started_at: run.started_at,
         ended_at: run.ended_at,
-        generation_started: run.tags.get("dagstorm/started").and_then(|text| text.parse().ok()),
+        generation_started: tag(tags::STARTED).and_then(|text| text.parse().ok()),
+        writer: tag(tags::WRITER).and_then(|text| text.parse().ok()),
+        ..RunView::new(id, Some(run.key.clone()), &run.job, run.status.clone())
     }
 }
 

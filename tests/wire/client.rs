@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dagstorm::{
     model::{
-        CensusQuery, Effect, GenerationId, Key, Outcome, Query, Receipt, RunStatus, ScenarioName, Seen, StepEventKind,
-        Target, WhyKind,
+        CensusQuery, Effect, GenerationId, Key, LocationState, LocationView, Outcome, Query, Receipt, RunStatus,
+        ScenarioName, Seen, StepEventKind, Target, WhyKind,
     },
     spec::{self, Manifest},
     world::{LiveWorld, World},
@@ -14,15 +14,15 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use crate::{
-    dagster::{AS_EVER, Dagster, KEY_TAG, Quirks},
+    dagster::{AS_EVER, Dagster, KEY_TAG, Location, Quirks},
     rig,
     schema::Sdl,
 };
 
 const GENERATION: &str = "abc123-1";
 
-struct Rig {
-    dagster: Dagster,
+pub struct Rig {
+    pub dagster: Dagster,
     world: LiveWorld,
     target: Target,
 }
@@ -30,7 +30,13 @@ struct Rig {
 impl Rig {
     async fn new(sdl: Sdl, quirks: Quirks) -> Self {
         let dagster = Dagster::new(sdl, 1, quirks);
-        let manifest = rig::target(&dagster.listen().await, "20s", "60s", "");
+        let url = dagster.listen().await;
+        Self::at(dagster, &url)
+    }
+
+    /// The client of a Dagster that listens there.
+    pub fn at(dagster: Dagster, url: &str) -> Self {
+        let manifest = rig::target(url, "20s", "60s", "");
         let documents = spec::load("target.yaml", manifest.as_bytes(), &spec::no_attachments);
         let Ok(Manifest::Target(target)) = documents.into_iter().next().unwrap().content else { panic!("no target") };
         Self { dagster, world: LiveWorld::default(), target: *target }
@@ -64,14 +70,14 @@ impl Rig {
         self.dagster.make(job, &foreign);
     }
 
-    async fn look(&self, jobs: &[&str]) -> Seen<dagstorm::model::DagsterView> {
+    pub async fn look(&self, jobs: &[&str]) -> Seen<dagstorm::model::DagsterView> {
         let generation: GenerationId = GENERATION.parse().unwrap();
         let jobs = jobs.iter().map(|job| (*job).to_owned()).collect();
         let query = Query::Dagster { scenario: Self::scenario(), generation, jobs };
         self.world.look(&self.target, &query).await.dagster.unwrap().answer
     }
 
-    async fn launch(&self, index: u32, job: &str) -> Outcome {
+    pub async fn launch(&self, index: u32, job: &str) -> Outcome {
         let tags: IndexMap<String, String> = Self::tags(index).into_iter().collect();
         let effect = Effect::LaunchRun {
             key: Self::key(index),
@@ -102,7 +108,7 @@ fn instant() -> Quirks {
 
 fn runs_of(seen: Seen<dagstorm::model::DagsterView>) -> Vec<dagstorm::model::RunView> {
     match seen {
-        Seen::Fresh(view) => view.runs,
+        Seen::Fresh(view) => view.runs.iter().cloned().collect(),
         Seen::Unavailable(why) => panic!("{why}"),
     }
 }
@@ -186,18 +192,18 @@ async fn an_interrupted_census_goes_on_where_it_stood() {
 
 #[tokio::test]
 async fn a_status_that_is_new_to_us_is_no_end() {
-    let rig = Rig::new(Sdl::installed(), Quirks { extra_status: Some("SUSPENDED"), ..Quirks::default() }).await;
+    let rig = Rig::new(Sdl::installed(), Quirks { extra_status: Some("HIBERNATING"), ..Quirks::default() }).await;
     rig.make(40, "slow_job");
-    let suspended = RunStatus::Other("SUSPENDED".to_owned());
-    let mut was_suspended = false;
+    let hibernating = RunStatus::Other("HIBERNATING".to_owned());
+    let mut has_hibernated = false;
     rig::until_async("all runs end", async || {
         let seen = runs_of(rig.look(&[]).await);
-        was_suspended |= seen.iter().any(|run| run.status == suspended);
+        has_hibernated |= seen.iter().any(|run| run.status == hibernating);
         (seen.len() == 40 && seen.iter().all(|run| run.status.is_terminal())).then_some(())
     })
     .await;
-    assert!(was_suspended);
-    assert!(!suspended.is_terminal());
+    assert!(has_hibernated);
+    assert!(!hibernating.is_terminal());
 }
 
 #[tokio::test]
@@ -245,11 +251,71 @@ async fn what_the_client_sends_fits_both_schemas() {
         let outcome = rig.launch(1, "picky_job").await;
         assert!(matches!(outcome, Outcome::Refused { retry: false, .. }), "{outcome:?}");
         let outcome = rig.launch(2, "no_job").await;
-        assert!(matches!(outcome, Outcome::Refused { retry: false, .. }), "{outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Refused { retry: true, .. }),
+            "a look tells whether it is final: {outcome:?}"
+        );
         let Seen::Fresh(view) = rig.look(&["fast_job", "no_job"]).await else { panic!("no look") };
-        assert_eq!((view.runs.len(), view.missing_jobs), (1, vec!["no_job".to_owned()]));
+        let message = "code location `demo` has no job `no_job`".to_owned();
+        let known = "it has: fast_job, slow_job, wide_job, picky_job".to_owned();
+        let lacks = LocationState::Lacks { jobs: vec!["no_job".to_owned()], message, known };
+        let location = LocationView { state: lacks, forbidden: None };
+        assert_eq!((view.runs.len(), view.location), (1, Some(location)));
         assert_eq!(view.version, rig.dagster.version());
         assert_eq!(rig.census().await.runs.len(), 1);
         assert_eq!(rig.dagster.truth.lock().unwrap().misfits, [""; 0]);
     }
+}
+
+#[tokio::test]
+async fn a_location_is_asked_why_a_job_is_not_there() {
+    let not_loaded = |message: &str| LocationState::NotLoaded(message.to_owned());
+    let renamed = LocationState::Lacks {
+        jobs: vec!["fast_job".to_owned()],
+        message: "code location `demo` has no repository `__repository__`".to_owned(),
+        known: "it has: other".to_owned(),
+    };
+    let mut seen = vec![];
+    for (location, expected) in [
+        (Location::Loaded, LocationState::Ready),
+        (Location::Renamed, renamed),
+        (Location::Reloading, not_loaded("code location `demo` is being loaded")),
+        (Location::Loading, not_loaded("code location `demo` is being loaded")),
+        (
+            Location::Broken,
+            not_loaded("code location `demo` could not be loaded: ModuleNotFoundError: No module named 'pandas'"),
+        ),
+        (
+            Location::Absent,
+            LocationState::Absent("Dagster has no code location `demo`: the server has: etl".to_owned()),
+        ),
+    ] {
+        for sdl in [Sdl::oldest(), Sdl::installed()] {
+            let rig = Rig::new(sdl, Quirks { location, ..instant() }).await;
+            rig.make(1, "fast_job");
+            let Seen::Fresh(view) = rig.look(&["fast_job"]).await else { panic!("{location:?}") };
+            assert_eq!(view.runs.len(), 1, "its runs are seen all the same");
+            assert_eq!(view.location.map(|view| view.state), Some(expected.clone()), "{location:?}");
+            let without = rig.look(&[]).await;
+            assert_eq!(without.fresh().and_then(|view| view.location.clone()), None, "nothing was asked");
+            assert_eq!(rig.dagster.truth.lock().unwrap().misfits, [""; 0]);
+            seen.push(rig.launch(0, "fast_job").await);
+        }
+    }
+    let refused = seen.iter().filter(|outcome| matches!(outcome, Outcome::Refused { retry: true, .. })).count();
+    assert_eq!(
+        (seen.len(), refused),
+        (12, 8),
+        "the one that is loaded and the one with old code take the launch: {seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_permits_no_launches_says_so_before_one_is_sent() {
+    let rig = Rig::new(Sdl::installed(), Quirks { read_only: true, ..instant() }).await;
+    let Seen::Fresh(view) = rig.look(&["fast_job"]).await else { panic!("no look") };
+    let forbidden = view.location.unwrap().forbidden.unwrap();
+    assert!(forbidden.contains("launch_pipeline_execution is false: Disabled by your administrator"), "{forbidden}");
+    let outcome = rig.launch(0, "fast_job").await;
+    assert!(matches!(&outcome, Outcome::Refused { retry: true, reason } if reason.starts_with("UnauthorizedError")));
 }

@@ -1,6 +1,6 @@
 //! The documents against the schemas of the oldest Dagster and of the installed one.
 
-use dagstorm::world::DOCUMENTS;
+use dagstorm::world::{DOCUMENTS, LAUNCH_ANSWERS};
 use serde_json::{Value, json};
 
 use crate::schema::Sdl;
@@ -27,10 +27,12 @@ fn variables(name: &str) -> Value {
         "partition" => json!({ "repository": repository, "set": "j_partition_set", "key": "2026-11-30" }),
         "assets" => json!({ "assets": [{ "path": ["raw", "orders"] }], "withKeys": true }),
         "terminate" => json!({ "runId": "r" }),
+        "location" => json!({ "location": "demo" }),
         "locations" => json!({}),
         "config" => {
             let job = json!({ "pipelineName": "j", "repositoryName": "r", "repositoryLocationName": "l" });
-            json!({ "pipeline": job })
+            let repository = json!({ "repositoryName": "r", "repositoryLocationName": "l" });
+            json!({ "pipeline": job, "runConfig": { "ops": {} }, "repository": repository, "job": "j" })
         }
         other => panic!("no variables are known of the document `{other}`"),
     }
@@ -41,9 +43,21 @@ fn every_document_fits_the_schemas_that_it_is_sent_to() {
     for (sdl, misfits) in [(Sdl::oldest(), &["runs in pages"][..]), (Sdl::installed(), &[])] {
         let judged: Vec<(&str, Result<(), String>)> =
             DOCUMENTS.iter().map(|(name, document)| (*name, sdl.judge(document, &variables(name)))).collect();
-        assert_eq!(judged.len(), 10);
+        assert_eq!(judged.len(), 11);
         for (name, judgement) in judged {
             assert_eq!(judgement.is_err(), misfits.contains(&name), "{} {name}: {judgement:?}", sdl.version);
+        }
+    }
+}
+
+#[test]
+fn every_answer_to_a_launch_is_known() {
+    for sdl in [Sdl::oldest(), Sdl::installed()] {
+        let members = sdl.members("LaunchRunResult");
+        assert!(members.len() > 5, "{members:?}");
+        for member in members {
+            let known = LAUNCH_ANSWERS.iter().filter(|(known, _)| *known == member).count();
+            assert_eq!(known, 1, "Dagster {}: `{member}` has no line of its own in LAUNCH_ANSWERS", sdl.version);
         }
     }
 }

@@ -43,6 +43,27 @@ pub struct Quirks {
     pub extra_status: Option<&'static str>,
     /// Runs are there and over at once.
     pub instant: bool,
+    /// How the code location stands; a launch of any job is answered accordingly.
+    pub location: Location,
+    /// Launches are not permitted.
+    pub read_only: bool,
+}
+
+/// How the code location stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Location {
+    #[default]
+    Loaded,
+    /// It has another repository than the one that is asked for.
+    Renamed,
+    /// Its new version is being loaded; what it had is shown.
+    Reloading,
+    /// It is loaded for the first time.
+    Loading,
+    /// Its last load failed.
+    Broken,
+    /// The workspace has none of this name.
+    Absent,
 }
 
 /// In place of an HTTP status: this call is answered as any other.
@@ -123,7 +144,7 @@ impl Dagster {
             truth.misfits.push(wrong.clone());
             return (StatusCode::BAD_REQUEST, json!({ "data": null, "errors": [{ "message": wrong }] }));
         }
-        let operation = ["mutation Launch(", "query Runs(", "query Events("];
+        let operation = ["mutation Launch(", "query Runs(", "query Events(", "query Location("];
         let operation = operation.into_iter().find(|start| document.starts_with(start)).unwrap();
         *truth.asked.entry(operation).or_default() += 1;
         let quirks = match operation {
@@ -138,6 +159,7 @@ impl Dagster {
         let data = match operation {
             "mutation Launch(" => json!({ "launchRun": truth.launch(self.seed, &variables["params"]) }),
             "query Runs(" => truth.look(&self.sdl.version, document, variables),
+            "query Location(" => json!({ "workspaceLocationEntryOrError": truth.location() }),
             _ => json!({ "logsForRun": truth.logs(variables) }),
         };
         (StatusCode::OK, json!({ "data": data }))
@@ -160,7 +182,11 @@ impl Truth {
             let errors = json!([{ "message": "Missing required config entry \"ops\" at the root." }]);
             return json!({ "__typename": "RunConfigValidationInvalid", "errors": errors });
         }
-        if !JOBS.iter().any(|(known, _)| *known == job) {
+        if self.quirks.read_only {
+            return json!({ "__typename": "UnauthorizedError", "message": "Authorization failed" });
+        }
+        let is_loaded = [Location::Loaded, Location::Reloading].contains(&self.quirks.location);
+        if !is_loaded || !JOBS.iter().any(|(known, _)| *known == job) {
             let message = format!("Could not find Pipeline demo.{job}");
             return json!({ "__typename": "PipelineNotFoundError", "message": message });
         }
@@ -215,10 +241,49 @@ impl Truth {
             .collect();
         let mut data = json!({ "version": version, "runsOrError": { "__typename": "Runs", "results": results } });
         if variables["withJobs"].as_bool().unwrap() {
-            let jobs: Vec<Value> = JOBS.iter().map(|(name, _)| json!({ "name": name })).collect();
-            data["repositoryOrError"] = json!({ "__typename": "Repository", "jobs": jobs });
+            data["repositoryOrError"] = match self.quirks.location {
+                Location::Loaded | Location::Reloading => json!({ "__typename": "Repository", "jobs": jobs() }),
+                _ => json!({ "__typename": "RepositoryNotFoundError", "message": "Could not find Repository demo.r" }),
+            };
+            data["locationStatusesOrError"] = self.statuses();
         }
         data
+    }
+
+    /// All locations of the workspace.
+    fn statuses(&self) -> Value {
+        let permission = json!([{
+            "permission": "launch_pipeline_execution", "value": !self.quirks.read_only,
+            "disabledReason": self.quirks.read_only.then_some("Disabled by your administrator"),
+        }]);
+        let is_there = self.quirks.location != Location::Absent;
+        let names = ["etl", "demo"].into_iter().filter(|name| *name == "etl" || is_there);
+        let entry = |name| json!({ "name": name, "loadStatus": self.load_status(), "permissions": permission });
+        json!({ "__typename": "WorkspaceLocationStatusEntries", "entries": names.map(entry).collect::<Vec<_>>() })
+    }
+
+    fn load_status(&self) -> &str {
+        let is_loading = [Location::Loading, Location::Reloading].contains(&self.quirks.location);
+        if is_loading { "LOADING" } else { "LOADED" }
+    }
+
+    /// The location's own entry.
+    fn location(&self) -> Value {
+        let loaded = |repository: &str| {
+            let repositories = json!([{ "name": repository, "jobs": jobs() }]);
+            json!({ "__typename": "RepositoryLocation", "repositories": repositories })
+        };
+        let loaded = match self.quirks.location {
+            Location::Loaded | Location::Reloading => loaded("__repository__"),
+            Location::Renamed => loaded("other"),
+            Location::Loading => json!(null),
+            Location::Broken => json!({
+                "__typename": "PythonError", "message": "DagsterUserCodeLoadError: Error occurred during the loading of\nmodule",
+                "causes": [{ "message": "ImportError: so\n" }, { "message": "ModuleNotFoundError: No module named 'pandas'\n" }],
+            }),
+            Location::Absent => return json!(null),
+        };
+        json!({ "__typename": "WorkspaceLocationEntry", "loadStatus": self.load_status(), "locationOrLoadError": loaded })
     }
 
     fn describe(&self, run: &Run, events: Option<usize>) -> Value {
@@ -256,6 +321,10 @@ impl Truth {
         page["__typename"] = json!("EventConnection");
         page
     }
+}
+
+fn jobs() -> Vec<Value> {
+    JOBS.iter().map(|(name, _)| json!({ "name": name })).collect()
 }
 
 impl Run {

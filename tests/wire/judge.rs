@@ -186,7 +186,8 @@ pub fn verdict(data: &Path, scenario: &str, status: &Value, journal: &Journal, r
     assert_eq!(gaps, usize::from(rejected > 0) + usize::from(absent > 0), "{scenario}: {message}");
     assert_eq!(status["phase"], if gaps == 0 { "Passed" } else { "Unknown" }, "{scenario}: {message}");
     if rejected > 0 {
-        assert!(message.contains(&format!("{rejected} launches were rejected")), "{scenario}: {message}");
+        let words = if rejected == 1 { "1 launch was rejected" } else { &format!("{rejected} launches were rejected") };
+        assert!(message.contains(words) && message.contains("RunConfigValidationInvalid: "), "{scenario}: {message}");
     }
     if absent > 0 {
         assert!(message.contains(&format!("{absent} launches never arrived")), "{scenario}: {message}");

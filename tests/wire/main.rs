@@ -5,7 +5,9 @@
 mod client;
 mod contract;
 mod dagster;
+mod idle;
 mod judge;
+mod passing;
 mod proxy;
 mod rig;
 mod run;

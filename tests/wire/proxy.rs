@@ -207,14 +207,14 @@ impl Proxy {
         }
     }
 
-    async fn pass_on(&self, body: String) -> String {
+    pub async fn pass_on(&self, body: String) -> String {
         let request = self.http.post(&self.upstream).header("content-type", "application/json").body(body);
         request.send().await.unwrap().text().await.unwrap()
     }
 }
 
 /// The body of the next request; `None` when the client is gone, also in the middle of it.
-async fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<String> {
+pub async fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<String> {
     loop {
         if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8(buffer[..end].to_vec()).unwrap().to_ascii_lowercase();
@@ -237,12 +237,12 @@ fn head(status: u16, length: usize) -> String {
     format!("HTTP/1.1 {status} said\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")
 }
 
-async fn respond(socket: &mut TcpStream, status: u16, body: &str) -> bool {
+pub async fn respond(socket: &mut TcpStream, status: u16, body: &str) -> bool {
     socket.write_all(format!("{}{body}", head(status, body.len())).as_bytes()).await.is_ok()
 }
 
 /// The connection ends with RST instead of FIN.
-fn reset(socket: &TcpStream) -> bool {
+pub fn reset(socket: &TcpStream) -> bool {
     socket.set_zero_linger().unwrap();
     false
 }

@@ -50,6 +50,12 @@ impl Sdl {
         Ok(())
     }
 
+    /// The names of a union's members.
+    pub fn members(&self, of: &str) -> Vec<String> {
+        let union = self.schema.get_union(of).unwrap_or_else(|| panic!("there is no union {of}"));
+        union.members.iter().map(ToString::to_string).collect()
+    }
+
     /// Whether the schema has such a field of such a type.
     pub fn has_field(&self, of: &str, field: &str) -> bool {
         self.schema.type_field(of, field).is_ok()

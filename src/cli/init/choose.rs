@@ -2,7 +2,10 @@
 
 use indexmap::IndexMap;
 
-use crate::world::{Location, Queue, Service};
+use crate::{
+    model::suggest,
+    world::{Location, Queue, Service},
+};
 
 /// What came of looking for something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,12 +63,13 @@ pub fn code(locations: &[Location], wanted: Option<&str>) -> Result<Code, String
     let found = match wanted {
         Some(wanted) => locations.iter().find(|location| location.name == wanted).ok_or_else(|| {
             let names = names(false);
-            format!("Dagster has no code location `{wanted}`; it has: {}", names.join(", "))
+            let known = suggest(wanted, names.iter().map(String::as_str), "the server has");
+            format!("Dagster has no code location `{wanted}`: {known}")
         })?,
         None => locations.iter().find(|location| has_jobs(location)).or(locations.first()).ok_or("Dagster has none")?,
     };
     if let Some(error) = &found.error {
-        return Err(format!("Dagster cannot load code location `{}`: {error}", found.name));
+        return Err(format!("code location `{}` is not loaded: {error}", found.name));
     }
     let repository = found.repositories.iter().find(|repository| !repository.jobs.is_empty());
     let Some(repository) = repository.or(found.repositories.first()) else {
@@ -181,7 +185,8 @@ mod tests {
         assert_eq!((chosen.location.as_str(), chosen.others), ("one", vec!["two".to_owned()]));
         assert_eq!(code(&all, Some("two")).expect("a location").jobs, ["b", "c"]);
         for (locations, wanted, words) in [
-            (&all[..], Some("three"), "it has: broken, empty, one, two"),
+            (&all[..], Some("three"), "the server has: broken, empty, one, two"),
+            (&all[..], Some("tow"), "did you mean `two`? The server has: broken"),
             (&all[..1], None, "no module"),
             (&all[..0], None, "Dagster has none"),
         ] {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cli::draft::text,
     model::{RulePeer, Span, Why, network::Protocol, target::DagsterTarget},
-    world::{Account, Dagster, Queue, Service},
+    world::{Account, Dagster, JobCheck, Queue, Service},
 };
 
 const DAGSTER_TIMEOUT: Span = Span::from_secs(4);
@@ -47,8 +47,10 @@ pub struct Jobs {
     pub code: Code,
     /// They can be launched as they are.
     pub ready: Vec<String>,
-    /// They need a run config.
+    /// They need a run config, or a partition.
     pub demanding: Vec<String>,
+    /// Code locations that Dagster could not load, with its error.
+    pub broken: Vec<(String, String)>,
 }
 
 /// The other end of a rule of the workers' security group.
@@ -93,16 +95,20 @@ async fn code(arguments: &Arguments, url: &str, headers: &IndexMap<String, Strin
     let code = choose::code(&locations, arguments.location.as_deref())?;
     let dagster = at(&code.location, &code.repository).map_err(words)?;
     let asked: Vec<&String> = code.jobs.iter().take(MOST_JOBS).collect();
-    let answers = join_all(asked.iter().map(|job| dagster.needs_no_config(job))).await;
+    let without = serde_json::json!({});
+    let answers = join_all(asked.iter().map(|job| dagster.check(job, &without))).await;
     let (mut ready, mut demanding) = (vec![], vec![]);
     for (job, answer) in asked.into_iter().zip(answers) {
         match answer {
-            Ok(false) => demanding.push(job.clone()),
+            Ok(JobCheck { invalid: Some(_), .. } | JobCheck { is_partitioned: true, .. }) => {
+                demanding.push(job.clone())
+            }
             // A Dagster that cannot tell refuses the launch itself, and says why.
-            Ok(true) | Err(_) => ready.push(job.clone()),
+            Ok(JobCheck { invalid: None, is_partitioned: false }) | Err(_) => ready.push(job.clone()),
         }
     }
-    Ok(Jobs { code, ready, demanding })
+    let broken = locations.into_iter().filter_map(|location| Some((location.name, location.error?))).collect();
+    Ok(Jobs { code, ready, demanding, broken })
 }
 
 /// What flags alone say.

@@ -170,6 +170,10 @@ fn write(path: &Path, text: &str, force: bool) -> std::io::Result<()> {
 /// One line for each thing that was not found out, with the flag that says it.
 fn notes(findings: &Findings) -> Vec<String> {
     let mut notes = vec![];
+    let broken = findings.code.iter().flat_map(|found| &found.broken);
+    notes.extend(broken.map(|(name, error)| {
+        format!("code location `{name}` is passed over, because it is not loaded: {}", remark(error))
+    }));
     match &findings.code {
         Ok(found) if found.ready.is_empty() => {
             let location = &found.code.location;

@@ -61,5 +61,8 @@ fn other_jobs(findings: &Findings) -> String {
     };
     let others = found.ready.get(1..).unwrap_or_default();
     list(others, "other jobs, which can be mixed in, as in { this: 70%, that: 30% }")
-        + &list(&found.demanding, "jobs that need a run config, as in { this: { weight: 1, runConfig: { … } } }")
+        + &list(
+            &found.demanding,
+            "jobs that need a run config or a partition, as in { this: { weight: 1, runConfig: { … } } }",
+        )
 }

@@ -137,10 +137,10 @@ impl TargetLooks {
     /// Notes a look that failed: nobody was there, or what is there cannot be used.
     pub fn fail(&mut self, what: &'static str, why: Why) {
         match why.kind {
-            WhyKind::NotFound | WhyKind::Unauthorized | WhyKind::Protocol | WhyKind::Mismatch => {
+            WhyKind::NotFound | WhyKind::Unauthorized | WhyKind::Protocol | WhyKind::Mismatch | WhyKind::NotLoaded => {
                 self.problems.push(why.message);
             }
-            WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::Throttled | WhyKind::ServerError => {
+            WhyKind::Unreachable | WhyKind::TimedOut | WhyKind::Throttled | WhyKind::ServerError | WhyKind::Awaited => {
                 self.cannot_reach(what, &why.message);
             }
         }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{
     aims::look_at_fault,
-    looks::{DagsterLook, FaultLook, IdentityLook, QueueLook, ServiceLook, TargetLooks, TaskLook, within},
+    jobs::look_at_dagster,
+    looks::{FaultLook, IdentityLook, QueueLook, ServiceLook, TargetLooks, TaskLook, within},
     rules::look_at_partition,
 };
 use crate::{
@@ -23,9 +24,7 @@ const WORKERS: &str = "workers";
 pub async fn look(world: &LiveWorld, target: &Target, scenarios: Vec<(&Scenario, &Plan)>) -> TargetLooks {
     let began = SystemClock.now();
     // One and the same value for all looks: clients are kept by it.
-    let mut impatient = target.clone();
-    impatient.dagster.request_timeout = target.dagster.request_timeout.min(Span::new(DAGSTER_TIMEOUT));
-    let target = &impatient;
+    let target = &impatient(target);
     let mut dagster = TargetLooks::of(target);
     let mut aws = TargetLooks::of(target);
     futures::join!(
@@ -42,42 +41,18 @@ pub async fn look(world: &LiveWorld, target: &Target, scenarios: Vec<(&Scenario,
     looks
 }
 
-async fn look_at_dagster(
-    world: &LiveWorld,
-    target: &Target,
-    scenarios: &[(&Scenario, &Plan)],
-    looks: &mut TargetLooks,
-) {
-    let location = &target.dagster.location;
-    for (scenario, plan) in scenarios {
-        let jobs = plan.jobs();
-        let query =
-            Query::Dagster { scenario: scenario.name.clone(), generation: plan.generation.clone(), jobs: jobs.clone() };
-        let seen = world.look(target, &query).await.dagster.map(|seen| seen.answer);
-        let view = match seen.expect("a look at Dagster answers for Dagster") {
-            Seen::Fresh(view) => view,
-            Seen::Unavailable(why) => return looks.fail("Dagster", why),
-        };
-        for job in &view.missing_jobs {
-            let missing = format!("{}: job `{job}` does not exist in location `{location}`", scenario.name);
-            looks.problems.push(missing);
-        }
-        if !view.runs.is_empty() {
-            let runs = if view.runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", view.runs.len()) };
-            looks.notes.push(format!(
-                "Dagster holds {runs} of {}/{} already: a new data folder adopts them instead of launching",
-                scenario.name, plan.generation
-            ));
-        }
-        let there = looks.dagster.get_or_insert_with(|| DagsterLook {
-            version: view.version.clone(),
-            location: location.clone(),
-            jobs: vec![],
-        });
-        there.jobs.extend(jobs.into_iter().filter(|job| !view.missing_jobs.contains(job)));
-        there.jobs.sort();
-        there.jobs.dedup();
-    }
+/// Looks at the target's Dagster alone.
+pub async fn ask_dagster(world: &LiveWorld, target: &Target, scenarios: &[(&Scenario, &Plan)]) -> TargetLooks {
+    let mut looks = TargetLooks::of(target);
+    look_at_dagster(world, &impatient(target), scenarios, &mut looks).await;
+    looks
+}
+
+/// The target, with a Dagster that is not waited for long.
+fn impatient(target: &Target) -> Target {
+    let mut impatient = target.clone();
+    impatient.dagster.request_timeout = target.dagster.request_timeout.min(Span::new(DAGSTER_TIMEOUT));
+    impatient
 }
 
 async fn look_at_aws(world: &LiveWorld, target: &Target, scenarios: &[(&Scenario, &Plan)], looks: &mut TargetLooks) {
@@ -183,7 +158,7 @@ fn take_queue(
     }
     match age.and_then(age_of) {
         Ok(AgeView { minutes }) => {
-            let oldest = minutes.last().map(|(_, age)| Metric::QueueAge.show(*age));
+            let oldest = minutes.last().map(|(_, age)| Metric::QueueAge.show_measured(*age));
             looks.queue.iter_mut().for_each(|queue| queue.oldest.clone_from(&oldest));
         }
         Err(why) if scenarios.iter().any(|(scenario, _)| watches(scenario, Metric::QueueAge)) => {

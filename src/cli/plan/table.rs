@@ -131,8 +131,11 @@ impl Page {
     fn target(&mut self, target: &TargetLooks) {
         self.line(&format!("target {} · looked at in {}", target.name, target.took));
         if let Some(dagster) = &target.dagster {
-            let jobs = if dagster.jobs.is_empty() { "none of the jobs".to_owned() } else { dagster.jobs.join(", ") };
-            self.marked(GOOD, &format!("Dagster {}: location {} has {jobs}", dagster.version, dagster.location));
+            let answers = match &dagster.jobs[..] {
+                [] => format!("Dagster {} answers", dagster.version),
+                jobs => format!("Dagster {}: location {} has {}", dagster.version, dagster.location, jobs.join(", ")),
+            };
+            self.marked(GOOD, &answers);
         }
         if let Some(identity) = &target.identity {
             let region = identity.region.as_deref().unwrap_or("no region");

@@ -24,6 +24,7 @@ use super::{
     files::Given,
 };
 use crate::{
+    decide::AWS_SETTLE,
     model::{Span, Target},
     spec::{Document, FaultSpec, FaultTrigger, LoadPhase, Manifest, help_for, load, no_attachments},
 };
@@ -84,13 +85,16 @@ impl Ready {
         let mut files = vec![];
         match &found {
             Found::Nowhere => {}
-            Found::File { file, text, target: _ } => files.push((file.clone(), Ok(text.clone().into_bytes()))),
+            Found::File { file, text, target: _, commented: _ } => {
+                files.push((file.clone(), Ok(text.clone().into_bytes())))
+            }
             Found::Flags(target) => text = format!("{}---\n{text}", target.text),
         }
         files.insert(0, (NAME.to_owned(), Ok(text.clone().into_bytes())));
         let given = Given::of(files);
-        let wrong = refusals(&given, &scenario, &found, basics.print);
+        let mut wrong = refusals(&given, &scenario, &found, basics.print);
         if !wrong.is_empty() {
+            wrong.extend(self.commented(&found).map(Wrong::Flag));
             return Err(wrong);
         }
         if matches!(found, Found::Nowhere) && !basics.print {
@@ -126,6 +130,24 @@ impl Ready {
             Self::SteadyLoad(_) | Self::BurstLoad(_) | Self::MixedWorkload(_) | Self::WorkerFailure(_) => None,
             Self::NetworkPartition(arguments) => Some((&arguments.peer, &arguments.path)),
         }
+    }
+
+    /// The way out where the Target lacks what `dagstorm init` has written as comments.
+    fn commented(&self, found: &Found) -> Option<String> {
+        let Found::File { file, text: _, target, commented } = found else { return None };
+        let missing = match self {
+            Self::SteadyLoad(_) | Self::BurstLoad(_) | Self::MixedWorkload(_) => return None,
+            Self::WorkerFailure(_) => target.ecs.is_none().then_some("ecs")?,
+            Self::NetworkPartition(arguments) => match &target.network {
+                None => "network",
+                Some(network) => (!network.peers.contains_key(&arguments.peer)).then_some("peers")?,
+            },
+        };
+        let (_, line) = commented.iter().find(|(field, _)| field == missing)?;
+        Some(format!(
+            "{file}:{line}: `{missing}` stands there as a comment: remove the `#` from it and from the lines below that you \
+             mean"
+        ))
     }
 
     /// The flag that says how often a fault comes, where there is one.
@@ -183,19 +205,19 @@ fn refusals(given: &Given, scenario: &Draft, found: &Found, is_printed: bool) ->
 /// One line if the occurrences of a fault do not fit into the load: each waits until the one before it is healed.
 fn crowded(given: &Given, flag: &str) -> Option<String> {
     let (scenario, target) = scenarios(given).into_iter().next()?;
-    let settle = target?.dagster.settle.duration();
+    target?;
     let ends = scenario.spec.load.iter().map(LoadPhase::ends).max()?;
     let is_crowded = |fault: &&FaultSpec| {
         let (FaultTrigger::After(after), Some(repeat)) = (fault.trigger, &fault.repeat) else { return false };
-        let apart = repeat.every.duration().max(settle + fault.length.unwrap_or_default().duration());
+        let apart = repeat.every.duration().max(AWS_SETTLE + fault.length.unwrap_or_default().duration());
         after.duration() + apart * repeat.times.saturating_sub(1) >= ends
     };
     let fault = scenario.spec.faults.iter().find(is_crowded)?;
     Some(format!(
-        "not every `{}` may fit into the load: each waits until the one before it is healed, which takes {} (the \
-         Target's settle) at least; what is skipped makes the verdict Unknown, so give a longer --for or a lower {flag}",
+        "not every `{}` may fit into the load: each waits until the one before it is healed, which takes {} \
+         at least; what is skipped makes the verdict Unknown, so give a longer --for or a lower {flag}",
         fault.name,
-        Span::new(settle)
+        Span::new(AWS_SETTLE)
     ))
 }
 
@@ -209,9 +231,14 @@ fn target_of(draft: &Draft) -> Result<Target, Vec<Wrong>> {
     }
 }
 
+/// Whether it is the name of a ready-made scenario.
+pub fn is_ready(word: &str) -> bool {
+    NAMES.contains(&word)
+}
+
 /// What to say of a word where a file or a ready-made scenario was expected; `None` if it looks like a file.
 pub fn unknown(word: &str) -> Option<String> {
-    if NAMES.contains(&word) {
+    if is_ready(word) {
         let message = format!("`{word}` is a ready-made scenario and stands alone: its Target comes by --target FILE");
         return Some(message);
     }

@@ -113,6 +113,8 @@ pub enum Found {
         file: String,
         text: String,
         target: Box<Target>,
+        /// The fields that stand in it as comments, each with its line, as `dagstorm init` writes them.
+        commented: Vec<(String, usize)>,
     },
     /// Made from flags.
     Flags(Draft),
@@ -212,7 +214,8 @@ impl Place {
         let (file, number, target) = chosen.map_err(|message| vec![Wrong::Flag(message)])?;
         let text = document_text(file.content.as_deref().unwrap_or_default(), *number);
         let text = text.expect("the number is that of a document which was read from this file").to_owned();
-        Ok(Found::File { file: file.name.clone(), text, target: (*target).clone() })
+        let commented = commented(file.text(), &text);
+        Ok(Found::File { file: file.name.clone(), text, target: (*target).clone(), commented })
     }
 
     fn draft(&self, guard: Option<&Guard>, path: Option<(&str, &Path)>) -> Result<Draft, Vec<Wrong>> {
@@ -295,6 +298,16 @@ spec:
     }
 }
 
+/// The fields that are comments in one document of a file, with their lines in the file.
+fn commented(file: &str, document: &str) -> Vec<(String, usize)> {
+    let before = file.find(document).map_or(0, |at| file[..at].matches('\n').count());
+    let field = |line: &str| {
+        let (name, _) = line.trim().strip_prefix('#')?.trim_start().split_once(':')?;
+        (!name.is_empty() && name.chars().all(char::is_alphanumeric)).then(|| name.to_owned())
+    };
+    document.lines().enumerate().filter_map(|(number, line)| Some((field(line)?, before + number + 1))).collect()
+}
+
 /// `KEY=VALUE`, several, as the inside of a map of texts.
 fn pairs(given: &[String]) -> String {
     let pairs = given.iter().map(|pair| {
@@ -318,6 +331,14 @@ fn peer_at(given: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_that_are_comments_are_found_in_their_file() {
+        let document = "\nkind: Target\nspec:\n  # The peers, by names of yours:\n  network:\n    # peers:\n    #   sqs: { port: 443 }\n";
+        let file = format!("kind: Scenario\nmetadata: {{}}\n---{document}");
+        let found = commented(&file, document);
+        assert_eq!(found, [("peers".to_owned(), 8), ("sqs".to_owned(), 9)]);
+    }
 
     #[test]
     fn peers_and_pairs() {

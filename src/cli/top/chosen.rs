@@ -14,6 +14,10 @@ pub struct Chosen {
     /// How far the details are scrolled; the view keeps it within what there is.
     pub scrolled: u16,
     pub is_help: bool,
+    /// Only scenarios whose name contains this are shown.
+    pub filter: String,
+    /// Letters go into the filter.
+    pub is_typing: bool,
     /// It is printed, and nobody presses keys.
     pub is_plain: bool,
 }
@@ -25,11 +29,12 @@ pub enum Action {
 }
 
 /// All keys, as the help shows them.
-pub const KEYS: [(&str, &str); 6] = [
+pub const KEYS: [(&str, &str); 7] = [
     ("↑ ↓, k j", "choose a scenario; in its details: scroll"),
     ("PgUp PgDn", "ten at once; g and G: first and last"),
     ("Enter, → l", "details of the chosen scenario"),
     ("Esc, ← h", "back"),
+    ("/", "show only names with these letters in them; Enter, Esc"),
     ("?", "this help"),
     ("q, Ctrl-C", "end"),
 ];
@@ -49,8 +54,14 @@ impl Chosen {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return if key.code == KeyCode::Char('c') { Action::End } else { Action::GoOn };
         }
+        if self.is_typing {
+            self.type_filter(key.code);
+            return Action::GoOn;
+        }
         match key.code {
             KeyCode::Char('q') => return Action::End,
+            KeyCode::Char('/') => (self.is_typing, self.is_open) = (true, false),
+            KeyCode::Esc if !self.is_help && !self.is_open => self.filter.clear(),
             KeyCode::Char('?') => self.is_help = !self.is_help,
             KeyCode::Esc if self.is_help => self.is_help = false,
             KeyCode::Esc | KeyCode::Left | KeyCode::Char('h') | KeyCode::Backspace => self.is_open = false,
@@ -69,6 +80,20 @@ impl Chosen {
         }
         self.keep_within(seen);
         Action::GoOn
+    }
+
+    #[allow(clippy::wildcard_enum_match_arm, reason = "there are many keys, and most of them mean nothing here")]
+    fn type_filter(&mut self, code: KeyCode) {
+        match code {
+            KeyCode::Enter => self.is_typing = false,
+            KeyCode::Esc => {
+                self.is_typing = false;
+                self.filter.clear();
+            }
+            KeyCode::Backspace => drop(self.filter.pop()),
+            KeyCode::Char(letter) => self.filter.push(letter),
+            _ => {}
+        }
     }
 
     fn go(&mut self, steps: isize) {

@@ -12,6 +12,7 @@ use super::{
     seen::{Scenario, Seen},
     view::{Look, event_line},
 };
+use crate::model::Span;
 
 /// So many events of its own.
 const EVENTS: usize = 30;
@@ -51,7 +52,7 @@ impl Page {
             let recovery = fault
                 .intended_at
                 .zip(fault.recovered_at)
-                .map(|(from, to)| format!(", recovered after {:.1}s", to.since(from).as_secs_f64()));
+                .map(|(from, to)| format!(", recovered after {}", Span::new(to.since(from)).rounded()));
             let rest = format!("{}: {}{reason}{}", fault.state, fault.what, recovery.unwrap_or_default());
             self.text(&format!("{} ", fault.name), &rest);
         }

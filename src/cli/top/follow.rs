@@ -11,11 +11,13 @@ use std::{
 
 use serde::Deserialize;
 
-use super::seen::{EventLine, Operator, Scenario, Seen};
+use super::seen::{EventLine, Operator, Scenario, Seen, fold};
 use crate::model::Timestamp;
 
-/// So much of the end of `events.jsonl` is read.
-const TAIL: u64 = 64 * 1024;
+/// So much of the end of `events.jsonl` is read at first; then only what is new.
+const TAIL: u64 = 4 * 1024 * 1024;
+/// So many events are kept, folded.
+const KEPT: usize = 2_000;
 /// A holder of the folder renews its lease every second; after so long somebody else may take over.
 pub const SILENT_S: u64 = 6;
 
@@ -24,6 +26,17 @@ pub const SILENT_S: u64 = 6;
 pub struct Follower {
     data: PathBuf,
     read: BTreeMap<String, Kept>,
+    events: Events,
+}
+
+/// What was read of `events.jsonl`.
+#[derive(Debug, Default)]
+struct Events {
+    /// Which file it was; another one may come in its place.
+    inode: u64,
+    /// Up to where it was read: the end of a line.
+    offset: u64,
+    folded: Vec<EventLine>,
 }
 
 /// A status as it was read last.
@@ -36,7 +49,7 @@ struct Kept {
 
 impl Follower {
     pub fn new(data: PathBuf) -> Self {
-        Self { data, read: BTreeMap::new() }
+        Self { data, read: BTreeMap::new(), events: Events::default() }
     }
 
     /// Everything as it is now.
@@ -57,11 +70,15 @@ impl Follower {
             seen.waiting = Some(format!("waiting for the first scenario in {}", folder.display()));
         }
         let events = self.data.join("events.jsonl");
-        match tail(&events) {
-            Ok(text) => seen.events = parse_events(&text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        match self.events.read(&events) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.events = Events::default(),
             Err(error) => seen.troubles.push(format!("{}: {error}", events.display())),
         }
+        seen.events.clone_from(&self.events.folded);
+        let halted = seen.scenarios.iter().flat_map(|scenario| &scenario.status.conditions);
+        let mut halted = halted.filter(|condition| condition.kind == "Ready" && condition.reason == "Halted");
+        seen.halted = halted.next().map(|condition| condition.message.clone());
         match operator(&self.data.join("lease.json")) {
             Ok(operator) => seen.operator = operator,
             Err(error) => seen.troubles.push(format!("lease.json: {error}")),
@@ -108,18 +125,27 @@ fn one(path: &Path, name: &str, before: Option<&Kept>) -> io::Result<Option<Kept
     Ok(Some(Kept { mark, scenario: scenario.named(name) }))
 }
 
-/// The end of a file, from the begin of a line on.
-fn tail(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let skipped = file.metadata()?.len().saturating_sub(TAIL);
-    file.seek(SeekFrom::Start(skipped))?;
-    let mut bytes = vec![];
-    file.take(TAIL).read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(match text.split_once('\n') {
-        Some((_, whole)) if skipped > 0 => whole.to_owned(),
-        Some(_) | None => text,
-    })
+impl Events {
+    /// Reads what is new, up to the last whole line.
+    fn read(&mut self, path: &Path) -> io::Result<()> {
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if self.inode != metadata.ino() || metadata.len() < self.offset {
+            *self = Self { inode: metadata.ino(), ..Self::default() };
+        }
+        let begin = self.offset.max(metadata.len().saturating_sub(TAIL));
+        file.seek(SeekFrom::Start(begin))?;
+        let mut bytes = vec![];
+        file.take(TAIL).read_to_end(&mut bytes)?;
+        // From the begin of a line on.
+        let skipped =
+            if begin > self.offset { bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) } else { 0 };
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(skipped, |at| (at + 1).max(skipped));
+        fold(&mut self.folded, parse_events(&String::from_utf8_lossy(&bytes[skipped..end])));
+        self.folded.drain(..self.folded.len().saturating_sub(KEPT));
+        self.offset = begin + end as u64;
+        Ok(())
+    }
 }
 
 /// Whole lines only: the last one may be half written, and one of another version is passed over.
@@ -132,6 +158,8 @@ pub fn parse_events(text: &str) -> Vec<EventLine> {
 struct Lease {
     pid: u64,
     host: String,
+    #[serde(default)]
+    ended: bool,
 }
 
 /// `None`: nobody has ever written here.
@@ -144,5 +172,9 @@ fn operator(path: &Path) -> io::Result<Option<Operator>> {
     let lease: Lease = serde_json::from_str(&text).map_err(io::Error::other)?;
     // By the file's own clock as far as this host's agrees with it.
     let silent = fs::metadata(path)?.modified()?.elapsed().unwrap_or_default();
-    Ok(Some(Operator { who: format!("{} on {}", lease.pid, lease.host), silent_s: silent.as_secs() }))
+    Ok(Some(Operator {
+        who: format!("{} on {}", lease.pid, lease.host),
+        silent_s: silent.as_secs(),
+        ended: lease.ended,
+    }))
 }

@@ -6,14 +6,16 @@ use serde_json::Value;
 use crate::model::Timestamp;
 
 /// Everything that is shown.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Seen {
     /// When it was read.
     pub now: Timestamp,
     /// By name.
     pub scenarios: Vec<Scenario>,
-    /// The last ones, the oldest first.
+    /// The last ones, the oldest first; launches of a scenario without anything else between them are one.
     pub events: Vec<EventLine>,
+    /// Why everything is halted, if it is.
+    pub halted: Option<String>,
     /// Who writes in this folder, if somebody does.
     pub operator: Option<Operator>,
     /// What is waited for, while there is nothing to show.
@@ -25,7 +27,19 @@ pub struct Seen {
 impl Seen {
     /// Nothing yet.
     pub fn at(now: Timestamp) -> Self {
-        Self { now, scenarios: vec![], events: vec![], operator: None, waiting: None, troubles: vec![] }
+        Self { now, scenarios: vec![], events: vec![], halted: None, operator: None, waiting: None, troubles: vec![] }
+    }
+}
+
+impl Seen {
+    /// Leaves out the scenarios that are not wanted, with their events.
+    pub fn keep(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        let had_some = !self.scenarios.is_empty();
+        self.scenarios.retain(|scenario| is_wanted(scenario.name()));
+        self.events.retain(|event| event.scenario.is_empty() || is_wanted(&event.scenario));
+        if had_some && self.scenarios.is_empty() {
+            self.waiting = Some("no scenario has a name with that in it".to_owned());
+        }
     }
 }
 
@@ -35,6 +49,8 @@ pub struct Operator {
     pub who: String,
     /// For so long it has not shown itself.
     pub silent_s: u64,
+    /// It let the folder go by itself.
+    pub ended: bool,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -55,6 +71,9 @@ struct Metadata {
 pub struct Body {
     pub observed_generation: Option<String>,
     pub phase: String,
+    /// No manifest names it any more.
+    pub deleted: bool,
+    pub next: Next,
     pub started_at: Option<Timestamp>,
     pub dagster_version: Option<String>,
     pub conditions: Vec<Condition>,
@@ -65,6 +84,14 @@ pub struct Body {
     /// Its form differs while it runs and after its end.
     pub audit: Value,
     pub history: Vec<Past>,
+}
+
+/// What the next turn waits for.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Next {
+    pub at: Option<Timestamp>,
+    pub after: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -131,6 +158,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Whether the baseline is back.
+    pub fn is_healed(&self) -> bool {
+        matches!(self.state.as_str(), "Healed" | "Recovered")
+    }
+
     /// Whether something may be broken by it now.
     pub fn is_open(&self) -> bool {
         matches!(self.state.as_str(), "Injecting" | "InPlace" | "Healing" | "Stalled" | "Recovered")
@@ -204,12 +236,37 @@ impl Scenario {
         self.status.audit.get("message").and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// Whether something keeps it from going on that a person did not ask for.
+    pub fn is_kept(&self) -> bool {
+        const WISHED: [&str; 5] = ["Suspended", "Halted", "Scheduled", "WaitingForScenarios", "Due"];
+        self.trouble().is_some_and(|condition| !WISHED.contains(&condition.reason.as_str()))
+    }
+
     /// The condition that a person has to read first.
     pub fn trouble(&self) -> Option<&Condition> {
         self.status.conditions.iter().find(|condition| match condition.kind.as_str() {
-            "Accepted" | "Ready" => condition.status == "False",
+            "Accepted" => condition.status == "False" && !self.status.deleted,
+            "Ready" => condition.status == "False",
             "Stalled" => condition.status == "True",
             _ => false,
         })
+    }
+}
+
+/// What a scenario does all the time: of many in a row the last one tells.
+fn is_routine(event: &EventLine) -> bool {
+    matches!(event.reason.as_str(), "Launched" | "Recovered" | "Adopted")
+}
+
+/// Adds events to those that were folded before.
+pub fn fold(folded: &mut Vec<EventLine>, events: impl IntoIterator<Item = EventLine>) {
+    for mut event in events {
+        event.count = event.count.max(1);
+        let last = folded.iter().rposition(|known| known.scenario == event.scenario);
+        let same = last.filter(|at| is_routine(&event) && folded[*at].reason == event.reason);
+        if let Some(at) = same {
+            event.count += folded.remove(at).count;
+        }
+        folded.push(event);
     }
 }

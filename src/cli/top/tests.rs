@@ -220,6 +220,130 @@ fn an_operator_that_fell_silent_is_said() {
     assert!(head(&seen).ends_with("· ! no operator for 1m15s"), "{}", head(&seen));
 }
 
+const HALTED: &str = r#"
+status:
+  phase: Passed
+  next: { at: "2026-11-24T13:01:31Z" }
+  audit: { verdict: Passed, counts: { duplicated: 0 } }
+  faults:
+  - { name: "kill#1", state: Healed }
+  - { name: "kill#2", state: Healed }
+  conditions:
+  - { type: Ready, status: "False", reason: Halted, message: "everything is halted: incident 42 (by ann@laptop, since 2026-11-24T12:00:00Z)" }
+"#;
+
+#[test]
+fn a_halt_a_next_turn_and_what_is_deleted_are_shown() {
+    let mut data = Data::new();
+    data.write("status/nightly.yaml", HALTED);
+    data.write("status/chained.yaml", &PASSED.replace("phase: Passed", "phase: Passed\n  next: { after: [nightly] }"));
+    data.write("status/old.yaml", &PASSED.replace("phase: Passed", "phase: Passed\n  deleted: true"));
+    data.write("lease.json", r#"{"epoch":1,"pid":4711,"host":"host-a","counter":9,"ended":true}"#);
+    insta::assert_snapshot!(
+        "halted",
+        plain(&data.read(), Path::new("data"), 120).replace(" ended 1s ago", " ended 0s ago")
+    );
+}
+
+#[test]
+fn launches_are_folded_until_something_else_happens() {
+    let line = |scenario: &str, reason: &str, message: &str, count: u64| EventLine {
+        scenario: scenario.to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        count,
+        ..EventLine::default()
+    };
+    let mut folded = vec![];
+    let events = [
+        line("a", "Launched", "1", 2),
+        line("b", "Launched", "2", 1),
+        line("a", "Launched", "3", 3),
+        line("a", "FaultInjecting", "4", 1),
+        line("a", "Launched", "5", 1),
+        line("b", "Launched", "6", 0),
+        line("", "Halted", "7", 1),
+        line("b", "Launched", "8", 1),
+    ];
+    seen::fold(&mut folded, events);
+    let shown: Vec<String> =
+        folded.iter().map(|one| format!("{} {} {}×{}", one.scenario, one.reason, one.message, one.count)).collect();
+    let expected = ["a Launched 3×5", "a FaultInjecting 4×1", "a Launched 5×1", " Halted 7×1", "b Launched 8×3"];
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn events_are_read_on_from_where_they_were_read() {
+    let mut data = Data::full();
+    let path = data.folder.path().join("data/events.jsonl");
+    assert_eq!(data.read().events.len(), 3);
+    let more = EVENTS.replace("12:00:1", "12:10:1");
+    let (first, second) = more.split_at(100);
+    for (part, count) in [(first, 3), (second, 6)] {
+        use std::io::Write;
+        fs::OpenOptions::new().append(true).open(&path).expect("opened").write_all(part.as_bytes()).expect("written");
+        assert_eq!(data.read().events.len(), count);
+    }
+    // Another file in its place begins anew.
+    data.write("events.jsonl", EVENTS);
+    assert_eq!(data.read().events.len(), 3);
+    data.remove("events.jsonl");
+    assert_eq!(data.read().events.len(), 0);
+}
+
+#[test]
+fn one_frame_says_by_its_exit_code_what_it_sees() {
+    let failed = PASSED.replace("verdict: Passed", "verdict: Failed");
+    let unknown = PASSED.replace("verdict: Passed", "verdict: Unknown");
+    let deleted = failed.replace("phase: Passed", "phase: Failed\n  deleted: true");
+    let suspended = WAITING.replace("DagsterUnreachable", "Suspended");
+    for (what, statuses, expected) in [
+        ("nothing", &[][..], Exit::Unknown),
+        ("passed", &[PASSED], Exit::Passed),
+        ("suspended", &[PASSED, &suspended], Exit::Passed),
+        ("failed so far", &[PASSED, RUNNING, WAITING], Exit::Failed),
+        ("failed", &[&failed, &unknown], Exit::Failed),
+        ("a deleted one", &[PASSED, &deleted], Exit::Passed),
+        ("kept from going on", &[&unknown, WAITING], Exit::Environment),
+        ("halted", &[HALTED], Exit::Environment),
+        ("unknown", &[PASSED, &unknown], Exit::Unknown),
+    ] {
+        let mut data = Data::new();
+        for (number, status) in statuses.iter().enumerate() {
+            data.write(&format!("status/s{number}.yaml"), status);
+        }
+        assert_eq!(verdict(&data.read()), expected, "{what}");
+    }
+    let mut seen = Data::full().read();
+    seen.keep(|name| name == "steady");
+    assert_eq!(verdict(&seen), Exit::Passed);
+    seen.operator.as_mut().expect("one").silent_s = 75;
+    assert_eq!(verdict(&seen), Exit::Environment, "nobody is there any more");
+    seen.operator.as_mut().expect("one").ended = true;
+    assert_eq!(verdict(&seen), Exit::Passed, "it has ended by itself");
+}
+
+#[test]
+fn a_slash_filters_by_name() {
+    let seen = Data::full().read();
+    let mut chosen = Chosen::default();
+    let press = |chosen: &mut Chosen, code| chosen.press(KeyEvent::new(code, KeyModifiers::NONE), &seen);
+    for code in [KeyCode::Char('/'), KeyCode::Char('q'), KeyCode::Backspace, KeyCode::Char('s'), KeyCode::Char('t')] {
+        assert_eq!(press(&mut chosen, code), Action::GoOn);
+    }
+    assert_eq!((chosen.filter.as_str(), chosen.is_typing), ("st", true));
+    let drawn = text(&frame(&seen, &mut chosen, (80, 24), PLAIN));
+    assert!(drawn.contains("/st▏"), "{drawn}");
+    press(&mut chosen, KeyCode::Enter);
+    assert_eq!((chosen.filter.as_str(), chosen.is_typing), ("st", false));
+    press(&mut chosen, KeyCode::Char('?'));
+    press(&mut chosen, KeyCode::Esc);
+    assert_eq!((chosen.filter.as_str(), chosen.is_help), ("st", false), "the help goes first");
+    press(&mut chosen, KeyCode::Esc);
+    assert_eq!(chosen.filter, "");
+    assert_eq!(press(&mut chosen, KeyCode::Char('q')), Action::End);
+}
+
 #[test]
 fn keys_do_what_the_help_says() {
     let seen = Data::full().read();

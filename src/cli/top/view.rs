@@ -25,6 +25,9 @@ const PLAIN_EVENTS: usize = 12;
 /// From so many columns on there is room for more.
 const WIDE: u16 = 100;
 const WIDEST: u16 = 130;
+/// So wide is the next turn.
+const NEXT: u16 = 14;
+const NARROW_NEXT: u16 = 8;
 
 /// Whether there are colors. They are never the only sign.
 #[derive(Debug, Clone, Copy)]
@@ -57,25 +60,39 @@ impl Look {
 
 /// How many lines a printed frame has.
 pub fn height(seen: &Seen) -> u16 {
-    let lines =
-        5 + seen.scenarios.len() + notes(seen).len().min(MOST_NOTES + 1) + 2 + seen.events.len().min(PLAIN_EVENTS) + 1;
+    let lines = 5
+        + usize::from(seen.halted.is_some())
+        + seen.scenarios.len()
+        + notes(seen).len().min(MOST_NOTES + 1)
+        + 2
+        + seen.events.len().min(PLAIN_EVENTS)
+        + 1;
     u16::try_from(lines).unwrap_or(u16::MAX)
 }
 
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, seen: &Seen, data: &Path, chosen: &mut Chosen, look: Look) {
     let footer = u16::from(!chosen.is_plain);
-    let [title, body, keys] =
-        Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(footer)]).areas(frame.area());
+    let banner = u16::from(seen.halted.is_some());
+    let parts = [Constraint::Length(1), Constraint::Length(banner), Constraint::Min(0), Constraint::Length(footer)];
+    let [title, halted, body, keys] = Layout::vertical(parts).areas(frame.area());
     frame.render_widget(Paragraph::new(heading(seen, data, look)), title);
+    if let Some(message) = &seen.halted {
+        let style = look.color(Color::Red).add_modifier(Modifier::BOLD | Modifier::REVERSED);
+        let text = fit(&format!("!! HALTED !! {message}"), usize::from(halted.width));
+        frame.render_widget(Paragraph::new(text).style(style), halted);
+    }
     match seen.scenarios.get(chosen.row).filter(|_| chosen.is_open) {
         Some(scenario) => details::draw(frame, body, seen, scenario, &mut chosen.scrolled, look),
         None => overview(frame, body, seen, chosen, look),
     }
-    let hint = if chosen.is_open {
-        "j k scroll · Esc back · ? help · q end"
-    } else {
-        "j k choose · Enter details · ? help · q end"
+    let hint = match (chosen.is_open, chosen.is_typing, chosen.filter.is_empty()) {
+        (true, _, _) => "j k scroll · Esc back · ? help · q end".to_owned(),
+        (false, true, _) => format!("/{}▏ Enter keeps it · Esc shows all", chosen.filter),
+        (false, false, false) => {
+            format!("/{} · j k choose · Enter details · Esc shows all · ? help · q end", chosen.filter)
+        }
+        (false, false, true) => "j k choose · Enter details · / filter · ? help · q end".to_owned(),
     };
     frame.render_widget(Paragraph::new(hint).style(Style::new().add_modifier(Modifier::DIM)), keys);
     if chosen.is_help {
@@ -86,7 +103,7 @@ pub fn draw(frame: &mut Frame<'_>, seen: &Seen, data: &Path, chosen: &mut Chosen
 fn heading(seen: &Seen, data: &Path, look: Look) -> Line<'static> {
     let mut phases: Vec<(&str, usize)> = vec![];
     for scenario in &seen.scenarios {
-        let phase = scenario.status.phase.as_str();
+        let phase = phase(scenario);
         match phases.iter_mut().find(|(known, _)| *known == phase) {
             Some((_, count)) => *count += 1,
             None => phases.push((phase, 1)),
@@ -101,6 +118,9 @@ fn heading(seen: &Seen, data: &Path, look: Look) -> Line<'static> {
         pieces.push(Piece::raw(format!(" · {}", phases.join(", "))));
     }
     pieces.push(match &seen.operator {
+        Some(operator) if operator.ended => {
+            Piece::raw(format!(" · {} ended {} ago", operator.who, Span::from_secs(operator.silent_s)))
+        }
         Some(operator) if operator.silent_s < SILENT_S => Piece::raw(format!(" · operator {}", operator.who)),
         Some(operator) => {
             let silent = Span::from_secs(operator.silent_s);
@@ -142,7 +162,9 @@ fn notes(seen: &Seen) -> Vec<(char, String)> {
     let mut notes: Vec<(char, String)> = seen.troubles.iter().map(|trouble| ('!', trouble.clone())).collect();
     for scenario in &seen.scenarios {
         let name = scenario.name();
-        if let Some(condition) = scenario.trouble() {
+        // A halt has its banner, a turn its column.
+        let is_shown = |reason: &str| !["Halted", "Scheduled", "WaitingForScenarios"].contains(&reason);
+        if let Some(condition) = scenario.trouble().filter(|condition| is_shown(&condition.reason)) {
             notes.push(('!', format!("{name}: {}: {}", condition.reason, condition.message)));
         }
         for fault in scenario.status.faults.iter().filter(|fault| fault.is_open()) {
@@ -216,7 +238,7 @@ fn columns(width: u16, seen: &Seen) -> Vec<Column> {
     let name = |scenario: &Scenario, _: &Seen| scenario.name().to_owned();
     let mut columns = vec![
         Column { head: "SCENARIO", width: 8, is_number: false, is_word: false, text: name },
-        word("PHASE", 9, |scenario, _| scenario.status.phase.clone()),
+        word("PHASE", 9, |scenario, _| phase(scenario).to_owned()),
         number("SENT", 9, |scenario, _| of_load(scenario, |load| format!("{}/{}", load.attempted, load.planned))),
         number("ACK", 5, |scenario, _| of_load(scenario, |load| load.acknowledged.to_string())),
         number("DONE", 5, |scenario, _| {
@@ -229,6 +251,11 @@ fn columns(width: u16, seen: &Seen) -> Vec<Column> {
         number("FAULTS", 6, faults),
         word("VERDICT", 10, |scenario, _| verdict(scenario)),
     ];
+    if seen.scenarios.iter().any(|scenario| next(scenario, seen).is_some()) {
+        let next = |scenario: &Scenario, seen: &Seen| next(scenario, seen).unwrap_or(NOTHING.to_owned());
+        let room = if width >= WIDE { NEXT } else { NARROW_NEXT };
+        columns.push(Column { head: "NEXT", width: room, is_number: false, is_word: false, text: next });
+    }
     if width >= WIDE {
         columns.insert(6, number("QUEUE", 6, |scenario, _| gauge(scenario.status.gauges.queue_depth)));
         columns.insert(7, number("WORKERS", 7, |scenario, _| gauge(scenario.status.gauges.workers)));
@@ -266,13 +293,29 @@ fn gauge(value: Option<f64>) -> String {
     value.map_or(NOTHING.to_owned(), |value| format!("{value}"))
 }
 
-/// Those that may be in place now, of all that are planned.
+/// `Deleted`, once all is over with it: the verdict has a column of its own.
+fn phase(scenario: &Scenario) -> &str {
+    let is_over = ["Passed", "Failed", "Unknown", "Stopped"].contains(&scenario.status.phase.as_str());
+    if scenario.status.deleted && is_over { "Deleted" } else { &scenario.status.phase }
+}
+
+/// When its next turn comes, if one does.
+fn next(scenario: &Scenario, seen: &Seen) -> Option<String> {
+    let next = &scenario.status.next;
+    match next.at {
+        Some(at) => Some(format!("in {}", Span::from_secs(at.since(seen.now).as_secs()))),
+        None if !next.after.is_empty() => Some(format!("after {}", next.after.join(", "))),
+        None => None,
+    }
+}
+
+/// Those that are healed, of all that are planned.
 fn faults(scenario: &Scenario, _: &Seen) -> String {
     let all = &scenario.status.faults;
     if all.is_empty() {
         return NOTHING.to_owned();
     }
-    format!("{}/{}", all.iter().filter(|fault| fault.is_open()).count(), all.len())
+    format!("{}/{}", all.iter().filter(|fault| fault.is_healed()).count(), all.len())
 }
 
 /// With `…` while it is only so far.
@@ -296,7 +339,7 @@ fn elapsed(scenario: &Scenario, seen: &Seen) -> String {
 pub fn event_line(event: &EventLine, with_name: bool, width: u16, look: Look) -> Line<'static> {
     let time = event.time.get(11..19).unwrap_or(&event.time);
     let is_warning = event.kind == "Warning";
-    let name = if with_name { format!("{}: ", event.scenario) } else { String::new() };
+    let name = if with_name && !event.scenario.is_empty() { format!("{}: ", event.scenario) } else { String::new() };
     let times = if event.count > 1 { format!(" ×{}", event.count) } else { String::new() };
     let text = format!("{name}{}{times}: {}", event.reason, event.message);
     let style = if is_warning { look.color(Color::Yellow) } else { Style::new() };
@@ -326,7 +369,7 @@ fn help(frame: &mut Frame<'_>) {
             "",
             "  SENT of all that are planned · ACK Dagster has launched it",
             "  DONE runs that ended · FLY queued or running · DUP duplicates",
-            "  FAULTS in place of all planned · VERDICT with … is only so far",
+            "  FAULTS healed of all planned · VERDICT with … is only so far",
         ]
         .map(Line::raw),
     );

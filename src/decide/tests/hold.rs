@@ -37,6 +37,11 @@ spec:
 }
 
 impl Case {
+    /// How many faults cannot be taken back, as looks show.
+    fn stalled(&self, second: f64) -> usize {
+        stalled(&self.plan, self.state.current.as_ref().unwrap(), &self.observation, at(second)).len()
+    }
+
     fn queue(&mut self, second: f64, denied: bool, marked: bool) -> &mut Self {
         let tags = if marked { self.mark() } else { IndexMap::new() };
         let view = PolicyView { url: "http://q/tasks".to_owned(), denied, tags, ..PolicyView::default() };
@@ -400,8 +405,14 @@ fn a_rule_that_somebody_else_changed_is_never_overwritten() {
     let difference = case.fault().stalled.clone().unwrap();
     assert!(difference.contains("\"mended by hand\", and it was \"to the queues\""), "{difference}");
     assert_eq!(words(&case.follow(15.2)), "", "and it is said once");
+    assert_eq!(case.stalled(15.3), 1, "a look shows it");
+    let seen = std::mem::take(&mut case.observation);
+    assert_eq!(case.stalled(15.3), 0, "another process has not looked yet");
+    case.observation = seen;
+    assert_eq!(case.stalled(80.0), 0, "the look is an old one");
     // He takes it away again: dagstorm goes on by itself.
     case.network(20.0, &in_place, true);
+    assert_eq!(case.stalled(20.0), 0, "it is written down, and not so any more");
     let back = case.follow(20.1);
     assert_eq!(back, [Effect::AuthorizeRules { rules: vec![narrow.clone(), wide.clone()] }]);
     assert_eq!(case.fault().stalled, None);

@@ -8,6 +8,7 @@ mod gauges;
 mod hold;
 mod limits;
 mod notice;
+mod passing;
 mod steps;
 mod task_lives;
 
@@ -16,8 +17,12 @@ use std::{fmt::Write, time::Duration};
 use super::*;
 use crate::model::Undo;
 use crate::{
-    journal::{Record, RunCounts, State},
-    model::{DagsterView, GenerationId, RunStatus, RunView, Seen, ServiceView, TaskArn, TaskView, Timed, Why, WhyKind},
+    journal::{Record, State},
+    model::{
+        DagsterView, GenerationId, LocationView, RunCounts, RunStatus, RunView, Seen, ServiceView, TaskArn, TaskView,
+        Timed, Why,
+        WhyKind,
+    },
     plan,
     spec::{Manifest, Scenario, load, no_attachments},
 };
@@ -118,8 +123,10 @@ impl Case {
             started_at: None,
             ended_at: None,
             generation_started: Some(at(-7.0)),
+            ..RunView::new("", None, "", RunStatus::Queued)
         });
-        let view = DagsterView { version: "1".to_owned(), runs: runs.collect(), missing_jobs: vec![] };
+        let location = Some(LocationView::default());
+        let view = DagsterView { version: "1".to_owned(), runs: runs.collect(), since: None, location };
         self.observation.dagster = Some(Timed { asked_at: at(second), answer: Seen::Fresh(view) });
         self
     }
@@ -274,7 +281,7 @@ fn arrivals_are_sent_at_their_instants_only() {
     assert_eq!(case.decides(10.0), "submitIntended 1, launch 1 attempt 1, wake 10.5");
     assert_eq!(
         case.decides(20.0),
-        "submitIntended 1, submitIntended 2, launch 1 attempt 1, launch 2 attempt 1, look dagster",
+        "submitIntended 1, submitIntended 2, launch 1 attempt 1, launch 2 attempt 1, look dagster, wake 1845",
         "an unanswered launch delays no other"
     );
 }

@@ -33,15 +33,17 @@ impl Case {
             started_at: None,
             ended_at: ended.map(at),
             generation_started: None,
+            ..RunView::new("", None, "", RunStatus::Queued)
         });
-        let view = DagsterView { version: "1".to_owned(), runs: runs.collect(), missing_jobs: vec![] };
+        let view = DagsterView { version: "1".to_owned(), runs: runs.collect(), since: None, location: None };
         self.observation.dagster = Some(Timed { asked_at: at(second), answer: Seen::Fresh(view) });
         self
     }
 
     fn notices(&self) -> Vec<Event> {
         let view = self.observation.dagster.as_ref().and_then(|seen| seen.answer.fresh()).unwrap();
-        notice::runs(&self.plan, self.state.current.as_ref().unwrap(), view)
+        let asked_at = self.observation.dagster.as_ref().map(|seen| seen.asked_at).unwrap();
+        notice::runs(&self.plan, self.state.current.as_ref().unwrap(), view, asked_at)
     }
 
     fn breaks(&self, second: f64) -> Option<String> {
@@ -77,9 +79,10 @@ fn a_run_that_nothing_explains_is_told_once() {
     case.runs(21.0, &[(0, "r0", None), (1, "r1", None), (2, "r2", None), (3, "r3", None)]);
     let view = case.observation.dagster.as_mut().unwrap();
     let Seen::Fresh(view) = &mut view.answer else { panic!("it is fresh") };
-    let mut stranger = view.runs[0].clone();
+    let first = view.runs.iter().next().unwrap().clone();
+    let mut stranger = first.clone();
     (stranger.run_id, stranger.key) = ("s".to_owned(), None);
-    let mut other = view.runs[0].clone();
+    let mut other = first;
     let key = Key { generation: GenerationId { digest: "other".to_owned(), repeat: 1 }, ..case.plan.key(0) };
     (other.run_id, other.key) = ("o".to_owned(), Some(key));
     view.runs.extend([stranger, other]);

@@ -30,11 +30,12 @@ impl Case {
             started_at: None,
             ended_at: None,
             generation_started: None,
+            ..RunView::new("", None, "", RunStatus::Queued)
         };
-        let event = |kind: StepEventKind, step: &str| StepEvent { step: step.into(), kind, at: at(1.0), task: None };
+        let event = |kind: StepEventKind, step: &str| StepEvent::new(step, kind, at(1.0));
         let started = completed.iter().map(|step| event(StepEventKind::Started, step));
         let events = started.chain(completed.iter().map(|step| event(StepEventKind::Succeeded, step))).collect();
-        RunRecord { run, events }
+        RunRecord::new(run, events)
     }
 
     fn tells(&self, run_ids: &[&str], runs: &[RunRecord]) -> Vec<Event> {

@@ -203,3 +203,19 @@ fn tasks_of_no_service_are_healed_when_they_are_gone() {
         assert_eq!(fault.progress(&target, &injected, &seen(tasks), at(10)), expected);
     }
 }
+
+#[test]
+fn tasks_of_a_service_that_is_being_deleted_are_let_alone() {
+    let mut observation = seen(at(20), 2, vec![task("a", true), task("b", true)]);
+    assert!(matches!(aim("one", "{}", &observation), Aim::Ready { .. }));
+    let Some(Timed { answer: Seen::Fresh(view), .. }) = observation.services.get_mut("taskiq-worker") else {
+        panic!("it was just put in")
+    };
+    view.draining = true;
+    let Aim::Wait(reason) = aim("one", "{}", &observation) else { panic!("it waits") };
+    assert!(reason.contains("taskiq-worker is DRAINING") && reason.contains("nothing would replace"), "{reason}");
+    let target = target(r#"{"minHealthy":0}"#);
+    let drain = crate::fault::Fault::DrainService(crate::fault::DrainService { service: "workers".to_owned() });
+    let Aim::Wait(reason) = drain.aim(&aiming(&target, &observation, None)) else { panic!("it waits") };
+    assert!(reason.contains("is DRAINING"), "{reason}");
+}

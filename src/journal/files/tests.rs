@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    journal::{Fenced, RunCounts, Trouble},
-    model::Timestamp,
+    journal::{Fenced, Trouble},
+    model::{RunCounts, Timestamp},
 };
 
 fn record(seq: u64) -> Record {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    journal::{Event, Found, Record, State},
-    model::{GenerationId, Key, Undo},
+    journal::{Event, Found, Record, State, failed_by_reason},
+    model::{GenerationId, Key, RunView, Runs, Undo},
     plan,
     spec::{Manifest, Scenario, load, no_attachments},
 };
@@ -73,6 +73,7 @@ fn measured(threshold: &str, samples: &[(f64, f64)]) -> Measured {
             started_at: Some(at(due)),
             ended_at: Some(at(due + if is_spike { 5.0 } else { 1.0 })),
             generation_started: None,
+            ..RunView::new("", None, "", RunStatus::Queued)
         });
     }
     let kill = plan.faults[0].id.clone();
@@ -90,8 +91,10 @@ fn measured(threshold: &str, samples: &[(f64, f64)]) -> Measured {
     }
     let current = state.current.as_ref().expect("it was accepted");
     let recovered = |fault: &FaultState| fault.steady_at;
-    let runs = runs.iter().collect();
-    let evidence = Evidence { plan: &plan, generation: current, runs, until: at(60.0), recovered: &recovered };
+    let runs: Runs = runs.into_iter().collect();
+    let launches = Launches::of(current, &plan, runs.kin(), failed_by_reason);
+    let evidence =
+        Evidence { plan: &plan, generation: current, launches: &launches, until: at(60.0), recovered: &recovered };
     evidence.measure(&plan.expect.thresholds[0])
 }
 

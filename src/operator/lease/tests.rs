@@ -15,7 +15,7 @@ impl Clock {
 fn stopped(data: &Path, epoch: u64) -> (File, Holding) {
     let lock = lock_in_place(data).expect("locked").expect("free");
     fs::write(data.join("epoch"), format!("{epoch}\n")).expect("written");
-    renew(data, &Ticket { epoch, pid: 17, host: "host-a".to_owned(), counter: 0 }).expect("renewed");
+    renew(data, &Ticket { epoch, pid: 17, host: "host-a".to_owned(), counter: 0, ended: false }).expect("renewed");
     (lock, Holding::new(&data.join("epoch"), epoch))
 }
 
@@ -58,7 +58,7 @@ fn an_epoch_is_higher_than_every_trace_of_one() {
     fs::create_dir_all(data.join("journal/a")).expect("made");
     fs::write(data.join("journal/a/0000000008-00000001.jsonl"), "").expect("written");
     assert_eq!(Lease::acquire(data).expect("free").holding.epoch(), 9);
-    let ticket = Ticket { epoch: 20, pid: 1, host: "host-a".to_owned(), counter: 0 };
+    let ticket = Ticket { epoch: 20, pid: 1, host: "host-a".to_owned(), counter: 0, ended: false };
     renew(data, &ticket).expect("renewed");
     assert_eq!(Lease::acquire(data).expect("free").holding.epoch(), 21);
     fs::write(data.join("epoch"), "30").expect("written");
@@ -95,7 +95,7 @@ fn who_never_renews_is_not_followed_as_long_as_it_has_the_lock() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path();
     // As versions did before there were leases; the second time one was left by a version in between.
-    for left in [None, Some(Ticket { epoch: 3, pid: 17, host: "host-a".to_owned(), counter: 9 })] {
+    for left in [None, Some(Ticket { epoch: 3, pid: 17, host: "host-a".to_owned(), counter: 9, ended: false })] {
         let lock = lock_in_place(data).expect("locked").expect("free");
         fs::write(data.join("epoch"), "4\n").expect("written");
         left.iter().for_each(|ticket| renew(data, ticket).expect("renewed"));
@@ -116,7 +116,8 @@ fn any_sign_of_life_and_a_sleep_of_its_own_begin_the_wait_anew() {
         (0..seconds).find_map(|_| watcher.look(clock.after(1_000)).expect("looked"))
     };
     assert!(wait(&mut watcher, 5).is_none());
-    renew(folder.path(), &Ticket { epoch: 3, pid: 17, host: "host-a".to_owned(), counter: 1 }).expect("renewed");
+    renew(folder.path(), &Ticket { epoch: 3, pid: 17, host: "host-a".to_owned(), counter: 1, ended: false })
+        .expect("renewed");
     assert!(wait(&mut watcher, 6).is_none(), "it was renewed: the next look sees it, and six seconds count from there");
     let lease = folder.path().join("lease.json");
     File::options().write(true).open(lease).expect("there").set_modified(SystemTime::UNIX_EPOCH).expect("touched");
@@ -177,7 +178,7 @@ async fn the_holder_renews_until_it_is_overtaken() {
 fn where_there_is_no_room_the_old_ticket_is_touched() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path();
-    let ticket = |counter| Ticket { epoch: 1, pid: 1, host: "host-a".to_owned(), counter };
+    let ticket = |counter| Ticket { epoch: 1, pid: 1, host: "host-a".to_owned(), counter, ended: false };
     renew(data, &ticket(0)).expect("renewed");
     let before = sight(data).expect("read");
     // In the way of the file aside, as good as a full disk.
@@ -194,4 +195,22 @@ async fn until(holds: impl Fn() -> bool) {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), waited).await.expect("within 20 s");
+}
+
+#[test]
+fn a_holder_that_lets_go_says_so_and_one_that_was_followed_does_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path();
+    let ticket = || sight(data).expect("read").ticket().expect("a ticket");
+    let lease = Lease::acquire(data).expect("free");
+    assert!(!ticket().ended);
+    drop(lease);
+    assert_eq!((ticket().ended, ticket().epoch), (true, 1));
+    let lease = Lease::acquire(data).expect("free again");
+    assert_eq!((ticket().ended, ticket().epoch), (false, 2));
+    // Somebody takes over.
+    fs::write(data.join("epoch"), "3\n").expect("written");
+    renew(data, &Ticket { epoch: 3, pid: 17, host: "host-a".to_owned(), counter: 0, ended: false }).expect("renewed");
+    drop(lease);
+    assert_eq!((ticket().ended, ticket().epoch), (false, 3));
 }

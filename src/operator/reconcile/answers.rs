@@ -40,11 +40,14 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
                     looked.any = true;
                     looked.dagster |= matches!(query, Query::Dagster { .. });
                     self.looking.remove(&query);
-                    if let Query::Steps { run_ids, .. } = query {
-                        looked.steps = run_ids;
+                    if let Query::Steps { run_ids, .. } = &query {
+                        looked.steps.clone_from(run_ids);
                     }
                     self.observation.merge(*observation);
-                    self.measure();
+                    if matches!(query, Query::Dagster { .. }) {
+                        self.forget_read();
+                        self.measure();
+                    }
                 }
                 Answer::Counted(Seen::Fresh(census)) => {
                     self.counting = false;
@@ -71,11 +74,20 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         if noticed.is_empty() { Ok(()) } else { self.append(noticed).await }
     }
 
+    /// Runs whose steps were read are not gone through in every pass.
+    fn forget_read(&mut self) {
+        if let Some(current) = &self.state.current {
+            self.observation.retain_unread(|run_id| !current.steps_read.contains(run_id));
+        }
+    }
+
     /// What the looks that came in show, by the state that the answers beside them have left.
     fn notice(&self, looked: &Looked) -> Vec<Event> {
         let (Some(plan), Some(current)) = (&self.plan, self.state.living()) else { return vec![] };
         let view = self.observation.dagster.as_ref().filter(|_| looked.dagster).and_then(|seen| seen.answer.fresh());
-        let mut events = view.map(|view| notice::runs(plan, current, view)).unwrap_or_default();
+        let asked_at = self.observation.dagster.as_ref().map(|seen| seen.asked_at);
+        let runs = view.zip(asked_at).map(|(view, asked_at)| notice::runs(plan, current, view, asked_at));
+        let mut events = runs.unwrap_or_default();
         let steps = self.observation.steps.as_ref().and_then(|seen| seen.answer.fresh());
         events.extend(steps.map(|view| steps::notice(current, &looked.steps, view)).unwrap_or_default());
         if looked.any && !self.observation.leaving {

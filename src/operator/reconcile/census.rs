@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use super::{Answer, CENSUS_AGAIN, Reconciler, SENTENCES};
 use crate::{
     audit, decide,
-    journal::{Conclusion, Event, Store},
+    journal::{Conclusion, Event, Launched, Launches, Store, failed_by_reason},
     model::{Census, CensusQuery},
     publish,
     world::{Clock, World},
@@ -54,12 +54,12 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let first = |messages: Vec<String>| messages.into_iter().take(SENTENCES).collect::<Vec<_>>();
         let conclusion = Conclusion {
             verdict: audit.verdict,
-            message: audit.summary(),
+            message: publish::fold::sentence(&audit),
             counts: Some(audit.counts.clone()),
             thresholds: audit.thresholds.clone(),
-            findings: first(audit.findings.iter().map(|finding| finding.message.clone()).collect()),
-            gaps: first(audit.gaps.iter().map(|gap| gap.message.clone()).collect()),
-            recoveries: first(audit.recoveries.iter().map(|finding| finding.message.clone()).collect()),
+            findings: first(publish::fold::findings(&audit.findings)),
+            gaps: first(publish::fold::gaps(&audit)),
+            recoveries: first(publish::fold::findings(&audit.recoveries)),
             effects: first(audit.effects.iter().map(audit::FaultEffect::sentence).collect()),
             assumptions: audit.assumptions,
         };
@@ -71,14 +71,16 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let (Some(plan), Some(current)) = (&self.plan, &self.state.current) else { return };
         let Some(view) = self.observation.dagster.as_ref().and_then(|seen| seen.answer.fresh()) else { return };
         let Some(started_at) = current.started_at.filter(|_| current.target.metrics.is_some()) else { return };
-        let ended: Vec<_> =
-            view.runs.iter().filter(|run| run.status.is_terminal() && !self.measured.contains(&run.run_id)).collect();
+        let launches = view.runs.changed().map(|index| (index, view.runs.of_index(index)));
+        let launches = Launches::of(current, plan, launches, failed_by_reason);
+        let is_new = |one: &&Launched| one.ended_at.is_some() && !self.measured.contains(&one.index);
+        let ended: Vec<&Launched> = launches.all.iter().filter(is_new).collect();
         if ended.is_empty() {
             return;
         }
         let now = self.shared.clock.now();
         let datum = publish::latencies(&self.name, plan, started_at, ended.iter().copied(), now);
-        self.measured.extend(ended.iter().map(|run| run.run_id.clone()));
+        self.measured.extend(ended.iter().map(|one| one.index));
         if let Some(datum) = datum {
             let (shared, target) = (Arc::clone(&self.shared), self.target());
             self.call(async move { Answer::Emitted(shared.world.emit(&target, &[datum]).await) });

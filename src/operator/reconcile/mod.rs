@@ -2,6 +2,7 @@
 
 mod answers;
 mod census;
+mod forget;
 mod steer;
 mod trouble;
 
@@ -17,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+pub use forget::may_be_forgotten;
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use indexmap::IndexMap;
 use tokio::sync::watch;
@@ -25,7 +27,7 @@ use super::{Control, Desired, Ears, Handle, LastVerdicts, claims, say::say};
 use crate::{
     decide::{self, Act, Decision, Purpose, Turn},
     journal::{Event, FaultStage, FaultState, Fenced, Record, State, Store, SubmissionStage},
-    model::{Census, Observation, Outcome, Query, ScenarioName, Seen, Timestamp, Verdict, lane},
+    model::{Census, FaultId, Observation, Outcome, Query, Request, ScenarioName, Seen, Timestamp, Verdict, lane},
     plan::{self, Plan},
     publish::{self, Beside, Rejection},
     spec::Deletion,
@@ -57,12 +59,16 @@ pub struct Reconciler<W, S, C> {
     looking: BTreeSet<Query>,
     counting: bool,
     census_after: Timestamp,
-    /// Runs whose latency was published.
-    measured: BTreeSet<String>,
+    /// Arrivals whose latency was published.
+    measured: BTreeSet<u32>,
     rejection: Option<Rejection>,
     stalled: Option<Rejection>,
     verdicts: watch::Receiver<LastVerdicts>,
     control: watch::Receiver<Control>,
+    /// What people ask of it now.
+    asked: Asked,
+    /// Since when no manifest names it, as far as this process knows.
+    deleted_at: Option<Timestamp>,
     /// What the manifest last said of its own deletion.
     deletion: Option<Deletion>,
     /// The version that is wanted, by its digest, and since when this process knows of it.
@@ -82,6 +88,13 @@ type Tenure = u64;
 
 /// A call in flight: it outlives the pass that made it.
 type Call = Pin<Box<dyn Future<Output = (Tenure, Answer)> + Send>>;
+
+/// What people ask of a scenario beside the manifests.
+#[derive(Debug, Default, PartialEq)]
+struct Asked {
+    halted: Option<Request>,
+    suspended: Option<Request>,
+}
 
 enum Answer {
     Acted(Purpose, Outcome),
@@ -113,6 +126,8 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             stalled: None,
             verdicts,
             control,
+            asked: Asked::default(),
+            deleted_at: None,
             deletion: None,
             known_since: None,
             turn: None,
@@ -375,8 +390,21 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let now = self.shared.clock.now();
         self.due = self.due(now);
         let turn = self.turn.as_ref().zip(self.known_since.as_ref().map(|(_, since)| *since));
-        let beside =
-            Beside { rejection: self.rejection.as_ref(), stalled: self.stalled.as_ref(), turn, now: Some(now) };
+        let beside = Beside {
+            rejection: self.rejection.as_ref(),
+            stalled: self.stalled.as_ref(),
+            turn,
+            is_unconfirmed: self.stalled_faults().is_empty(),
+            halted: self.asked.halted.as_ref(),
+            suspended: self.asked.suspended.as_ref(),
+            deleted_at: self.deleted_at,
+            now: Some(now),
+        };
+        let is_unread = *self.desired.borrow() == Desired::Unread;
+        if self.state.current.is_none() && is_unread && self.stalled.is_none() {
+            // The first reading of the folder says what it is.
+            return;
+        }
         // A lane that never had a turn is nobody's matter.
         let is_nothing = *self.desired.borrow() == Desired::Deleted || lane::is_further(&self.name);
         if self.state.current.is_none() && is_nothing && self.stalled.is_none() {
@@ -420,12 +448,22 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let Some(current) = &self.state.current else { return true };
         let awaits_launch =
             current.open.iter().any(|index| current.submissions[index].stage == SubmissionStage::Intended);
-        let open = || current.faults.values().filter(|fault| fault.stage == FaultStage::Open);
-        let awaits_fault = open().any(|fault| {
+        let open = || current.faults.iter().filter(|(_, fault)| fault.stage == FaultStage::Open);
+        let awaits_fault = open().any(|(_, fault)| {
             fault.sent_at.iter().zip(&fault.outcomes).any(|(sent_at, outcome)| sent_at.is_some() && outcome.is_none())
         });
         let awaited = (awaits_launch || awaits_fault) && !self.calls.is_empty();
-        !awaited && open().all(FaultState::is_undone)
+        // What somebody else stands in the way of does not come about by waiting.
+        let stalled = self.stalled_faults();
+        !awaited && open().all(|(id, fault)| fault.is_undone() || stalled.contains(id))
+    }
+
+    /// The faults that cannot be taken back, as looks of this process show.
+    fn stalled_faults(&self) -> Vec<FaultId> {
+        match (&self.plan, &self.state.current) {
+            (Some(plan), Some(current)) => decide::stalled(plan, current, &self.observation, self.shared.clock.now()),
+            (_, _) => vec![],
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::Reconciler;
+use super::{Asked, Reconciler};
 use crate::{
     decide::{self, Turn, Waiting},
     journal::{Event, Store},
@@ -32,6 +32,10 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             self.dirty = true;
         }
         let held = self.held();
+        self.note_deletion(&desired);
+        if self.is_to_be_forgotten(&desired) {
+            return self.forget_all().await;
+        }
         let wanted = match &desired {
             // A halt does not wait for the manifests.
             Desired::Unread if held.is_some() => return self.keep_or_stop(None, false, held).await,
@@ -57,10 +61,23 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     /// What keeps this scenario from running, whatever its manifest says.
     fn held(&mut self) -> Option<Turn> {
         let control = self.control.borrow_and_update();
-        let halted = control.halted.clone().map(Turn::Halted);
-        let is_suspended =
-            [&self.name, &lane::scenario(&self.name)].iter().any(|name| control.suspended.contains(*name));
-        halted.or_else(|| is_suspended.then_some(Turn::Suspended))
+        let own = control.suspended.get(&self.name).or_else(|| control.suspended.get(&lane::scenario(&self.name)));
+        let asked = Asked { halted: control.halted.clone(), suspended: own.cloned() };
+        drop(control);
+        if self.asked != asked {
+            self.asked = asked;
+            self.dirty = true;
+        }
+        let suspended = self.asked.suspended.as_ref().map(|_| Turn::Suspended);
+        self.asked.halted.as_ref().map(|_| Turn::Halted).or(suspended)
+    }
+
+    fn note_deletion(&mut self, desired: &Desired) {
+        let is_deleted = matches!(desired, Desired::Deleted);
+        if is_deleted != self.deleted_at.is_some() {
+            self.deleted_at = is_deleted.then(|| self.shared.clock.now());
+            self.dirty = true;
+        }
     }
 
     /// Begins the next generation if its turn has come.
@@ -84,7 +101,8 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             let generation = GenerationId { digest: wanted.digest.clone(), repeat };
             let (scenario, target) = (Box::new(wanted.scenario.clone()), Box::new(wanted.target.clone()));
             let accepted = Event::Accepted { generation, scenario, target };
-            self.append(self.state.compacted().into_iter().chain([accepted]).collect()).await?;
+            let named = Event::WriterNamed { writer: self.shared.writer.clone() };
+            self.append(self.state.compacted().into_iter().chain([accepted, named]).collect()).await?;
             self.begin_tenure();
             self.compile();
             self.set_turn(None);
@@ -136,11 +154,10 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let Some(living) = self.state.living() else { return Ok(()) };
         let reason = match wanted {
             None if is_deleted => "the manifest was deleted",
-            _ if held == Some(Turn::Suspended) => "the scenario was suspended",
-            _ if held.is_some() => "everything was halted",
+            _ if held.is_some() => "",
             None => return Ok(()),
             Some(wanted) if wanted.digest != living.id.digest => "the manifest was edited",
-            Some(wanted) if wanted.scenario.suspend && !wanted.again => "the scenario was suspended",
+            Some(wanted) if wanted.scenario.suspend && !wanted.again => "the scenario was suspended by its manifest",
             Some(wanted) if wanted.target != living.target && living.is_untouched() => {
                 let target = Box::new(wanted.target.clone());
                 self.append(vec![Event::Retargeted { target }]).await?;
@@ -152,9 +169,14 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         if living.stop.is_some() {
             return Ok(());
         }
+        let reason = match (reason, &self.asked) {
+            ("", Asked { halted: Some(request), .. }) => format!("everything was halted: {request}"),
+            ("", Asked { halted: None, suspended: Some(request) }) => format!("the scenario was suspended {request}"),
+            (reason, _) => reason.to_owned(),
+        };
         let deletion = self.deletion.unwrap_or(living.scenario.deletion);
         let terminate = wanted.is_none() && deletion == Deletion::Terminate;
-        self.append(vec![Event::StopRequested { reason: reason.to_owned(), terminate }]).await
+        self.append(vec![Event::StopRequested { reason, terminate }]).await
     }
 
     /// Forgets what was seen and asked of another generation or target.

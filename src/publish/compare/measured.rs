@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    audit::launches,
     model::{Metric, RunStatus, Timestamp},
     publish::history::History,
 };
@@ -65,12 +66,11 @@ pub fn of_history(history: &History) -> Measured {
     let mut runs = vec![];
     let mut lateness = vec![];
     if let Some(started_at) = generation.started_at {
-        let mut keyed: Vec<_> =
-            census.runs.iter().filter_map(|record| Some((record.run.key.as_ref()?.index, &record.run))).collect();
-        keyed.sort_by_key(|(index, _)| *index);
+        let mut launched = launches(plan, generation, census).all;
+        launched.sort_by_key(|one| one.index);
         let mut arrivals = plan.arrivals.from(0);
-        for (index, run) in keyed {
-            let Some(arrival) = arrivals.at(index) else { continue };
+        for run in launched {
+            let Some(arrival) = arrivals.at(run.index) else { continue };
             runs.push(RunTimes {
                 job: plan.choices[arrival.choice as usize].job.clone(),
                 due: started_at.plus(arrival.offset),

@@ -93,21 +93,22 @@ fn least(metric: Metric) -> f64 {
         Metric::RecoveryTime | Metric::QueueAge => 1.0,
         Metric::QueueDepth => 10.0,
         Metric::Workers | Metric::SubmissionErrors => 1.0,
-        Metric::Throughput => 0.0,
+        Metric::Throughput | Metric::Failures | Metric::SuccessRate => 0.0,
     }
 }
 
 /// Whether more of it is better.
 fn is_gain(metric: Metric) -> bool {
     match metric {
-        Metric::Throughput | Metric::Workers => true,
+        Metric::Throughput | Metric::Workers | Metric::SuccessRate => true,
         Metric::RunLatency
         | Metric::StartLatency
         | Metric::Lateness
         | Metric::RecoveryTime
         | Metric::QueueAge
         | Metric::QueueDepth
-        | Metric::SubmissionErrors => false,
+        | Metric::SubmissionErrors
+        | Metric::Failures => false,
     }
 }
 

@@ -12,7 +12,7 @@ use std::{fmt, str::FromStr};
 pub use broken::Broken;
 pub use measured::{Measured, Source, of_history, of_keys};
 pub use measures::{Judgement, Measure};
-pub use render::{markdown, table};
+pub use render::{Row, SECTIONS, markdown, rows, sentence, table};
 use serde::Serialize;
 pub use setup::Difference;
 
@@ -141,6 +141,11 @@ fn summary(outcome: Outcome, broke: usize, slower: usize, mended: usize, faster:
 }
 
 impl Head {
+    /// `scenario/generation`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.scenario, self.generation)
+    }
+
     fn of(side: &Side) -> Self {
         let report = &side.report;
         Self {

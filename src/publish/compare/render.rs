@@ -2,14 +2,16 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
+
 use super::{Broken, Comparison, Head, Judgement, Measure, Outcome, broken::BrokenKind};
 use crate::{
-    model::{Metric, Span, Timestamp, Unit},
+    model::{Metric, Timestamp},
     publish::columns::{Side, columns},
 };
 
 /// What the kinds of judgements are called, in the order in which they are shown.
-const SECTIONS: [(Judgement, &str); 6] = [
+pub const SECTIONS: [(Judgement, &str); 6] = [
     (Judgement::Slower, "Slower, deeper or less"),
     (Judgement::Faster, "Faster, flatter or more"),
     (Judgement::WithinNoise, "Beyond the tolerance, yet no more than chance"),
@@ -61,7 +63,7 @@ pub fn markdown(comparison: &Comparison) -> String {
     out.push_str("| | run | verdict | started | Dagster |\n| --- | --- | --- | --- | --- |\n");
     for (word, head) in [("before", &comparison.before), ("after", &comparison.after)] {
         let started = head.started_at.map(to_the_second).unwrap_or_default();
-        let (name, verdict) = (format!("{}/{}", head.scenario, head.generation), head.verdict);
+        let (name, verdict) = (head.name(), head.verdict);
         let _ = writeln!(out, "| {word} | `{name}` | {verdict:?} | {started} | {} |", cell(&head.dagster_version));
     }
     if !comparison.setup.is_empty() {
@@ -104,7 +106,7 @@ fn measure_rows(out: &mut String, measures: &[&Measure]) {
     out.push_str("| measure | before | after | change | | change lies between | samples |\n");
     out.push_str("| --- | ---: | ---: | ---: | ---: | --- | --- |\n");
     for measure in measures {
-        let parts = Parts::of(measure);
+        let parts = Row::of(measure);
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} | {} |",
@@ -120,7 +122,7 @@ fn measure_rows(out: &mut String, measures: &[&Measure]) {
 }
 
 fn row(measure: &Measure) -> Vec<String> {
-    let Parts { name, before, after, change, relative, interval, samples } = Parts::of(measure);
+    let Row { name, before, after, change, relative, interval, samples } = Row::of(measure);
     let within = if interval.is_empty() { String::new() } else { format!(", between {interval}") };
     let noun = if samples == "1" { "sample" } else { "samples" };
     vec![name, before, "→".to_owned(), after, change, relative, format!("{samples} {noun}{within}")]
@@ -130,8 +132,14 @@ fn of(comparison: &Comparison, judgement: Judgement) -> impl Iterator<Item = &Me
     comparison.measures.iter().filter(move |measure| measure.judgement == judgement)
 }
 
+/// The measures with this judgement, in words.
+pub fn rows(comparison: &Comparison, judgement: Judgement) -> Vec<Row> {
+    of(comparison, judgement).map(Row::of).collect()
+}
+
 /// A measure in words.
-struct Parts {
+#[derive(Debug, Serialize)]
+pub struct Row {
     name: String,
     before: String,
     after: String,
@@ -141,10 +149,10 @@ struct Parts {
     samples: String,
 }
 
-impl Parts {
+impl Row {
     fn of(measure: &Measure) -> Self {
         let metric = measure.metric;
-        let value = |value: Option<f64>| value.map_or("–".to_owned(), |value| show(metric, value));
+        let value = |value: Option<f64>| value.map_or("–".to_owned(), |value| metric.show_rounded(value));
         let of = measure.of.as_ref().map(|of| format!(" {of}")).unwrap_or_default();
         let quantile = if measure.quantile == "value" { String::new() } else { format!(" {}", measure.quantile) };
         let [before, after] = measure.samples;
@@ -163,18 +171,6 @@ impl Parts {
     }
 }
 
-/// A number with as many digits as a person reads.
-fn show(metric: Metric, value: f64) -> String {
-    match metric.unit() {
-        Unit::Seconds if value >= 60.0 => Span::from_secs(value.round() as u64).to_string(),
-        Unit::Seconds if value >= 1.0 => format!("{value:.1}s"),
-        Unit::Seconds => format!("{:.0}ms", value * 1000.0),
-        Unit::Count => format!("{}", (value * 100.0).round() / 100.0),
-        Unit::PerSecond if value < 1.0 => format!("{:.1}/min", value * 60.0),
-        Unit::PerSecond => format!("{value:.1}/s"),
-    }
-}
-
 fn percent(share: f64) -> String {
     let percent = (share * 100.0).round();
     if percent == 0.0 { "0%".to_owned() } else { format!("{percent:+}%") }
@@ -182,10 +178,11 @@ fn percent(share: f64) -> String {
 
 fn signed(metric: Metric, change: f64) -> String {
     let sign = if change < 0.0 { '-' } else { '+' };
-    format!("{sign}{}", show(metric, change.abs()))
+    format!("{sign}{}", metric.show_rounded(change.abs()))
 }
 
-fn sentence(broken: &Broken) -> String {
+/// What broke or is mended, in a sentence.
+pub fn sentence(broken: &Broken) -> String {
     let Broken { kind, what, before, after, message } = broken;
     let what = match kind {
         BrokenKind::Verdict | BrokenKind::Proof => what.clone(),
@@ -206,7 +203,7 @@ fn sentence(broken: &Broken) -> String {
 fn head_row(word: &str, head: &Head) -> Vec<String> {
     vec![
         word.to_owned(),
-        format!("{}/{}", head.scenario, head.generation),
+        head.name(),
         format!("{:?}", head.verdict),
         head.started_at.map_or("never started".to_owned(), |at| format!("started {}", to_the_second(at))),
         format!("Dagster {}", head.dagster_version),

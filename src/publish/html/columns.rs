@@ -8,7 +8,7 @@ use super::data::Origin;
 use crate::{
     audit::Audit,
     journal::Generation,
-    model::{Census, RunStatus},
+    model::Census,
     plan::Plan,
     publish::keys::{Row, rows},
 };
@@ -88,9 +88,7 @@ pub fn columns(
 }
 
 fn is_notable(row: &Row<'_>) -> bool {
-    !row.words.is_empty()
-        || row.outcome() != "acknowledged"
-        || !matches!(row.runs[..], [record] if record.run.status == RunStatus::Success)
+    !row.words.is_empty() || row.outcome() != "acknowledged" || !row.is_plain_success()
 }
 
 impl Columns {

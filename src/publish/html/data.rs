@@ -15,6 +15,8 @@ use crate::{
     plan::Plan,
     publish::{
         files::yaml,
+        fold::{self, fold},
+        headline::Figure,
         latency::Quantiles,
         report::{FaultReport, JobCount, Report},
         status::Load,
@@ -49,6 +51,11 @@ pub struct Page<'a> {
     dagster_version: &'a str,
     verdict: Verdict,
     summary: &'a str,
+    /// What a person asks for first, beside the last run.
+    figures: Vec<Figure>,
+    last_run: Option<Last<'a>>,
+    /// Where Dagster shows a run: its id comes last. `None`: it has no pages that can be linked.
+    runs_at: Option<String>,
     counts: &'a Counts,
     /// Whether the workers' own records were read.
     effects_read: bool,
@@ -56,7 +63,7 @@ pub struct Page<'a> {
     tolerated: Listed<'a>,
     recoveries: Listed<'a>,
     unfinished: Listed<'a>,
-    gaps: &'a [Gap],
+    gaps: Vec<Folded<'a>>,
     thresholds: &'a [ThresholdResult],
     assumptions: &'a [String],
     load: &'a Load,
@@ -72,6 +79,24 @@ pub struct Page<'a> {
     keys: Columns,
     environment: Vec<(&'static str, String)>,
     manifest: String,
+}
+
+/// The run before this one.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Last<'a> {
+    generation: &'a GenerationId,
+    verdict: Verdict,
+    started: Option<i64>,
+    edited_since: bool,
+}
+
+/// Gaps that are alike: in one sentence, and each by itself.
+#[derive(Debug, Serialize)]
+struct Folded<'a> {
+    reason: &'static str,
+    message: String,
+    each: Vec<&'a str>,
 }
 
 /// Some of so many.
@@ -109,13 +134,21 @@ pub fn page<'a>(report: &'a Report, plan: &'a Plan, generation: &'a Generation, 
         dagster_version: &report.dagster_version,
         verdict: audit.verdict,
         summary: &report.summary,
+        figures: report.headline.figures(report.last_run.as_ref().map(|last| &last.headline)),
+        last_run: report.last_run.as_ref().map(|last| Last {
+            generation: &last.generation,
+            verdict: last.verdict,
+            started: last.started_at.map(|at| origin.to(at)),
+            edited_since: last.edited_since,
+        }),
+        runs_at: runs_at(&generation.target.dagster.url),
         counts: &audit.counts,
         effects_read: census.completions.is_some(),
         findings: listed(&audit.findings),
         tolerated: listed(&audit.tolerated),
         recoveries: listed(&audit.recoveries),
         unfinished: listed(&audit.unfinished),
-        gaps: &audit.gaps,
+        gaps: folded(&audit.gaps),
         thresholds: &audit.thresholds,
         assumptions: &audit.assumptions,
         load: &report.load,
@@ -131,6 +164,19 @@ pub fn page<'a>(report: &'a Report, plan: &'a Plan, generation: &'a Generation, 
         manifest: yaml(&report.manifest).expect("a scenario has string keys only"),
         bands,
     }
+}
+
+fn folded(gaps: &[Gap]) -> Vec<Folded<'_>> {
+    let folded = fold(gaps.iter().map(|gap| (gap.reason, gap.message.as_str())));
+    let one = |folded: fold::Folded| Folded {
+        reason: gaps[folded.places[0]].reason,
+        each: match &folded.places[..] {
+            [_] => vec![],
+            many => many.iter().map(|place| gaps[*place].message.as_str()).collect(),
+        },
+        message: folded.message,
+    };
+    folded.into_iter().map(one).collect()
 }
 
 fn listed(all: &[Finding]) -> Listed<'_> {
@@ -163,6 +209,14 @@ fn over(fault: &FaultState, census: &Census) -> Option<Timestamp> {
 /// An address as it may be shown to anyone: what stands behind a `?` may be a secret. A password is in no address.
 fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or(url)
+}
+
+/// The address of Dagster's pages of runs; only what a browser opens as a page.
+fn runs_at(url: &str) -> Option<String> {
+    let address = without_query(url);
+    let is_page = address.starts_with("http://") || address.starts_with("https://");
+    let base = address.trim_end_matches('/').trim_end_matches("/graphql").trim_end_matches('/');
+    is_page.then(|| format!("{base}/runs/"))
 }
 
 /// Where it took place, by name; no value of a header, no password.
@@ -203,4 +257,23 @@ fn environment(report: &Report, generation: &Generation, census: &Census) -> Vec
     facts.push(("Accepted", generation.accepted_at.to_string()));
     facts.push(("dagstorm", env!("CARGO_PKG_VERSION").to_owned()));
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_linked_where_dagster_shows_them() {
+        for (url, wanted) in [
+            ("http://127.0.0.1:3000/graphql", Some("http://127.0.0.1:3000/runs/")),
+            ("https://org.dagster.cloud/prod/graphql?token=x", Some("https://org.dagster.cloud/prod/runs/")),
+            ("https://dagster.example.com/graphql/", Some("https://dagster.example.com/runs/")),
+            ("https://dagster.example.com", Some("https://dagster.example.com/runs/")),
+            ("javascript:alert(1)//graphql", None),
+            ("file:///graphql", None),
+        ] {
+            assert_eq!(runs_at(url).as_deref(), wanted, "{url}");
+        }
+    }
 }

@@ -9,7 +9,8 @@ use super::{
     series::{millis, width},
 };
 use crate::{
-    journal::Generation,
+    audit::launches,
+    journal::{Generation, Launches},
     model::{Census, RunStatus},
     plan::Plan,
     publish::latency::Quantiles,
@@ -59,7 +60,7 @@ pub struct Group {
     pub curve: Vec<(f64, i64)>,
 }
 
-/// A run that ended.
+/// A launch that ended, with the retries that Dagster made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Run {
     due: i64,
@@ -74,12 +75,12 @@ impl Run {
     }
 }
 
-/// Measures every run that ended.
+/// Measures every launch that ended.
 pub fn delays(plan: &Plan, generation: &Generation, census: &Census, bands: &[Band], origin: Origin) -> Delays {
     if generation.started_at.is_none() {
         return Delays::default();
     }
-    let runs = ended(plan, census, origin);
+    let runs = ended(plan, &launches(plan, generation, census), origin);
     let last = runs.last().map_or(0, |run| run.due);
     let width = width(last, (runs.len() as u64 / 10).clamp(FEWEST_INTERVALS, MOST_INTERVALS));
     let mut delays = Delays { width, dots: dots(&runs, width), groups: groups(&runs, bands), ..Delays::default() };
@@ -95,16 +96,10 @@ pub fn delays(plan: &Plan, generation: &Generation, census: &Census, bands: &[Ba
 }
 
 /// By the instant at which they were due.
-fn ended(plan: &Plan, census: &Census, origin: Origin) -> Vec<Run> {
-    let mut known: Vec<(u32, i64, bool)> = census
-        .runs
-        .iter()
-        .filter(|record| record.run.status.is_terminal())
-        .filter_map(|record| {
-            let run = &record.run;
-            Some((run.key.as_ref()?.index, origin.to(run.ended_at?), run.status == RunStatus::Success))
-        })
-        .collect();
+fn ended(plan: &Plan, launches: &Launches, origin: Origin) -> Vec<Run> {
+    let ended = launches.all.iter().filter_map(|one| Some((one, origin.to(one.ended_at?))));
+    let mut known: Vec<(u32, i64, bool)> =
+        ended.map(|(one, at)| (one.index, at, one.status == RunStatus::Success)).collect();
     known.sort_unstable();
     let mut arrivals = plan.arrivals.from(0);
     let run = |(index, ended, good)| Some(Run { due: millis(arrivals.at(index)?.offset), ended, good });

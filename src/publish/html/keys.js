@@ -54,7 +54,7 @@ function showKeys() {
       {
         label: 'Run',
         of: (row) => of.run[row],
-        cell: (row) => (of.run[row] === '' ? null : element('code', {}, of.run[row])),
+        cell: (row) => (of.run[row] === '' ? null : of.run[row].split(' ').flatMap((id) => [runLink(id), ' '])),
       },
     ],
   });
@@ -170,8 +170,8 @@ function showFaults() {
               {
                 label: 'Recovery',
                 kind: 'number',
-                of: (row) => (of[row].recoveryTime ? milliseconds(of[row].recoveryTime) : null),
-                cell: (row) => (of[row].recoveryTime ? span(milliseconds(of[row].recoveryTime)) : null),
+                of: (row) => of[row].recoveryTimeSeconds ?? null,
+                cell: (row) => (of[row].recoveryTime ? span(of[row].recoveryTimeSeconds * 1000) : null),
               },
               {
                 label: 'Targets',

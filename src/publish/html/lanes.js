@@ -87,6 +87,14 @@ function drawLane(lane, place) {
     heading,
     element('ul', { class: 'notes' }, notes),
     track(lane),
+    lane.runs.some((run) => run.status !== null) && data.runsAt
+      ? element(
+          'p',
+          { class: 'quiet' },
+          'In Dagster: ',
+          lane.runs.filter((run) => run.status !== null).flatMap((run) => [runLink(run.id, run.id.slice(0, 8)), ' ']),
+        )
+      : null,
     events(lane),
   );
 }

@@ -9,6 +9,10 @@ const steps_of_time = [
   6048e5,
 ];
 
+/* Where a line across stands: whole numbers of things, readable lengths of time in milliseconds. */
+const whole_steps = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
+const time_steps = [1, 2, 5, 10, 20, 50, ...steps_of_time, 1728e5, 4320e5];
+
 function readPalette() {
   const names = ['ink', 'quiet', 'line', 'blue', 'orange', 'teal', 'violet', 'bad', 'fault'];
   palette = Object.fromEntries(names.map((name) => [name, color(name)]));
@@ -19,7 +23,8 @@ function readPalette() {
 
 /**
  * options: { title, summary, height?, x: [], lines: [{ label, values, color, dash?, stepped?, area?, width? }], show: (value) => text,
- *   draw?: (u) => void, top?: (from, to) => number, curve?: true, numbers: { columns, count } }
+ *   draw?: (u) => void, top?: (from, to) => number, curve?: true, lengths?: true, numbers: { columns, count } }
+ *   lengths: the values are lengths of time in milliseconds.
  */
 function plot(options) {
   const canvas = element('div', { class: 'canvas', role: 'img', 'aria-label': `${options.title}. ${options.summary}` });
@@ -57,7 +62,7 @@ function drawPlots() {
   for (const one of drawn) {
     one.made?.destroy();
     one.made = new uPlot(settings(one), [one.options.x, ...one.options.lines.map((line) => line.values)], one.canvas);
-    // The plot is one image with its own words; whoever cannot see it has the numbers as a table.
+    // The plot is one image with its own words; for those who cannot see it there are the numbers as a table.
     one.made.root.querySelector('.u-legend').setAttribute('aria-hidden', 'true');
   }
 }
@@ -103,13 +108,18 @@ function settings(one) {
     },
     axes: [
       across,
-      { ...axis, size: 62, values: (_, all) => all.map((value) => (value === null ? '' : options.show(value))) },
+      {
+        ...axis,
+        incrs: options.lengths ? time_steps : whole_steps,
+        size: besideAxis,
+        values: (_, all) => all.map((value) => (value === null ? '' : options.show(value))),
+      },
     ],
     series: [
       {
         label: options.curve ? 'quantile' : 'time',
         value: (_, at) =>
-          at === null ? '–' : options.curve ? `${Number((100 * (1 - 10 ** -at)).toFixed(2))} %` : clock(at),
+          at === null || at === undefined ? 'at the highest' : options.curve ? `${Number((100 * (1 - 10 ** -at)).toFixed(2))} %` : clock(at),
       },
       ...options.lines.map((line) => lineOf(line, options)),
     ],
@@ -137,6 +147,16 @@ function settings(one) {
   };
 }
 
+/** As wide as the widest label needs; the same in most plots, so that their times stand below each other. */
+function besideAxis(u, labels, axis) {
+  if (labels === null) return 62;
+  u.ctx.save();
+  u.ctx.font = u.axes[axis].font[0];
+  const widest = labels.reduce((most, text) => Math.max(most, u.ctx.measureText(text).width), 0);
+  u.ctx.restore();
+  return Math.max(62, Math.ceil(widest / uPlot.pxRatio) + 16);
+}
+
 function lineOf(line, options) {
   return {
     label: line.label,
@@ -146,7 +166,12 @@ function lineOf(line, options) {
     fill: line.area ? palette.area : undefined,
     paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
     points: { show: line.points ?? false, size: 4, fill: palette[line.color] },
-    value: (_, value) => (value === null || value === undefined ? '' : options.show(value)),
+    value: (_, value, __, place) => {
+      if (value !== null && value !== undefined) return options.show(value);
+      if (place !== null && place !== undefined) return '–';
+      const known = line.values.filter((one) => one !== null);
+      return known.length === 0 ? '–' : options.show(known.reduce((most, one) => Math.max(most, one)));
+    },
   };
 }
 

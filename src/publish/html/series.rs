@@ -6,13 +6,19 @@ use serde::Serialize;
 
 use super::data::{Band, Origin};
 use crate::{
+    audit::launches,
     journal::Generation,
     model::{Census, Metric, RunStatus},
     plan::Plan,
 };
 
-/// So many intervals a plot has at most.
+/// So many intervals a plot has at most; and how many arrivals each has on the average at least, for a plot of ones and
+/// zeros is a comb that shows nothing. Of a load that is sparser than that, the plot has a few wide ones.
 const MOST_INTERVALS: u64 = 120;
+const FEWEST_INTERVALS: u64 = 12;
+const FEWEST_ARRIVALS: u64 = 4;
+/// So many ends of tasks are marked.
+const MOST_DEATHS: usize = 500;
 /// Gauges with more samples than this are shown by interval.
 const MOST_SAMPLES: usize = 2_000;
 /// Widths that people can read, in milliseconds.
@@ -45,8 +51,10 @@ const WIDTHS: [u64; 22] = [
 #[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Series {
-    /// Milliseconds.
+    /// Of the intervals of `due`, `completed` and `failed`, in milliseconds.
     pub width: u64,
+    /// Of those of `under_way` and `executing`.
+    pub fine_width: u64,
     /// Where the story ends, from the origin.
     pub end: i64,
     /// Arrivals whose instant came.
@@ -58,8 +66,29 @@ pub struct Series {
     pub under_way: Vec<u32>,
     /// Runs that had started and had not ended: the most at once.
     pub executing: Vec<u32>,
+    /// Runs that had not ended when Dagster was asked last.
+    pub left: usize,
     pub queue_depth: Option<Gauge>,
     pub workers: Option<Gauge>,
+    /// Ends of tasks that were seen: between two looks one may end and another come, and their number stays.
+    pub deaths: Deaths,
+}
+
+/// Ends of tasks, in the order of time.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct Deaths {
+    /// How many there are in all; the first are shown.
+    pub total: usize,
+    pub shown: Vec<Death>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Death {
+    pub at: i64,
+    pub task: String,
+    pub service: String,
+    /// The faults that stopped it.
+    pub by: Vec<String>,
 }
 
 /// A gauge that was sampled.
@@ -76,36 +105,52 @@ pub struct Gauge {
 /// Counts it all.
 pub fn series(plan: &Plan, generation: &Generation, census: &Census, bands: &[Band], origin: Origin) -> Series {
     let end = end(plan, generation, census, bands, origin);
-    let width = width(end, MOST_INTERVALS);
-    let intervals = Intervals { width: width as i64, count: (end as u64 / width + 1) as usize };
+    let enough = (u64::from(plan.arrivals.len()) / FEWEST_ARRIVALS).clamp(FEWEST_INTERVALS, MOST_INTERVALS);
+    let (intervals, fine) = (Intervals::over(end, enough), Intervals::over(end, MOST_INTERVALS));
     let stop = generation.ending().map_or(i64::MAX, |fact| origin.to(fact.at));
     let is_due = |offset: &i64| generation.started_at.is_some() && *offset <= stop;
     let due = plan.arrivals.from(0).map(|arrival| arrival.offset.as_millis() as i64).take_while(is_due);
+    let launches = launches(plan, generation, census);
     let ended = |wanted: bool| {
-        let runs = census.runs.iter().map(|record| &record.run);
-        let runs = runs.filter(move |run| run.status.is_terminal() && (run.status == RunStatus::Success) == wanted);
-        runs.filter_map(|run| run.ended_at).map(|at| origin.to(at))
+        let ended = launches.all.iter().filter(move |one| (one.status == RunStatus::Success) == wanted);
+        ended.filter_map(|one| one.ended_at).map(|at| origin.to(at))
     };
     let spans = |from_launch: bool| {
-        census.runs.iter().filter_map(move |record| {
-            let run = &record.run;
-            let index = run.key.as_ref().map(|key| key.index);
-            let sent = index.and_then(|index| generation.submissions.get(&index)).map(|known| known.first_attempt_at);
-            let from = if from_launch { sent.or(run.started_at)? } else { run.started_at? };
-            Some((origin.to(from), run.ended_at.map(|at| origin.to(at))))
+        launches.all.iter().filter_map(move |one| {
+            let sent = generation.submissions.get(&one.index).map(|known| known.first_attempt_at);
+            let from = if from_launch { sent.or(one.started_at)? } else { one.started_at? };
+            Some((origin.to(from), one.ended_at.map(|at| origin.to(at))))
         })
     };
     Series {
-        width,
+        width: intervals.width as u64,
+        fine_width: fine.width as u64,
         end,
         due: intervals.count(due),
         completed: intervals.count(ended(true)),
         failed: intervals.count(ended(false)),
-        under_way: intervals.most_at_once(spans(true)),
-        executing: intervals.most_at_once(spans(false)),
-        queue_depth: gauge(generation, Metric::QueueDepth, f64::max, &intervals, origin),
-        workers: gauge(generation, Metric::Workers, f64::min, &intervals, origin),
+        under_way: fine.most_at_once(spans(true)),
+        executing: fine.most_at_once(spans(false)),
+        left: census.runs.iter().filter(|record| !record.run.status.is_terminal()).count(),
+        queue_depth: gauge(generation, Metric::QueueDepth, f64::max, &fine, origin),
+        workers: gauge(generation, Metric::Workers, f64::min, &fine, origin),
+        deaths: deaths(generation, end, origin),
     }
+}
+
+/// Of all services: it is told which.
+fn deaths(generation: &Generation, end: i64, origin: Origin) -> Deaths {
+    let ended = generation.tasks.iter().filter_map(|(task, life)| {
+        let at = origin.to(life.left_at?);
+        let stops = generation.faults.iter().filter(|(_, fault)| fault.targets.iter().any(|one| one.arn == *task));
+        let by = stops.map(|(id, _)| id.to_string()).collect();
+        Some(Death { at, task: task.id().to_owned(), service: life.service.clone(), by })
+    });
+    let mut shown: Vec<Death> = ended.filter(|death| death.at >= 0 && death.at <= end).collect();
+    shown.sort_by(|one, other| (one.at, &one.task).cmp(&(other.at, &other.task)));
+    let total = shown.len();
+    shown.truncate(MOST_DEATHS);
+    Deaths { total, shown }
 }
 
 /// The first width of which no more than `most` cover the time until `end`.
@@ -129,6 +174,11 @@ struct Intervals {
 }
 
 impl Intervals {
+    fn over(end: i64, most: u64) -> Self {
+        let width = width(end, most);
+        Self { width: width as i64, count: (end as u64 / width + 1) as usize }
+    }
+
     fn of(&self, at: i64) -> Option<usize> {
         usize::try_from(at.div_euclid(self.width)).ok().filter(|interval| *interval < self.count)
     }

@@ -10,6 +10,8 @@ function showStory() {
   const step = (values) => [...values, values.at(-1)];
   const edges = [...x, Math.max(series.end, x.length * series.width)];
   const every = span(series.width);
+  const fine = series.underWay.map((_, place) => place * series.fineWidth);
+  const fine_edges = [...fine, Math.max(series.end, fine.length * series.fineWidth)];
   const parts = [
     plot({
       title: `Arrivals and completions per ${every}`,
@@ -34,16 +36,16 @@ function showStory() {
       ),
     }),
     plot({
-      title: `Runs under way, the most at once in ${every}`,
+      title: `Runs under way, the most at once in ${span(series.fineWidth)}`,
       summary: underWaySummary(),
-      x: edges,
+      x: fine_edges,
       show: number,
       lines: [
         { label: 'sent, not ended', values: step(series.underWay), color: 'violet', stepped: true },
         { label: 'started, not ended', values: step(series.executing), color: 'teal', stepped: true, dash: [6, 3] },
       ],
       numbers: columnsOf(
-        x,
+        fine,
         [
           ['Sent, not ended', series.underWay],
           ['Started, not ended', series.executing],
@@ -88,31 +90,72 @@ function flowSummary() {
   const { due, completed, failed, width } = data.series;
   const most = highest(due);
   const bad = sum(failed);
-  return `${plural(sum(due), 'arrival')} came due, at most ${number(due[most])} in ${span(width)} (at ${clock(most * width, 0)}); ${plural(sum(completed), 'run')} completed${bad > 0 ? `, ${number(bad)} failed or were canceled` : ''}.`;
+  return `${plural(sum(due), 'arrival')} came due, at most ${number(due[most])} in ${span(width)} (at ${clock(most * width, 0)}); ${plural(sum(completed), 'run')} completed${bad > 0 ? `, ${plural(bad, 'run')} failed or ${bad === 1 ? 'was' : 'were'} canceled` : ''}.`;
 }
 
 function underWaySummary() {
-  const { underWay, executing, width } = data.series;
+  const { underWay, executing, fineWidth, left } = data.series;
   const most = highest(underWay);
-  return `At most ${number(underWay[most])} were sent and not ended (at ${clock(most * width, 0)}), at most ${number(executing[highest(executing)])} executed at once; at the end ${number(underWay.at(-1))} were left.`;
+  const open = left === 0 ? '' : `; ${plural(left, 'run')} had not ended when Dagster was asked last`;
+  return `At most ${number(underWay[most])} were sent and not ended (at ${clock(most * fineWidth, 0)}), at most ${number(executing[highest(executing)])} executed at once${open}.`;
 }
 
 function gauge(title, name, of, extreme, color_name) {
-  if (of === null) return nothing(title, `Not sampled: there is no record of the ${name}.`);
+  const deaths = name === 'workers' ? deathsSummary() : '';
+  if (of === null) return nothing(title, `Not sampled: there is no record of the ${name}.${deaths}`);
   const [low, high] = [lowest(of.value), highest(of.value)];
   const kept = of.byInterval ? ` Each point is the ${extreme} of its interval.` : '';
-  const summary = `Between ${number(of.value[low])} (at ${clock(of.at[low], 0)}) and ${number(of.value[high])} (at ${clock(of.at[high], 0)}) in ${plural(of.samples, 'sample')}.${kept}`;
+  const summary = `Between ${number(of.value[low])} (at ${clock(of.at[low], 0)}) and ${number(of.value[high])} (at ${clock(of.at[high], 0)}) in ${plural(of.samples, 'sample')}.${kept}${deaths}`;
   return plot({
     title,
     summary,
     height: 130,
     x: of.at,
     show: number,
+    draw: name === 'workers' ? drawDeaths : undefined,
     lines: [
       { label: title.toLowerCase(), values: of.value, color: color_name, stepped: true, area: color_name === 'blue' },
     ],
     numbers: columnsOf(of.at, [[title, of.value]], number),
   });
+}
+
+/** Tasks that ended: a number that stays the same may hide that one ended and another came between two looks. */
+function deathsSummary() {
+  const { total, shown } = data.series.deaths;
+  if (total === 0) return '';
+  const services = new Set(shown.map((death) => death.service));
+  const told = shown
+    .slice(0, 4)
+    .map(
+      (death) =>
+        `${short(death.task).slice(0, 8)}${services.size > 1 ? ` of ${death.service}` : ''} at ${clock(death.at, 0)}${death.by.length > 0 ? `, stopped by ${death.by.join(', ')}` : ''}`,
+    );
+  const more = total > 4 ? ` and ${number(total - 4)} more` : '';
+  return ` ${plural(total, 'task')} ended (†): ${told.join('; ')}${more}.`;
+}
+
+function drawDeaths(u) {
+  const { ctx, bbox } = u;
+  ctx.save();
+  ctx.strokeStyle = palette.bad;
+  ctx.fillStyle = palette.bad;
+  ctx.lineWidth = uPlot.pxRatio;
+  ctx.setLineDash([3 * uPlot.pxRatio, 3 * uPlot.pxRatio]);
+  ctx.font = `700 ${13 * uPlot.pxRatio}px system-ui, sans-serif`;
+  ctx.textAlign = 'center';
+  ctx.textBaseline = 'bottom';
+  for (const death of data.series.deaths.shown) {
+    const left = u.valToPos(death.at, 'x', true);
+    if (left < bbox.left || left > bbox.left + bbox.width) continue;
+    const room = 17 * uPlot.pxRatio;
+    ctx.beginPath();
+    ctx.moveTo(left, bbox.top);
+    ctx.lineTo(left, bbox.top + bbox.height - room);
+    ctx.stroke();
+    ctx.fillText('†', left, bbox.top + bbox.height);
+  }
+  ctx.restore();
 }
 
 function latency() {
@@ -131,6 +174,7 @@ function latency() {
     height: 240,
     x: delays.at.length > 0 ? delays.at : [0],
     show: span,
+    lengths: true,
     draw: drawDots,
     top: slowestWithin,
     lines: [
@@ -198,9 +242,10 @@ function curve() {
   return plot({
     title: 'How long runs took, from the instant they were due',
     curve: true,
+    lengths: true,
     height: 220,
     show: span,
-    summary: `Of all ${plural(all.samples, 'run')} that succeeded, half took ${span(milliseconds(all.p50))} or less, 95 of 100 ${span(milliseconds(all.p95))} or less, the slowest ${span(milliseconds(all.max))}.`,
+    summary: `Of all ${plural(all.samples, 'run')} that succeeded, half took ${span(all.p50Seconds * 1000)} or less, 95 of 100 ${span(all.p95Seconds * 1000)} or less, the slowest ${span(all.maxSeconds * 1000)}.`,
     x: percents.map((percent) => -Math.log10(1 - percent / 100)),
     lines: groups.map((group) => ({
       label: group.name,
@@ -232,8 +277,8 @@ function quantiles() {
   const cell = (name) => ({
     label: name,
     kind: 'number',
-    of: (row) => milliseconds(rows[row][1][name]),
-    cell: (row) => span(milliseconds(rows[row][1][name])),
+    of: (row) => rows[row][1][`${name}Seconds`],
+    cell: (row) => span(rows[row][1][`${name}Seconds`] * 1000),
   });
   const of = new Table({
     caption: 'Quantiles',

@@ -36,7 +36,7 @@ fn what_is_filled_in_is_not_looked_at_again() {
 
 #[test]
 fn our_own_parts_end_no_element_early() {
-    for script in [PLOTS, SCRIPT] {
+    for script in [PLOTS, REPORT, INDEX, COMPARISON] {
         assert!(!script.contains("</script") && !script.contains("<!--") && !script.contains('\r'));
     }
     assert!(!STYLE.contains("</style") && !STYLE.contains('\r'));
@@ -50,7 +50,9 @@ fn our_own_parts_end_no_element_early() {
         "XMLHttpRequest",
         "import(",
     ] {
-        assert!(!SCRIPT.contains(banned), "{banned}");
+        for script in [REPORT, INDEX, COMPARISON] {
+            assert!(!script.contains(banned), "{banned}");
+        }
     }
 }
 
@@ -96,9 +98,9 @@ fn at(second: f64) -> Timestamp {
 }
 
 fn run(key: Option<Key>, run_id: &str, second: f64) -> RunRecord {
-    let step = |kind, later: f64| StepEvent { step: "work".into(), kind, at: at(second + later), task: None };
-    RunRecord {
-        run: RunView {
+    let step = |kind, later: f64| StepEvent::new("work", kind, at(second + later));
+    RunRecord::new(
+        RunView {
             run_id: run_id.to_owned(),
             key,
             job: "fast_job".into(),
@@ -106,9 +108,10 @@ fn run(key: Option<Key>, run_id: &str, second: f64) -> RunRecord {
             started_at: Some(at(second + 0.1)),
             ended_at: Some(at(second + 0.5)),
             generation_started: None,
+            ..RunView::new("", None, "", RunStatus::Queued)
         },
-        events: vec![step(StepEventKind::Started, 0.2), step(StepEventKind::Succeeded, 0.4)],
-    }
+        vec![step(StepEventKind::Started, 0.2), step(StepEventKind::Succeeded, 0.4)],
+    )
 }
 
 const ORIGIN: Origin = Origin(Timestamp::from_micros(1_000_000_000_000));
@@ -177,7 +180,8 @@ fn the_story_counts_what_came_about() {
         census.runs[5].run.status = RunStatus::Started;
     });
     let series = series(&plan, &generation, &census, &[], ORIGIN);
-    assert_eq!((series.width, series.end, series.due.len()), (100, 8_000, 81));
+    assert_eq!((series.width, series.fine_width, series.end, series.left), (1_000, 100, 8_000, 1));
+    assert_eq!(series.due, [1, 1, 1, 1, 1, 1, 1, 1, 0], "one a second is a line, not a comb");
     assert_eq!(series.due.iter().sum::<u32>(), 8);
     assert_eq!(series.completed.iter().sum::<u32>(), 7);
     assert_eq!((series.under_way[45], series.under_way[79], series.executing[50], series.executing[51]), (1, 1, 0, 1));

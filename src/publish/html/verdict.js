@@ -1,17 +1,22 @@
 /* The verdict and all that it rests on. */
 
-const verdicts = { Passed: ['good', '✓'], Failed: ['bad', '✕'], Unknown: ['doubt', '?'], Stopped: ['doubt', '–'] };
-
 function showVerdict() {
-  const [kind, sign] = verdicts[data.verdict];
+  const [kind] = verdicts[data.verdict];
   const lasted = data.hasStarted ? span(data.series.end) : null;
   const head = element(
     'section',
     { id: 'verdict', class: `verdict ${kind}`, 'aria-labelledby': 'title', tabindex: '-1' },
-    element('p', { class: 'eyebrow' }, 'dagstorm report'),
+    element(
+      'p',
+      { class: 'eyebrow' },
+      'dagstorm report',
+      data.lastRun ? [' · ', element('a', { href: '../../index.html' }, 'all reports of this data folder')] : null,
+    ),
     element('h1', { id: 'title' }, data.scenario),
-    element('p', { class: 'badge' }, element('span', { 'aria-hidden': 'true' }, sign), ` ${data.verdict}`),
+    badge(data.verdict),
     element('p', { class: 'summary' }, sentence(data.summary)),
+    figures(data.figures),
+    element('p', { class: 'beside' }, lastRun()),
     facts(
       [
         ['Generation', data.generation],
@@ -29,6 +34,20 @@ function showVerdict() {
   head.append(counts());
 }
 
+/** Which run the four numbers are compared with. */
+function lastRun() {
+  const last = data.lastRun;
+  if (!last) return 'There is no report of an earlier run of this scenario beside this one.';
+  return [
+    'The last run: ',
+    verdictMark(last.verdict),
+    ' ',
+    element('a', { href: `../${last.generation}/report.html` }, last.generation),
+    last.started === null ? ', which never started' : `, started ${date(last.started)}`,
+    last.editedSince ? '. The scenario was edited since: that may be why numbers differ.' : '. The scenario was the same.',
+  ];
+}
+
 /** The counts of the three levels: what is wrong when above zero stands out, what is zero steps back. */
 function counts() {
   const of = data.counts;
@@ -42,7 +61,7 @@ function counts() {
         'dl',
         {},
         rows
-          .filter(([, value, kind]) => value > 0 || kind !== 'rare')
+          .filter(([, value, kind]) => value > 0 || (value === 0 && kind !== 'rare'))
           .map(([term, value, kind]) =>
             element(
               'div',
@@ -65,12 +84,14 @@ function counts() {
       ['attempted', of.attempted],
       ['acknowledged', of.acknowledged],
       ['completed', of.completed],
+      ['failed', of.failed, 'bad'],
       ['lost', of.lost, 'bad'],
       ['duplicated', of.duplicated, 'bad'],
       ['unexpected', of.unexpected, 'bad'],
       ['falsely failed', of.falselyFailed, 'bad'],
       ['in doubt for a while', of.indeterminate, 'rare'],
       ['recovered', of.recovered, 'rare'],
+      ['retried', of.retried, 'rare'],
       ['adopted', of.adopted, 'rare'],
       ['unfinished', of.unfinished, 'rare'],
       ['rejected', of.rejected, 'rare'],
@@ -229,10 +250,21 @@ function laneLink(finding) {
   return element('a', { href: `#lane-${place}`, onclick: () => revealLane(place) }, text);
 }
 
-/** The number in a measured value, whatever its unit: of a duration its milliseconds. */
-function measured(value) {
-  if (value === undefined || value === null) return null;
-  return /[a-z]$/.test(value) && !value.includes('/') ? milliseconds(value) : Number.parseFloat(value);
+/** The number in a measured value: of a length of time its seconds. */
+function measured(result) {
+  if (result.value === undefined || result.value === null) return null;
+  return result.valueSeconds ?? Number.parseFloat(result.value) * (result.value.endsWith('/min') ? 1 / 60 : 1);
+}
+
+/** What was put together in one sentence, each by itself. */
+function each(messages) {
+  if (messages.length === 0) return null;
+  const list = element('ul', { class: 'each' });
+  const details = element('details', {}, element('summary', {}, `All ${number(messages.length)}`), list);
+  details.addEventListener('toggle', () => {
+    if (list.childElementCount === 0) list.append(...messages.map((text) => element('li', {}, sentence(text))));
+  });
+  return details;
 }
 
 function showRest() {
@@ -259,11 +291,8 @@ function showRest() {
           {
             label: 'Measured',
             kind: 'number',
-            of: (row) => measured(of(row).value),
-            cell: (row) =>
-              /[a-z]$/.test(of(row).value ?? '') && !of(row).value.includes('/')
-                ? span(measured(of(row).value))
-                : of(row).value,
+            of: (row) => measured(of(row)),
+            cell: (row) => of(row).value ?? null,
           },
           { label: 'Samples', kind: 'number', of: (row) => of(row).samples, cell: (row) => number(of(row).samples) },
           { label: 'Holds', of: (row) => String(of(row).holds), cell: (row) => holds(of(row)) },
@@ -278,7 +307,9 @@ function showRest() {
   ]) {
     if (gauge === null) unchecked.push(`Not sampled: the ${name}.`);
   }
-  const open = data.gaps.map((gap) => element('li', {}, element('strong', {}, gap.reason), `: ${gap.message}`));
+  const open = data.gaps.map((gap) =>
+    element('li', {}, element('strong', {}, gap.reason), `: ${sentence(gap.message)}`, each(gap.each)),
+  );
   section(
     'proof',
     'What this rests on',

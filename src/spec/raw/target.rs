@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{text_map_schema, texts};
+use super::{Part, text_map_schema, texts};
 use crate::{
     fault::Pick,
     model::{Cron, Span, target::most_launches},
@@ -16,7 +16,8 @@ use crate::{
 #[schemars(rename = "Target")]
 pub struct RawTarget {
     /// The Dagster that launches the runs.
-    pub dagster: RawDagster,
+    #[schemars(with = "RawDagster")]
+    pub dagster: Part<RawDagster>,
     /// The ECS cluster, for faults and worker counts.
     pub ecs: Option<RawEcs>,
     /// The SQS queues, for their depth.
@@ -38,9 +39,11 @@ pub struct RawTarget {
 #[schemars(rename = "Dagster")]
 pub struct RawDagster {
     /// Its GraphQL endpoint, as in `http://127.0.0.1:3000/graphql`.
-    pub url: String,
+    #[schemars(with = "String")]
+    pub url: Part<String>,
     /// The code location that holds the jobs.
-    pub location: String,
+    #[schemars(with = "String")]
+    pub location: Part<String>,
     /// The repository in it; `__repository__` unless the location names its own.
     #[serde(default = "default_repository")]
     pub repository: String,
@@ -87,7 +90,8 @@ fn default_request_timeout() -> Span {
 #[schemars(rename = "Ecs")]
 pub struct RawEcs {
     /// Its name or ARN.
-    pub cluster: String,
+    #[schemars(with = "String")]
+    pub cluster: Part<String>,
     /// Role (`workers`, `autoscaler` …) to the name of the ECS service. Faults name roles.
     #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
@@ -120,7 +124,8 @@ pub struct RawQueue {
 #[schemars(rename = "Network")]
 pub struct RawNetwork {
     /// Whose rules are changed.
-    pub workers: RawWorkers,
+    #[schemars(with = "RawWorkers")]
+    pub workers: Part<RawWorkers>,
     /// What the workers can be cut off from, by name.
     #[serde(default)]
     #[schemars(schema_with = "crate::spec::schema::peers")]

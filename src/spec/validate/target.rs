@@ -5,7 +5,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
-use super::{Path, Problem, Problems};
+use super::{Judged, Path, Problem, Problems};
 use crate::{
     fault::Pick,
     model::{
@@ -15,7 +15,11 @@ use crate::{
             Amount, DagsterTarget, DenyWindow, EcsTarget, MetricsTarget, NetworkTarget, Peer, Place, QueueTarget,
         },
     },
-    spec::raw::{Raw, RawCompletionFields, RawCompletions, RawDagster, RawGuard, RawNetwork, RawTarget},
+    spec::{
+        left_out::LeftOut,
+        outline::{Known, Names, Offers},
+        raw::{Raw, RawCompletionFields, RawCompletions, RawDagster, RawEcs, RawGuard, RawNetwork, RawTarget},
+    },
 };
 
 /// What may pass on a stock Dagster after a request's time-out until its run appears: the database's statement
@@ -27,18 +31,21 @@ const LEAST_MARGIN: Duration = Duration::from_secs(1);
 const ACCOUNT_DIGITS: usize = 12;
 
 /// Makes a target valid, or names everything that is wrong with it.
-pub fn target(raw: Raw<RawTarget>) -> Result<Target, Vec<Problem>> {
-    let mut problems = Problems::default();
-    let name = problems.name(&Path::root("metadata").key("name"), &raw.metadata.name);
+///
+/// `left_out` was wrong, or stands in something that was: whatever follows from it is not judged.
+pub fn target(raw: Raw<RawTarget>, left_out: &LeftOut) -> Judged<Target, Offers> {
+    let mut problems = Problems::new(left_out);
+    let named = Path::root("metadata").key("name");
+    let metadata = raw.metadata.0;
+    let name = metadata.as_ref().and_then(|metadata| metadata.name.0.as_deref());
+    let name = name.and_then(|name| problems.name(&named, name));
     let at = Path::root("spec");
-    let spec = raw.spec;
-    let dagster = dagster(&mut problems, &at.key("dagster"), spec.dagster);
-    if let Some(ecs) = &spec.ecs {
-        problems.not_empty(&at.keys("ecs.cluster"), &ecs.cluster);
-        for (role, service) in &ecs.services {
-            problems.not_empty(&at.keys("ecs.services").key(role), service);
-        }
-    }
+    let Some(spec) = raw.spec.0 else {
+        return Judged { problems: problems.found, ..Judged::default() };
+    };
+    let outline = offers(&spec, left_out);
+    let dagster = spec.dagster.0.and_then(|raw| dagster(&mut problems, &at.key("dagster"), raw));
+    let ecs = spec.ecs.and_then(|raw| ecs(&mut problems, &at.key("ecs"), raw));
     if let Some(queues) = &spec.queues {
         problems.not_empty(&at.keys("queues.tasks.name"), &queues.tasks.name);
     }
@@ -46,77 +53,122 @@ pub fn target(raw: Raw<RawTarget>) -> Result<Target, Vec<Problem>> {
         problems.not_empty(&at.keys("metrics.namespace"), &metrics.namespace);
     }
     let completions = spec.completions.and_then(|raw| completions(&mut problems, &at.key("completions"), raw));
-    let network = spec.network.map(|raw| network(&mut problems, &at.key("network"), raw));
+    let network = spec.network.and_then(|raw| network(&mut problems, &at.key("network"), raw));
     let guard = guard(&mut problems, &at.key("guard"), spec.guard);
-    let (Some(name), true) = (name, problems.0.is_empty()) else { return Err(problems.0) };
-    Ok(Target {
-        name,
-        labels: raw.metadata.labels,
-        dagster,
-        ecs: spec.ecs.map(|ecs| EcsTarget { cluster: ecs.cluster, services: ecs.services }),
-        queue: spec
-            .queues
-            .map(|queues| QueueTarget { name: queues.tasks.name, dead_letters: queues.tasks.dead_letters }),
-        network,
-        metrics: spec
-            .metrics
-            .map(|metrics| MetricsTarget { namespace: metrics.namespace, dimensions: metrics.dimensions }),
-        completions,
-        guard,
-    })
+    let value = match (metadata, name, dagster) {
+        (Some(metadata), Some(name), Some(dagster)) => Some(Target {
+            name,
+            labels: metadata.labels,
+            dagster,
+            ecs,
+            queue: spec
+                .queues
+                .map(|queues| QueueTarget { name: queues.tasks.name, dead_letters: queues.tasks.dead_letters }),
+            network,
+            metrics: spec
+                .metrics
+                .map(|metrics| MetricsTarget { namespace: metrics.namespace, dimensions: metrics.dimensions }),
+            completions,
+            guard,
+        }),
+        (_, _, _) => None,
+    };
+    let is_good = problems.found.is_empty();
+    Judged {
+        value: value.filter(|_| is_good),
+        problems: problems.found,
+        remarks: problems.remarks,
+        outline: Some(outline),
+    }
 }
 
-fn dagster(problems: &mut Problems, at: &Path, raw: RawDagster) -> DagsterTarget {
-    if let Err(message) = check_url(&raw.url) {
+/// What it has, also where the rest of it is wrong.
+fn offers(spec: &RawTarget, left_out: &LeftOut) -> Offers {
+    let at = Path::root("spec");
+    let names = |field: &str, names: Vec<String>| Names { names, is_whole: !left_out.touches(&at.keys(field)) };
+    let roles = spec.ecs.as_ref().map(|ecs| names("ecs.services", ecs.services.keys().cloned().collect()));
+    let network = spec.network.as_ref();
+    let peers = network.map(|network| names("network.peers", network.peers.keys().cloned().collect()));
+    let own = network.and_then(|network| network.own.as_ref()?.security_group.clone());
+    let workers = network.and_then(|network| network.workers.0.as_ref()).map(|workers| &workers.security_group);
+    Offers {
+        roles: Known::of(roles, left_out.has(&at.key("ecs"))),
+        queue: Known::of(spec.queues.as_ref().map(|_| ()), left_out.has(&at.key("queues"))),
+        peers: Known::of(peers, left_out.has(&at.key("network"))),
+        // A partition changes the rules of the workers' group: all that carries it loses the path.
+        shared_group: own.filter(|own| workers == Some(own)),
+    }
+}
+
+fn ecs(problems: &mut Problems<'_>, at: &Path, raw: RawEcs) -> Option<EcsTarget> {
+    if let Some(cluster) = &raw.cluster.0 {
+        problems.not_empty(&at.key("cluster"), cluster);
+    }
+    for (role, service) in &raw.services {
+        problems.not_empty(&at.key("services").key(role), service);
+    }
+    Some(EcsTarget { cluster: raw.cluster.0?, services: raw.services })
+}
+
+fn dagster(problems: &mut Problems<'_>, at: &Path, raw: RawDagster) -> Option<DagsterTarget> {
+    if let Some(Err(message)) = raw.url.0.as_deref().map(check_url) {
         problems.add(&at.key("url"), message);
     }
-    problems.not_empty(&at.key("location"), &raw.location);
+    if let Some(location) = &raw.location.0 {
+        problems.not_empty(&at.key("location"), location);
+    }
     let timeout = raw.request_timeout.duration();
     if timeout < LEAST_TIMEOUT {
         problems.add(&at.key("requestTimeout"), "a request gets at least 100ms");
     }
     if raw.max_concurrent_launches == 0 {
-        problems.add(&at.key("maxConcurrentLaunches"), "at least 1");
+        problems.add(&at.key("maxConcurrentLaunches"), "is at least 1");
     }
     let settle = raw.settle.unwrap_or(Span::new(timeout.saturating_add(STOCK_DAGSTER_SETTLE)));
-    if settle.duration() < timeout.saturating_add(LEAST_MARGIN) {
+    let is_known = !problems.left_out.has(&at.key("requestTimeout")) && !problems.left_out.has(&at.key("settle"));
+    if is_known && settle.duration() < timeout.saturating_add(LEAST_MARGIN) {
         let message = format!(
             "{settle} is not longer than requestTimeout ({}) and what Dagster may need after it",
             raw.request_timeout
         );
         problems.add_with_help(&at.key("settle"), message, "35s more than requestTimeout fits a stock Dagster");
     }
-    let mut headers: Vec<String> = vec![];
-    for (header, variable) in &raw.headers_from_env {
-        let here = at.key("headersFromEnv").key(header);
-        let lower = header.to_ascii_lowercase();
-        if headers.contains(&lower) {
-            let message = format!("a second header `{header}`: upper and lower case make no difference");
-            problems.0.push(Problem::new(here.clone(), message).on_key());
-        }
-        headers.push(lower);
-        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if header.is_empty() || !header.chars().all(is_token) {
-            problems.0.push(Problem::new(here.clone(), format!("`{header}` cannot be the name of a header")).on_key());
-        }
-        variable_name(problems, &here, variable);
-    }
+    headers(problems, &at.key("headersFromEnv"), &raw.headers_from_env);
     if let Some(log) = &raw.event_log {
         variable_name(problems, &at.keys("eventLog.urlFromEnv"), &log.url_from_env);
     }
-    DagsterTarget {
-        url: raw.url,
-        location: raw.location,
+    Some(DagsterTarget {
+        url: raw.url.0?,
+        location: raw.location.0?,
         repository: raw.repository,
         request_timeout: raw.request_timeout,
         settle,
         max_concurrent_launches: raw.max_concurrent_launches,
         headers_from_env: raw.headers_from_env,
         event_log: raw.event_log.map(|log| log.url_from_env),
+    })
+}
+
+fn headers(problems: &mut Problems<'_>, at: &Path, written: &IndexMap<String, String>) {
+    let mut headers: Vec<String> = vec![];
+    for (header, variable) in written {
+        let here = at.key(header);
+        let lower = header.to_ascii_lowercase();
+        if headers.contains(&lower) {
+            let message = format!("a second header `{header}`: upper and lower case make no difference");
+            problems.found.push(Problem::new(here.clone(), message).on_key());
+        }
+        headers.push(lower);
+        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if header.is_empty() || !header.chars().all(is_token) {
+            let message = format!("`{header}` cannot be the name of a header");
+            problems.found.push(Problem::new(here.clone(), message).on_key());
+        }
+        variable_name(problems, &here, variable);
     }
 }
 
-fn variable_name(problems: &mut Problems, at: &Path, variable: &str) {
+fn variable_name(problems: &mut Problems<'_>, at: &Path, variable: &str) {
     if variable.contains("://") {
         let message = "an address holds a password, so it does not stand in a manifest";
         problems.add_with_help(at, message, "name the environment variable that holds it");
@@ -125,12 +177,12 @@ fn variable_name(problems: &mut Problems, at: &Path, variable: &str) {
     }
 }
 
-fn completions(problems: &mut Problems, at: &Path, raw: RawCompletions) -> Option<CompletionsTarget> {
+fn completions(problems: &mut Problems<'_>, at: &Path, raw: RawCompletions) -> Option<CompletionsTarget> {
     let given = [("postgres", raw.postgres.is_some()), ("jsonl", raw.jsonl.is_some()), ("queue", raw.queue.is_some())];
     if !problems.exactly_one(at, &given) {
         return None;
     }
-    if raw.completed.is_empty() {
+    if raw.completed.is_empty() && !problems.left_out.touches(&at.key("completed")) {
         problems.add(&at.key("completed"), "is empty: then nothing was ever completed");
     }
     let source = if let Some(table) = raw.postgres {
@@ -167,7 +219,7 @@ fn is_table(name: &str) -> bool {
     name.split('.').count() <= 2 && name.split('.').all(is_word)
 }
 
-fn fields(problems: &mut Problems, at: &Path, raw: RawCompletionFields) -> CompletionFields {
+fn fields(problems: &mut Problems<'_>, at: &Path, raw: RawCompletionFields) -> CompletionFields {
     let stock = CompletionFields::default();
     let mut name = |part: &str, given: Option<String>, stock: String| {
         if let Some(given) = &given {
@@ -201,8 +253,10 @@ fn check_url(url: &str) -> Result<(), String> {
     }
 }
 
-fn network(problems: &mut Problems, at: &Path, raw: RawNetwork) -> NetworkTarget {
-    problems.not_empty(&at.keys("workers.securityGroup"), &raw.workers.security_group);
+fn network(problems: &mut Problems<'_>, at: &Path, raw: RawNetwork) -> Option<NetworkTarget> {
+    if let Some(workers) = &raw.workers.0 {
+        problems.not_empty(&at.keys("workers.securityGroup"), &workers.security_group);
+    }
     let mut peers = IndexMap::new();
     for (name, peer) in raw.peers {
         let here = at.key("peers").key(&name);
@@ -213,13 +267,13 @@ fn network(problems: &mut Problems, at: &Path, raw: RawNetwork) -> NetworkTarget
         peers.extend(place.map(|place| (name, Peer { place, port: peer.port })));
     }
     let own = raw.own.and_then(|own| place(problems, &at.key("self"), own.security_group, own.cidr, None));
-    NetworkTarget { workers_group: raw.workers.security_group, peers, own }
+    Some(NetworkTarget { workers_group: raw.workers.0?.security_group, peers, own })
 }
 
 /// `prefix_list` is `None` where no prefix list may stand.
 #[allow(clippy::option_option, reason = "not allowed here, allowed and absent, given: three cases")]
 fn place(
-    problems: &mut Problems,
+    problems: &mut Problems<'_>,
     at: &Path,
     group: Option<String>,
     cidr: Option<String>,
@@ -254,7 +308,7 @@ fn place(
     Some(Place::PrefixList(list))
 }
 
-fn guard(problems: &mut Problems, at: &Path, raw: RawGuard) -> Guard {
+fn guard(problems: &mut Problems<'_>, at: &Path, raw: RawGuard) -> Guard {
     if let Some(account) = &raw.account
         && (account.len() != ACCOUNT_DIGITS || !account.bytes().all(|byte| byte.is_ascii_digit()))
     {
@@ -263,9 +317,11 @@ fn guard(problems: &mut Problems, at: &Path, raw: RawGuard) -> Guard {
     if let Some(region) = &raw.region {
         problems.not_empty(&at.key("region"), region);
     }
-    for (index, window) in raw.deny_windows.iter().enumerate() {
+    let windows = at.key("denyWindows");
+    for (number, window) in raw.deny_windows.iter().enumerate() {
         if window.length == Span::ZERO {
-            problems.add(&at.key("denyWindows").index(index).key("for"), "a window lasts longer than 0s");
+            let index = problems.left_out.index(&windows, number);
+            problems.add(&windows.index(index).key("for"), "a window lasts longer than 0s");
         }
     }
     Guard {

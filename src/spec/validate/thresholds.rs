@@ -6,42 +6,61 @@ use crate::{
     spec::{
         Expect,
         criterion::{RawCriterion, RawThreshold},
+        left_out::LeftOut,
+        outline::Asks,
         problem::help_for,
-        raw::RawExpect,
+        raw::{RawExpect, RawFault, RawPhase},
     },
 };
 
-/// The names that a threshold may mention. `None`: a part of the file is missing, so they are not all known.
+/// The names that a threshold may mention. `None`: they are not all known.
 pub struct Names {
-    pub phases: Vec<String>,
-    pub faults: Vec<String>,
+    phases: Option<Vec<String>>,
+    faults: Option<Vec<String>>,
 }
 
-pub fn expect(problems: &mut Problems, at: &Path, raw: &RawExpect, names: Option<&Names>) -> Expect {
+impl Names {
+    pub fn of(phases: &[RawPhase], faults: &[RawFault], left_out: &LeftOut) -> Self {
+        let spec = Path::root("spec");
+        let all = |list: &str, names: Vec<Option<String>>| {
+            let is_whole = !left_out.lacks_items(&spec.key(list));
+            names.into_iter().collect::<Option<Vec<String>>>().filter(|_| is_whole)
+        };
+        Self {
+            phases: all("load", phases.iter().map(|phase| phase.name.0.clone()).collect()),
+            faults: all("faults", faults.iter().map(|fault| fault.name.0.clone()).collect()),
+        }
+    }
+}
+
+pub fn expect(problems: &mut Problems<'_>, at: &Path, raw: &RawExpect, names: &Names, asks: &mut Asks) -> Expect {
     let mut thresholds = vec![];
     for (word, written) in &raw.thresholds {
         let here = at.key("thresholds").key(word);
         let Ok(metric) = word.parse::<Metric>() else {
             let help = help_for(word, Metric::ALL.map(Metric::word));
-            problems.0.push(Problem::new(here, format!("unknown metric `{word}`")).with_help(help).on_key());
+            problems.found.push(Problem::new(here, format!("unknown metric `{word}`")).with_help(help).on_key());
             continue;
         };
-        if written.is_empty() {
+        if written.list.is_empty() && !problems.left_out.touches(&here) {
             problems.add(&here, "is empty: write at least one threshold, as in `[\"max < 500\"]`");
         }
-        for (index, one) in written.iter().enumerate() {
-            thresholds.extend(criterion(problems, &here.index(index), metric, one, names));
+        asks.threshold(metric);
+        for (number, one) in written.list.iter().enumerate() {
+            let index = problems.left_out.index(&here, number);
+            let place = if written.is_list { here.index(index) } else { here.clone() };
+            thresholds.extend(criterion(problems, &place, metric, one, names));
         }
     }
     Expect { contract: raw.contract, quiet: raw.quiet, thresholds }
 }
 
 fn criterion(
-    problems: &mut Problems,
+    problems: &mut Problems<'_>,
     at: &Path,
     metric: Metric,
     written: &RawThreshold,
-    names: Option<&Names>,
+    names: &Names,
 ) -> Option<Criterion> {
     let raw = &written.options;
     let text = if written.is_map { &at.key("that") } else { at };
@@ -52,7 +71,7 @@ fn criterion(
     if raw.min_samples == Some(0) {
         problems.add(&at.key("minSamples"), "is at least 1");
     }
-    if raw.grace.is_some() && !raw.abort_on_fail {
+    if raw.grace.is_some() && !raw.abort_on_fail && !problems.left_out.has(&at.key("abortOnFail")) {
         problems.add(&at.key("grace"), "is how long `abortOnFail` waits: give `abortOnFail: true` too");
     }
     let scope = scope(problems, at, metric, raw, names)?;
@@ -61,26 +80,27 @@ fn criterion(
 }
 
 fn scope(
-    problems: &mut Problems,
+    problems: &mut Problems<'_>,
     at: &Path,
     metric: Metric,
     raw: &RawCriterion,
-    names: Option<&Names>,
+    names: &Names,
 ) -> Option<Scope> {
     let given = [("during", &raw.during), ("around", &raw.around), ("outside", &raw.outside)];
     let mut present = given.into_iter().filter_map(|(field, name)| Some((field, name.as_deref()?)));
     let Some((field, name)) = present.next() else {
-        if raw.margin.is_some() {
+        let was_given = |field: &str| problems.left_out.has(&at.key(field));
+        if raw.margin.is_some() && !was_given("around") && !was_given("outside") {
             problems.add(&at.key("margin"), "widens `around` or `outside`: give one of them too");
         }
         return Some(Scope::Whole);
     };
     if let Some((second, _)) = present.next() {
         let message = format!("`{second}` excludes `{field}`");
-        problems.0.push(Problem::new(at.key(second), message).on_key());
+        problems.found.push(Problem::new(at.key(second), message).on_key());
         return None;
     }
-    let (here, before) = (at.key(field), problems.0.len());
+    let (here, before) = (at.key(field), problems.found.len());
     if metric == Metric::RecoveryTime && field != "around" {
         let help = "write `around` and the name of a fault";
         problems.add_with_help(&here, "`recoveryTime` is of faults, and cannot be restricted so", help);
@@ -92,25 +112,24 @@ fn scope(
         };
         problems.add(&at.key("margin"), message);
     }
-    if let Some(names) = names {
-        check_name(problems, &here, field, name, names);
-    }
+    check_name(problems, &here, field, name, names);
     let (faults, margin) = (Faults::from(name), raw.margin.unwrap_or(Span::ZERO));
-    (problems.0.len() == before).then(|| match field {
+    (problems.found.len() == before).then(|| match field {
         "during" => Scope::During { phase: name.to_owned() },
         "around" => Scope::Around { faults, margin },
         _ => Scope::Outside { faults, margin },
     })
 }
 
-fn check_name(problems: &mut Problems, here: &Path, field: &str, name: &str, names: &Names) {
+fn check_name(problems: &mut Problems<'_>, here: &Path, field: &str, name: &str, names: &Names) {
     let (what, known) = if field == "during" { ("phase", &names.phases) } else { ("fault", &names.faults) };
+    let Some(known) = known else { return };
     let is_all = what == "fault" && name == Faults::ALL && !known.is_empty();
     if is_all || known.iter().any(|one| one == name) {
         return;
     }
     if known.is_empty() {
-        problems.add(here, "the scenario has no fault");
+        problems.add(here, format!("the scenario has no {what}"));
         return;
     }
     let all = if what == "fault" { Some(Faults::ALL) } else { None };

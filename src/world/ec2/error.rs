@@ -85,7 +85,9 @@ impl Ec2Error {
             | WhyKind::Unreachable
             | WhyKind::TimedOut
             | WhyKind::Protocol
-            | WhyKind::Mismatch => Outcome::Refused { reason, retry: false },
+            | WhyKind::Awaited
+            | WhyKind::Mismatch
+            | WhyKind::NotLoaded => Outcome::Refused { reason, retry: false },
         }
     }
 }

@@ -1,108 +1,182 @@
-//! What is good and may still surprise: faults that meet, load that ends early, thresholds without samples. Pure.
+//! What is good and may still surprise: load that is not what was meant, faults that meet, thresholds without samples.
+//! Pure, and known without a look at anything: `validate`, `plan` and `run` say it.
 
 use std::time::Duration;
 
-use serde::Serialize;
-
-use super::{preview::Preview, whole_seconds};
 use crate::{
     fault::{DrainService, Fault, Selector, StopTasks},
-    model::{Metric, Span, Target, Timestamp, target::DenyWindow},
+    load::Arrivals,
+    model::{Metric, Scope, Span, Timestamp, target::DenyWindow},
     plan::{Plan, PlannedFault},
-    spec::{Overlap, Scenario, StartTrigger},
+    spec::{Overlap, Path, Problem, Scenario, StartTrigger},
 };
 
-/// One remark, with the field that it is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Note {
-    pub path: String,
-    pub message: String,
-}
-
-/// Everything about one scenario. `starts_at`: when it would begin, if that is known.
-pub fn surprises(
-    scenario: &Scenario,
-    target: Option<&Target>,
-    plan: &Plan,
-    preview: &Preview,
-    starts_at: Option<Timestamp>,
-) -> Vec<Note> {
-    let mut notes = vec![];
-    if scenario.suspend {
-        notes.push(note("spec.suspend", "it does not start as long as this is true"));
-    }
-    notes.extend(load(preview));
+/// Everything about one scenario that its manifest alone shows.
+pub fn surprises(scenario: &Scenario, plan: &Plan) -> Vec<Problem> {
+    let seen = Seen::of(scenario, plan);
+    let mut notes = load(scenario, plan, &seen);
+    notes.extend(bounds(scenario, &seen));
     notes.extend(start(scenario, plan));
     for (index, declared) in scenario.spec.faults.iter().enumerate() {
         let own: Vec<&PlannedFault> = plan.faults.iter().filter(|fault| fault.id.name == declared.name).collect();
-        let path = format!("spec.faults[{index}]");
-        notes.extend(fault(&path, &own, preview));
-        if let (Some(target), Some(starts_at)) = (target, starts_at) {
-            notes.extend(denied(&path, &own, &target.guard.deny_windows, starts_at));
-        }
+        notes.extend(fault(&faults().index(index), &own, &seen));
     }
     notes.extend(meetings(scenario, plan));
-    notes.extend(expectations(scenario, plan));
+    notes.extend(expectations(scenario, plan, &seen));
     notes
 }
 
-fn note(path: impl Into<String>, message: impl Into<String>) -> Note {
-    Note { path: path.into(), message: message.into() }
+/// Which occurrences the guard's windows forbid, if the scenario starts at this instant.
+pub fn forbidden(scenario: &Scenario, plan: &Plan, windows: &[DenyWindow], starts_at: Timestamp) -> Vec<Problem> {
+    let each = scenario.spec.faults.iter().enumerate();
+    each.filter_map(|(index, declared)| {
+        let own: Vec<&PlannedFault> = plan.faults.iter().filter(|fault| fault.id.name == declared.name).collect();
+        denied(&faults().index(index), &own, windows, starts_at)
+    })
+    .collect()
 }
 
-fn load(preview: &Preview) -> Vec<Note> {
+fn spec() -> Path {
+    Path::root("spec")
+}
+
+fn faults() -> Path {
+    spec().key("faults")
+}
+
+fn note(path: &Path, message: impl Into<String>) -> Problem {
+    Problem::new(path.clone(), message)
+}
+
+/// What one walk through the plan shows.
+struct Seen {
+    /// By phase.
+    phases: Vec<u32>,
+    /// By choice of the plan.
+    choices: Vec<u32>,
+    last: Duration,
+    /// The most arrivals within a second.
+    crowd: usize,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Seen {
+    fn of(scenario: &Scenario, plan: &Plan) -> Self {
+        let mut seen = Self {
+            phases: vec![0; scenario.spec.load.len()],
+            choices: vec![0; plan.choices.len()],
+            last: Duration::ZERO,
+            crowd: 0,
+        };
+        // A crowd is of interest up to the bound that it breaks: no more of it is held.
+        let most = scenario.spec.limits.max_in_flight.map_or(0, |most| most as usize);
+        let mut within = std::collections::VecDeque::new();
+        for arrival in plan.arrivals.from(0) {
+            seen.phases[arrival.phase as usize] += 1;
+            seen.choices[arrival.choice as usize] += 1;
+            seen.last = arrival.offset;
+            if most > 0 {
+                within.push_back(arrival.offset);
+                while within.front().is_some_and(|first| *first + SECOND <= arrival.offset) {
+                    within.pop_front();
+                }
+                seen.crowd = seen.crowd.max(within.len());
+            }
+        }
+        seen
+    }
+}
+
+fn load(scenario: &Scenario, plan: &Plan, seen: &Seen) -> Vec<Problem> {
+    let at = spec().key("load");
     let mut notes = vec![];
-    for (index, phase) in preview.phases.iter().enumerate().filter(|(_, phase)| phase.total == 0) {
-        notes.push(note(format!("spec.load[{index}]"), format!("the phase `{}` has no arrival", phase.name)));
+    let runs = |job: &str| -> u32 {
+        plan.choices.iter().zip(&seen.choices).filter(|(choice, _)| choice.job == job).map(|(_, runs)| runs).sum()
+    };
+    for (index, phase) in scenario.spec.load.iter().enumerate() {
+        let here = at.index(index);
+        if seen.phases[index] == 0 {
+            notes.push(note(&here, format!("the phase `{}` has no arrival", phase.name)));
+        }
+        if let Arrivals::Trace(trace) = &phase.arrivals
+            && let Some((count, last)) = trace.cut(phase.length.duration())
+        {
+            let message = format!(
+                "{count} of the {} arrivals of `{}` come after the phase's end and are left out: the last is at {}",
+                trace.offsets_us.len(),
+                trace.file,
+                Span::new(last)
+            );
+            let help = "make `for` longer, or `speed` higher, if they are meant";
+            notes.push(note(&here.key("for"), message).with_help(help));
+        }
     }
-    for job in preview.jobs.iter().filter(|job| job.runs == 0) {
-        notes.push(note("spec.load", format!("no arrival draws the job `{}`", job.job)));
+    let mut names: Vec<&str> = vec![];
+    for (index, phase) in scenario.spec.load.iter().enumerate() {
+        for job in &phase.jobs.jobs {
+            if !names.contains(&job.job.as_str()) && runs(&job.job) == 0 {
+                notes.push(note(&at.index(index).key("jobs"), format!("no arrival draws the job `{}`", job.job)));
+            }
+            names.push(&job.job);
+        }
     }
     notes
 }
 
-fn start(scenario: &Scenario, plan: &Plan) -> Option<Note> {
+/// Bounds that what arrives breaks.
+fn bounds(scenario: &Scenario, seen: &Seen) -> Option<Problem> {
+    let most = scenario.spec.limits.max_in_flight?;
+    (seen.crowd > most as usize).then(|| {
+        let message = format!(
+            "up to {} runs arrive within a second, and {most} may be under way: the others are dropped, unless runs end as fast",
+            seen.crowd
+        );
+        note(&spec().keys("limits.maxInFlight"), message).with_help("raise it, or make the arrivals fewer")
+    })
+}
+
+fn start(scenario: &Scenario, plan: &Plan) -> Option<Problem> {
     let start = scenario.spec.start.as_ref()?;
     let StartTrigger::Every(every) = &start.trigger else { return None };
     let least = plan.ends_at + plan.expect.quiet.duration();
     (start.overlap == Overlap::Forbid && every.duration() < least).then(|| {
         let least = Span::new(least);
         note(
-            "spec.start.every",
+            &spec().keys("start.every"),
             format!("load and quiet take {least}, which is longer than {every}: the turns between are left out"),
         )
     })
 }
 
 /// What is odd about one declared fault by itself.
-fn fault(path: &str, own: &[&PlannedFault], preview: &Preview) -> Vec<Note> {
-    let mut notes = vec![];
-    let known = || own.iter().filter(|fault| fault.when.is_none());
-    let last = preview.last.map(Span::duration).unwrap_or_default();
-    if let Some(late) = known().find(|fault| fault.offset > last) {
-        notes.push(note(
-            path,
-            format!(
-                "`{}` begins at {}, after the last arrival ({}): it may meet no run in flight, and then proves nothing",
-                late.id,
-                Span::new(late.offset),
-                Span::new(last)
-            ),
-        ));
-    }
-    notes
+fn fault(at: &Path, own: &[&PlannedFault], seen: &Seen) -> Option<Problem> {
+    let mut known = own.iter().filter(|fault| fault.when.is_none());
+    let late = known.find(|fault| fault.offset > seen.last)?;
+    let message = format!(
+        "`{}` begins at {}, after the last arrival ({}): it may meet no run in flight, and then proves nothing",
+        late.id,
+        Span::new(late.offset),
+        Span::new(seen.last)
+    );
+    Some(note(at, message))
 }
 
-/// Which occurrences the guard's windows forbid, if the scenario starts at this instant.
-fn denied(path: &str, own: &[&PlannedFault], windows: &[DenyWindow], starts_at: Timestamp) -> Vec<Note> {
+fn denied(at: &Path, own: &[&PlannedFault], windows: &[DenyWindow], starts_at: Timestamp) -> Option<Problem> {
     let meets = |fault: &&&PlannedFault| windows.iter().any(|window| covers(window, starts_at.plus(fault.offset)));
     let known: Vec<&&PlannedFault> = own.iter().filter(|fault| fault.when.is_none()).collect();
     let met: Vec<String> = known.iter().filter(|fault| meets(fault)).map(|fault| format!("`{}`", fault.id)).collect();
     if met.is_empty() {
-        return vec![];
+        return None;
     }
     let which = if met.len() == known.len() && met.len() > 1 { "all occurrences".to_owned() } else { met.join(", ") };
-    vec![note(path, format!("started at {}, a deny window of the guard forbids {which}", whole_seconds(starts_at)))]
+    Some(note(at, format!("started at {}, a deny window of the guard forbids {which}", whole_seconds(starts_at))))
+}
+
+/// An instant as people write it.
+pub fn whole_seconds(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
 }
 
 /// Whether an instant is in a window: one that began at most its length before is still open.
@@ -111,7 +185,7 @@ fn covers(window: &DenyWindow, at: Timestamp) -> bool {
 }
 
 /// Two different faults on the same thing at the same time: the first such meeting of each two.
-fn meetings(scenario: &Scenario, plan: &Plan) -> Vec<Note> {
+fn meetings(scenario: &Scenario, plan: &Plan) -> Vec<Problem> {
     let declared = &scenario.spec.faults;
     let mut notes = vec![];
     for (index, one) in declared.iter().enumerate() {
@@ -120,7 +194,7 @@ fn meetings(scenario: &Scenario, plan: &Plan) -> Vec<Note> {
             let Some((a, b)) = meeting(plan, &other.name, &one.name) else { continue };
             let message =
                 format!("`{}` ({}) and `{}` ({}) meet: both act on {thing}", a.id, interval(a), b.id, interval(b));
-            notes.push(note(format!("spec.faults[{index}]"), message));
+            notes.push(note(&faults().index(index), message));
         }
     }
     notes
@@ -197,21 +271,64 @@ fn touched(fault: &Fault) -> Thing<'_> {
     }
 }
 
-fn expectations(scenario: &Scenario, plan: &Plan) -> Vec<Note> {
-    let mut notes = vec![];
-    let on_recovery = |metric: Metric| metric == Metric::RecoveryTime;
-    if plan.faults.is_empty() && plan.expect.thresholds.iter().any(|threshold| on_recovery(threshold.metric())) {
-        notes.push(note(
-            "spec.expect.thresholds.recoveryTime",
-            "there is no fault, so there is no sample: the verdict will be Unknown",
-        ));
+/// ECS kills a stopped task so long after it asked it to end, unless its definition says otherwise.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+fn expectations(scenario: &Scenario, plan: &Plan, seen: &Seen) -> Vec<Problem> {
+    let mut notes = samples(scenario, plan, seen);
+    let stops = |fault: &PlannedFault| match fault.fault {
+        Fault::StopTasks(_) | Fault::DrainService(_) | Fault::DrainInstances(_) => true,
+        Fault::Partition(_) | Fault::DenyQueue(_) | Fault::Redeliver(_) => false,
+    };
+    let quiet = plan.expect.quiet;
+    if quiet.duration() < STOP_TIMEOUT && plan.faults.iter().any(stops) {
+        let message = format!(
+            "a stopped task may work on for {} until ECS kills it: what it completes after {quiet} of quiet is not seen",
+            Span::new(STOP_TIMEOUT)
+        );
+        notes.push(note(&spec().keys("expect.quiet"), message));
     }
     if let Some(most) = scenario.spec.limits.max_duration.filter(|most| most.duration() <= plan.ends_at) {
         let ends_at = Span::new(plan.ends_at);
-        notes.push(note(
-            "spec.limits.maxDuration",
-            format!("the load lasts {ends_at}, {most} or longer: what has not finished when it ends is not waited for"),
-        ));
+        let message = format!("the load lasts {ends_at}, {most} or longer: what has not finished when it ends is not waited for");
+        notes.push(note(&spec().keys("limits.maxDuration"), message));
+    }
+    notes
+}
+
+/// Thresholds that cannot have the samples that they need.
+fn samples(scenario: &Scenario, plan: &Plan, seen: &Seen) -> Vec<Problem> {
+    let mut notes = vec![];
+    for threshold in &plan.expect.thresholds {
+        let at = spec().keys("expect.thresholds").key(threshold.metric().word());
+        let arrivals = match (threshold.metric(), &threshold.scope) {
+            (Metric::RecoveryTime, _) => {
+                if plan.faults.is_empty() {
+                    notes.push(note(&at, "there is no fault, so there is no sample: the verdict will be Unknown"));
+                }
+                continue;
+            }
+            (Metric::RunLatency | Metric::StartLatency | Metric::Lateness, Scope::During { phase }) => {
+                let own = scenario.spec.load.iter().position(|one| one.name == *phase);
+                own.map_or(0, |index| seen.phases[index])
+            }
+            (Metric::RunLatency | Metric::StartLatency | Metric::Lateness, _) => seen.phases.iter().sum(),
+            (
+                Metric::QueueAge
+                | Metric::QueueDepth
+                | Metric::Workers
+                | Metric::SubmissionErrors
+                | Metric::Throughput,
+                _,
+            ) => continue,
+        };
+        if let Some(least) = threshold.min_samples.filter(|least| arrivals < *least) {
+            let message = format!(
+                "`{}` asks for {least} samples, and {arrivals} runs arrive: the verdict will be Unknown",
+                threshold.name()
+            );
+            notes.push(note(&at, message));
+        }
     }
     notes
 }
@@ -220,8 +337,8 @@ fn expectations(scenario: &Scenario, plan: &Plan) -> Vec<Note> {
 mod tests {
     use super::*;
     use crate::{
-        cli::plan::{preview::preview, tests::scenario},
-        model::GenerationId,
+        cli::plan::tests::scenario,
+        model::{GenerationId, Target},
         plan,
     };
 
@@ -239,9 +356,9 @@ mod tests {
     fn notes(spec: &str, target: Option<&Target>) -> Vec<String> {
         let scenario = scenario(spec);
         let plan = plan::compile(&scenario, &GenerationId { digest: scenario.digest(), repeat: 1 });
-        let seen = preview(&scenario, &plan, 60);
-        let starts_at = Some("2026-11-26T01:59:30Z".parse().expect("an instant"));
-        let found = surprises(&scenario, target, &plan, &seen, starts_at);
+        let starts_at = "2026-11-26T01:59:30Z".parse().expect("an instant");
+        let mut found = surprises(&scenario, &plan);
+        found.extend(target.iter().flat_map(|target| forbidden(&scenario, &plan, &target.guard.deny_windows, starts_at)));
         found.into_iter().map(|note| format!("{}: {}", note.path, note.message)).collect()
     }
 
@@ -280,12 +397,19 @@ mod tests {
                 vec!["spec.faults[0]: `a#1` begins at 41s, after the last arrival (40s): it may meet no run in flight, and then proves nothing"],
             ),
             (
-                "start: { every: 2m }\nexpect: { thresholds: { recoveryTime: ['max < 1m'] } }\nlimits: { maxDuration: 30s }\nsuspend: true".to_owned(),
+                "start: { every: 2m }\nexpect: { thresholds: { recoveryTime: ['max < 1m'] } }\nlimits: { maxDuration: 30s }".to_owned(),
                 vec![
-                    "spec.suspend: it does not start as long as this is true",
                     "spec.start.every: load and quiet take 4m, which is longer than 2m: the turns between are left out",
                     "spec.expect.thresholds.recoveryTime: there is no fault, so there is no sample: the verdict will be Unknown",
                     "spec.limits.maxDuration: the load lasts 1m, 30s or longer: what has not finished when it ends is not waited for",
+                ],
+            ),
+            (
+                format!("faults: [ {} ]\nexpect: {{ quiet: 5s, thresholds: {{ runLatency: {{ that: p95 < 9s, minSamples: 10 }} }} }}\nlimits: {{ maxInFlight: 2 }}", stop("a", "10s")),
+                vec![
+                    "spec.limits.maxInFlight: up to 3 runs arrive within a second, and 2 may be under way: the others are dropped, unless runs end as fast",
+                    "spec.expect.thresholds.runLatency: `runLatency p95 < 9s` asks for 10 samples, and 9 runs arrive: the verdict will be Unknown",
+                    "spec.expect.quiet: a stopped task may work on for 30s until ECS kills it: what it completes after 5s of quiet is not seen",
                 ],
             ),
         ] {
@@ -294,7 +418,7 @@ mod tests {
         let empty = "load:\n  - { name: base, for: 10s, arrivals: { burst: { size: 1, every: 10s } }, jobs: { a: 1, b: 0 } }\n  - { name: none, for: 1s, arrivals: { poisson: { rate: 1/d } }, jobs: { a: 1 } }\n";
         assert_eq!(
             notes(empty, None),
-            ["spec.load[1]: the phase `none` has no arrival", "spec.load: no arrival draws the job `b`"]
+            ["spec.load[1]: the phase `none` has no arrival", "spec.load[0].jobs: no arrival draws the job `b`"]
         );
     }
 
