@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     decide::PATIENCE,
-    journal::RunCounts,
-    model::{Condition, ConditionStatus, ConditionType, Phase, ScenarioName, Timestamp},
+    model::{Condition, ConditionStatus, ConditionType, Phase, RunCounts, ScenarioName, Timestamp},
     publish::Status,
 };
 

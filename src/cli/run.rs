@@ -24,7 +24,7 @@ use super::{
     validate::findings,
 };
 use crate::{
-    model::{Phase, Span, Timestamp, Verdict},
+    model::{Span, Timestamp, Verdict},
     operator::{Keep, Options, serve},
     publish::{Folder, Judgement, Status},
     world::{Clock, LiveWorld, SystemClock, check_certificates},

@@ -318,6 +318,8 @@ fn samples(scenario: &Scenario, plan: &Plan, seen: &Seen) -> Vec<Problem> {
                 | Metric::QueueDepth
                 | Metric::Workers
                 | Metric::SubmissionErrors
+                | Metric::Failures
+                | Metric::SuccessRate
                 | Metric::Throughput,
                 _,
             ) => continue,

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Decision, gauges, inject, limits, partitions, predecessor::Predecessor, steps};
 use crate::{
-    journal::{Dependency, Event, FaultStage, Found, Generation},
+    journal::{Dependency, Event, FaultStage, Found, Generation, SubmissionStage},
     model::{LocationState, LocationView, Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
     plan::{Plan, PlannedFault},
 };

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CompletionRecord, Completions, GenerationId, LocationView, Names, NetworkAcl, NetworkView, Object, PartitionAsk,
+    CompletionRecord, Completions, GenerationId, LocationView, NetworkAcl, NetworkView, Object, PartitionAsk,
     PartitionsView, RunRecord, Runs, ScenarioName, SecurityGroup, SecurityGroupRule, Subnet, TaskArn, Timestamp,
 };
 

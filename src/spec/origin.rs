@@ -31,7 +31,7 @@ pub fn origin(bytes: &[u8], document: &Document) -> Origin {
     }
     let Some(text) = document_text(bytes, document.number) else { return Origin::Ours };
     match tree::parse(text, Dialect::Yaml) {
-        Ok(tree) => of_tree(&tree),
+        Ok(read) => of_tree(&read.root),
         Err(_) if text.contains(GROUP) => Origin::Ours,
         Err(_) => Origin::Unmarked,
     }

@@ -6,7 +6,10 @@ use ratatui::{
 };
 
 use super::*;
-use crate::{cli::top::follow::parse_events, model::Timestamp};
+use crate::{
+    cli::top::{follow::parse_events, seen::EventLine},
+    model::Timestamp,
+};
 
 const PLAIN: Look = Look { colored: false };
 

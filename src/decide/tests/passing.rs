@@ -1,14 +1,14 @@
 //! Launches that Dagster refuses for now: what is sent again, what is final, and how long is waited.
 
 use super::*;
-use crate::model::{LocationState, LocationView};
+use crate::model::{LocationState, LocationView, Runs};
 
 const NOT_FOUND: &str = "PipelineNotFoundError: Could not find Pipeline demo.r.fast_job";
 
 /// What a look asked at that second shows of the location.
 fn location(case: &mut Case, second: f64, state: LocationState, forbidden: Option<&str>) {
     let location = LocationView { state, forbidden: forbidden.map(str::to_owned) };
-    let view = DagsterView { version: "1".to_owned(), runs: vec![], location: Some(location) };
+    let view = DagsterView { version: "1".to_owned(), runs: Runs::default(), since: None, location: Some(location) };
     case.observation.dagster = Some(Timed { asked_at: at(second), answer: Seen::Fresh(view) });
 }
 

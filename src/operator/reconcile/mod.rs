@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use super::{Control, Desired, Ears, Handle, LastVerdicts, claims, say::say};
 use crate::{
     decide::{self, Act, Decision, Purpose, Turn},
-    journal::{Event, FaultStage, FaultState, Fenced, Record, State, Store, SubmissionStage},
+    journal::{Event, FaultStage, Fenced, Record, State, Store, SubmissionStage},
     model::{Census, FaultId, Observation, Outcome, Query, Request, ScenarioName, Seen, Timestamp, Verdict, lane},
     plan::{self, Plan},
     publish::{self, Beside, Rejection},
