@@ -62,13 +62,6 @@ pub struct Message {
     pub message: String,
 }
 
-/// What a Python error was caused by.
-#[derive(Debug, Deserialize)]
-pub struct Cause {
-    #[serde(default)]
-    pub message: String,
-}
-
 /// A member of a union: its type's name, and whatever fields it has.
 #[derive(Debug, Deserialize)]
 pub struct Member<T> {
