@@ -190,7 +190,7 @@ impl fmt::Display for Span {
             1_000_000.. => {}
         }
         let (mut rest, mut is_first) = (micros, true);
-        for (unit, size) in [("d", UNITS[2].1), ("h", UNITS[3].1), ("m", UNITS[4].1)] {
+        for (unit, size) in UNITS.into_iter().take(3) {
             match (micros >= size, is_first) {
                 (true, true) => write!(f, "{}{unit}", rest / size)?,
                 (true, false) => write!(f, "{:02}{unit}", rest / size)?,

@@ -97,11 +97,11 @@ fn a_run_that_nothing_explains_is_told_once() {
     assert_eq!(
         texts,
         [
+            "was never attempted, yet Dagster has o",
             "was rejected, yet Dagster has r0",
             "was dropped, yet Dagster has r2",
             "was never attempted, yet Dagster has r3",
             "run without a key was never attempted, yet Dagster has s",
-            "was never attempted, yet Dagster has o",
         ],
         "the one that was refused for now may come"
     );
