@@ -8,7 +8,7 @@ mod hold;
 mod inject;
 mod limits;
 pub mod notice;
-mod partitions;
+pub mod partitions;
 mod predecessor;
 mod ready;
 pub mod steps;

@@ -42,7 +42,7 @@ pub use observation::{
     PolicyView, Query, QueueView, Seen, ServiceView, StepsView, TaskSet, TaskView, Timed, Why, WhyKind,
 };
 pub use partition::{
-    ASSET_JOB, KeyStream, Keys, PARTITION_SET_TAG, PARTITION_TAG, PartitionAsk, PartitionView, Partitioning,
+    ASSET_JOB, KeyRange, KeyStream, Keys, PARTITION_SET_TAG, PARTITION_TAG, PartitionAsk, PartitionView, Partitioning,
     PartitionsView,
 };
 pub use request::Request;

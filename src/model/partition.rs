@@ -1,5 +1,7 @@
 //! Which partition and which assets a run is launched for.
 
+use std::fmt;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -63,10 +65,32 @@ pub struct KeyStream {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PartitionsView {
     pub choice: u32,
+    /// All keys of the job or the assets, in short.
+    pub there: Option<KeyRange>,
     /// The keys to choose from; empty where no partition is asked for.
     pub keys: Vec<String>,
     /// What Dagster adds to a run of a key: of every key that an arrival has.
     pub partitions: Vec<PartitionView>,
+}
+
+/// The keys that there are, in Dagster's order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyRange {
+    pub first: String,
+    pub last: String,
+    pub count: usize,
+}
+
+impl fmt::Display for KeyRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last, count } = self;
+        match count {
+            1 => write!(f, "1 key, {first}"),
+            2 => write!(f, "2 keys, {first} and {last}"),
+            _ => write!(f, "{count} keys, from {first} to {last}"),
+        }
+    }
 }
 
 /// What Dagster adds to a run of a partition.
@@ -77,6 +101,9 @@ pub struct PartitionView {
     pub config: String,
     pub tags: IndexMap<String, String>,
 }
+
+/// More keys than this are counted and not listed.
+const LISTED: usize = 5;
 
 impl Partitioning {
     /// Which of so many keys the arrival has that comes after `turn` others of its kind.
@@ -97,11 +124,12 @@ impl Partitioning {
     /// In the words of a manifest.
     pub fn describe(&self) -> String {
         let of = |keys: &Keys| match keys {
-            Keys::All => "all".to_owned(),
+            Keys::All => "all keys".to_owned(),
+            Keys::These(keys) if keys.len() <= LISTED => keys.join(", "),
             Keys::These(keys) => format!("{} keys", keys.len()),
         };
         match self {
-            Self::Key(key) => key.clone(),
+            Self::Key(key) => format!("`{key}`"),
             Self::Latest => "latest".to_owned(),
             Self::Each(keys) => format!("each of {}", of(keys)),
             Self::Draw(keys) => format!("drawn from {}", of(keys)),

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::graphql::{self, Answer, EventsData, LaunchData, RunsData, TerminateData};
-use super::{answers::launched, event_log, partitions::asset_key, proxy::is_loopback, spool::Spool};
+use super::{answers::launched, event_log, partitions::select_assets, proxy::is_loopback, spool::Spool};
 use crate::model::{
     Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, Runs, ScenarioName, Seen, StepEvent,
     Timestamp, Why, WhyKind, tags, target::DagsterTarget,
@@ -116,9 +116,7 @@ impl Dagster {
             "repositoryName": self.target.repository,
             "repositoryLocationName": self.target.location,
         });
-        if !assets.is_empty() {
-            selector["assetSelection"] = assets.iter().map(|asset| asset_key(asset)).collect();
-        }
+        select_assets(&mut selector, assets);
         let params = json!({
             "selector": selector,
             "runConfigData": run_config,

@@ -116,8 +116,14 @@ impl LiveWorld {
     ///
     /// # Errors
     /// When Dagster cannot be asked, or does not know the job.
-    pub async fn check_job(&self, target: &Target, job: &str, run_config: &Value) -> Result<JobCheck, Why> {
-        self.clients(target).dagster()?.check(job, run_config).await
+    pub async fn check_job(
+        &self,
+        target: &Target,
+        job: &str,
+        assets: &[String],
+        run_config: &Value,
+    ) -> Result<JobCheck, Why> {
+        self.clients(target).dagster()?.check(job, assets, run_config).await
     }
 
     /// The cluster of a target.

@@ -4,19 +4,22 @@
 //! does. Dagster's own job of assets has no partition set; its partitions are those of the assets, it has no config of
 //! theirs, and the key is the only tag.
 
+mod answers;
+
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use indexmap::IndexMap;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::answers::{Asset, AssetsData, PartitionData, PartitionsData};
 use super::{
     dagster::{Dagster, Partial},
-    graphql::{ASSETS, Cause, Member, PARTITION, PARTITIONS, Tag},
+    graphql::{ASSETS, Cause, PARTITION, PARTITIONS},
 };
 use crate::model::{
-    ASSET_JOB, Keys, PARTITION_TAG, PartitionAsk, PartitionView, Partitioning, PartitionsView, Why, WhyKind,
+    ASSET_JOB, KeyRange, Keys, PARTITION_TAG, PartitionAsk, PartitionView, Partitioning, PartitionsView, Why, WhyKind,
+    meant, suggest,
 };
 
 /// Of so many partitions the config is asked for at most.
@@ -24,116 +27,6 @@ const MOST_PARTITIONS: usize = 1_000;
 /// So many are asked for at once: each makes the code location work.
 const AT_ONCE: usize = 8;
 const MULTIPLE: &str = "MULTIPARTITIONED";
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PartitionsData {
-    partition_sets_or_error: Member<Sets>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Sets {
-    #[serde(default)]
-    results: Vec<Set>,
-    #[serde(default)]
-    causes: Vec<Cause>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Set {
-    name: String,
-    partitions_or_error: Member<Names>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Names {
-    #[serde(default)]
-    results: Vec<Name>,
-    #[serde(default)]
-    causes: Vec<Cause>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Name {
-    name: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PartitionData {
-    partition_set_or_error: Member<SetOfOne>,
-}
-
-#[derive(Debug, Deserialize)]
-struct SetOfOne {
-    partition: Option<Partition>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Partition {
-    run_config_or_error: Member<Config>,
-    tags_or_error: Member<Tags>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Config {
-    yaml: Option<String>,
-    #[serde(default)]
-    causes: Vec<Cause>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Tags {
-    #[serde(default)]
-    results: Vec<Tag>,
-    #[serde(default)]
-    causes: Vec<Cause>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AssetsData {
-    asset_nodes: Vec<Asset>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Asset {
-    asset_key: AssetKey,
-    is_executable: bool,
-    is_partitioned: bool,
-    #[serde(default)]
-    job_names: Vec<String>,
-    repository: Repository,
-    partition_definition: Option<Definition>,
-    #[serde(default)]
-    partition_keys: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct AssetKey {
-    path: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Repository {
-    name: String,
-    location: Name,
-}
-
-#[derive(Debug, Deserialize)]
-struct Definition {
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-impl Asset {
-    fn name(&self) -> String {
-        self.asset_key.path.join("/")
-    }
-}
 
 /// The keys of a job, and the partition set that makes their config and tags.
 struct Source {
@@ -157,9 +50,10 @@ impl Dagster {
     async fn partitions_of(&self, ask: &PartitionAsk) -> Result<PartitionsView, Why> {
         let assets = self.assets(ask).await?;
         let Some(partitioning) = &ask.partitioning else {
-            return Ok(PartitionsView { choice: ask.choice, keys: vec![], partitions: vec![] });
+            return Ok(PartitionsView { choice: ask.choice, there: None, keys: vec![], partitions: vec![] });
         };
         let source = self.source(ask, assets).await?;
+        let there = range(&source.keys);
         let keys = chosen(&ask.job, partitioning, source.keys, ask.turns)?;
         let positions = (0..ask.turns).map(|turn| partitioning.position(ask.stream, turn, keys.len()));
         let used: BTreeSet<usize> = positions.collect();
@@ -180,7 +74,7 @@ impl Dagster {
             }
         });
         let partitions = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
-        Ok(PartitionsView { choice: ask.choice, keys, partitions })
+        Ok(PartitionsView { choice: ask.choice, there, keys, partitions })
     }
 
     /// The selected assets; an error where the job cannot materialize them.
@@ -188,17 +82,14 @@ impl Dagster {
         if ask.assets.is_empty() {
             return Ok(vec![]);
         }
-        let keys: Vec<Value> = ask.assets.iter().map(|asset| asset_key(asset)).collect();
-        let variables = json!({ "assets": keys, "withKeys": ask.partitioning.is_some() });
-        let data: AssetsData = self.call(ASSETS, &variables, Partial::Refused).await.map_err(|failure| failure.why)?;
-        let is_here = |asset: &Asset| {
-            asset.repository.location.name == self.target.location && asset.repository.name == self.target.repository
-        };
-        let found: Vec<Asset> = data.asset_nodes.into_iter().filter(is_here).collect();
+        let found = self.assets_of(Some(&ask.assets), ask.partitioning.is_some()).await?;
         for wanted in &ask.assets {
             let Some(asset) = found.iter().find(|asset| asset.name() == *wanted) else {
+                let all = self.assets_of(None, false).await?;
+                let names: Vec<String> = all.iter().filter(|asset| asset.is_executable).map(Asset::name).collect();
+                let known = suggest(wanted, names.iter().map(String::as_str), "it has");
                 let location = &self.target.location;
-                return Err(not_found(format!("code location `{location}` has no asset `{wanted}`")));
+                return Err(not_found(format!("code location `{location}` has no asset `{wanted}`: {known}")));
             };
             if !asset.is_executable {
                 return Err(mismatch(format!("asset `{wanted}` is external: no run materializes it")));
@@ -213,6 +104,17 @@ impl Dagster {
             }
         }
         Ok(found)
+    }
+
+    /// These assets of the target's repository, or all.
+    async fn assets_of(&self, assets: Option<&[String]>, with_keys: bool) -> Result<Vec<Asset>, Why> {
+        let keys: Option<Vec<Value>> = assets.map(|assets| assets.iter().map(|asset| asset_key(asset)).collect());
+        let variables = json!({ "assets": keys, "withKeys": with_keys });
+        let data: AssetsData = self.call(ASSETS, &variables, Partial::Refused).await.map_err(|failure| failure.why)?;
+        let is_here = |asset: &Asset| {
+            asset.repository.location.name == self.target.location && asset.repository.name == self.target.repository
+        };
+        Ok(data.asset_nodes.into_iter().filter(is_here).collect())
     }
 
     /// Where the keys of a job come from: from its partition set, or else from its assets.
@@ -288,8 +190,15 @@ impl Dagster {
     }
 }
 
+/// Names the assets in a selector of a job; none: the whole job.
+pub(super) fn select_assets(selector: &mut Value, assets: &[String]) {
+    if !assets.is_empty() {
+        selector["assetSelection"] = assets.iter().map(|asset| asset_key(asset)).collect();
+    }
+}
+
 /// An asset key as GraphQL takes it.
-pub(super) fn asset_key(asset: &str) -> Value {
+fn asset_key(asset: &str) -> Value {
     json!({ "path": asset.split('/').collect::<Vec<_>>() })
 }
 
@@ -305,13 +214,12 @@ fn chosen(job: &str, partitioning: &Partitioning, keys: Vec<String>, turns: u32)
         Partitioning::Each(Keys::These(wanted)) | Partitioning::Draw(Keys::These(wanted)) => wanted,
         Partitioning::Latest | Partitioning::Each(Keys::All) | Partitioning::Draw(Keys::All) => &[],
     };
-    let (Some(first), Some(last)) = (keys.first(), keys.last()) else {
+    let Some(last) = keys.last() else {
         return Err(mismatch(format!("job `{job}` has no partition yet")));
     };
     let known: BTreeSet<&String> = keys.iter().collect();
     if let Some(missing) = wanted.iter().find(|key| !known.contains(key)) {
-        let message = format!("job `{job}` has no partition `{missing}`; its keys go from `{first}` to `{last}`");
-        return Err(not_found(message));
+        return Err(not_found(format!("job `{job}` has no partition `{missing}`: {}", instead(missing, &keys))));
     }
     Ok(match partitioning {
         Partitioning::Key(_) | Partitioning::Each(Keys::These(_)) | Partitioning::Draw(Keys::These(_)) => {
@@ -322,6 +230,26 @@ fn chosen(job: &str, partitioning: &Partitioning, keys: Vec<String>, turns: u32)
         Partitioning::Each(Keys::All) => keys.into_iter().take(turns.max(1) as usize).collect(),
         Partitioning::Draw(Keys::All) => keys,
     })
+}
+
+/// So many keys are listed.
+const LISTED: usize = 10;
+
+/// What there is instead of a key.
+fn instead(missing: &str, keys: &[String]) -> String {
+    let names = || keys.iter().map(String::as_str);
+    match range(keys).filter(|range| range.count > LISTED) {
+        None => suggest(missing, names(), "it has"),
+        Some(range) => {
+            let meant = meant(missing, names()).map(|meant| format!("did you mean `{meant}`? "));
+            format!("{}it has {range}", meant.unwrap_or_default())
+        }
+    }
+}
+
+fn range(keys: &[String]) -> Option<KeyRange> {
+    let (first, last) = (keys.first()?.clone(), keys.last()?.clone());
+    Some(KeyRange { first, last, count: keys.len() })
 }
 
 fn not_found(message: String) -> Why {
@@ -358,7 +286,7 @@ mod tests {
             assert_eq!(chosen("j", &partitioning, keys(), 2).expect("keys"), chosen_keys, "{partitioning:?}");
         }
         for (partitioning, keys, words) in [
-            (Partitioning::Key("d".to_owned()), keys(), "job `j` has no partition `d`; its keys go from `a` to `c`"),
+            (Partitioning::Key("d".to_owned()), keys(), "job `j` has no partition `d`: did you mean `a`? It has: a, b, c"),
             (Partitioning::Each(these(&["a", "x"])), keys(), "no partition `x`"),
             (Partitioning::Latest, vec![], "job `j` has no partition yet"),
             (Partitioning::Draw(Keys::All), vec![], "job `j` has no partition yet"),
