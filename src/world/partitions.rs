@@ -286,7 +286,11 @@ mod tests {
             assert_eq!(chosen("j", &partitioning, keys(), 2).expect("keys"), chosen_keys, "{partitioning:?}");
         }
         for (partitioning, keys, words) in [
-            (Partitioning::Key("d".to_owned()), keys(), "job `j` has no partition `d`: did you mean `a`? It has: a, b, c"),
+            (
+                Partitioning::Key("d".to_owned()),
+                keys(),
+                "job `j` has no partition `d`: did you mean `a`? It has: a, b, c",
+            ),
             (Partitioning::Each(these(&["a", "x"])), keys(), "no partition `x`"),
             (Partitioning::Latest, vec![], "job `j` has no partition yet"),
             (Partitioning::Draw(Keys::All), vec![], "job `j` has no partition yet"),

@@ -349,6 +349,7 @@ fn partitions(core: &mut Core, asks: &[PartitionAsk]) -> Vec<PartitionsView> {
     };
     let view = |ask: &PartitionAsk| PartitionsView {
         choice: ask.choice,
+        there: None,
         keys: keys.clone(),
         partitions: keys.iter().map(partition).collect(),
     };

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dagstorm::{
     model::{
-        CensusQuery, Effect, GenerationId, Key, LocationState, LocationView, Outcome, Query, Receipt, RunStatus,
-        ScenarioName, Seen, StepEventKind, Target, WhyKind,
+        CensusQuery, Effect, GenerationId, Key, LocationState, LocationView, Observation, Outcome, Query, Receipt,
+        RunStatus, ScenarioName, Seen, StepEventKind, Target, WhyKind,
     },
     spec::{self, Manifest},
     world::{LiveWorld, World},
@@ -28,7 +28,7 @@ pub struct Rig {
 }
 
 impl Rig {
-    async fn new(sdl: Sdl, quirks: Quirks) -> Self {
+    pub async fn new(sdl: Sdl, quirks: Quirks) -> Self {
         let dagster = Dagster::new(sdl, 1, quirks);
         let url = dagster.listen().await;
         Self::at(dagster, &url)
@@ -68,6 +68,10 @@ impl Rig {
         let mut foreign = Self::tags(0);
         foreign.insert("dagstorm/generation".to_owned(), "abc123-2".to_owned());
         self.dagster.make(job, &foreign);
+    }
+
+    pub async fn see(&self, query: &Query) -> Observation {
+        self.world.look(&self.target, query).await
     }
 
     pub async fn look(&self, jobs: &[&str]) -> Seen<dagstorm::model::DagsterView> {

@@ -69,9 +69,8 @@ async fn check_launches(
         .filter(|(number, _)| of(*number).is_none_or(|answer| answer.resolved.is_some()))
         .map(|(number, choice)| (choice, merged(choice, of(number).and_then(|answer| answer.first(plan)))))
         .collect();
-    let answers = asked.iter().map(|(choice, (run_config, _))| {
-        world.check_job(target, &choice.job, &choice.assets, run_config)
-    });
+    let answers =
+        asked.iter().map(|(choice, (run_config, _))| world.check_job(target, &choice.job, &choice.assets, run_config));
     let answers = futures::future::join_all(answers).await;
     for ((choice, _), answer) in asked.into_iter().zip(answers) {
         if !take_check(looks, scenario, choice, answer) {

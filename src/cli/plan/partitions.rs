@@ -4,7 +4,7 @@ use super::looks::{PartitionLook, TargetLooks};
 use crate::{
     decide::partitions,
     journal::{ResolvedChoice, ResolvedPartition},
-    model::{PartitionAsk, PartitionsView, Query, Seen, Target, Timed, Why, WhyKind},
+    model::{PartitionAsk, Partitioning, PartitionsView, Query, Seen, Target, Timed, Why, WhyKind},
     plan::Plan,
     spec::Scenario,
     world::{LiveWorld, World},
@@ -47,12 +47,7 @@ pub(super) async fn look_at_partitions(
 }
 
 /// Says what is there, or what is wrong.
-fn take(
-    looks: &mut TargetLooks,
-    scenario: &Scenario,
-    ask: &PartitionAsk,
-    seen: &Timed<Vec<PartitionsView>>,
-) -> Answer {
+fn take(looks: &mut TargetLooks, scenario: &Scenario, ask: &PartitionAsk, seen: &Timed<Vec<PartitionsView>>) -> Answer {
     let resolved = match partitions::read(seen).answer {
         Seen::Fresh(resolved) => resolved.into_iter().next(),
         Seen::Unavailable(why) => {
@@ -76,8 +71,12 @@ fn take(
 /// The keys of the first arrivals.
 fn first_keys(ask: &PartitionAsk, resolved: &ResolvedChoice) -> Vec<String> {
     let Some(partitioning) = &ask.partitioning else { return vec![] };
+    let most = match partitioning {
+        Partitioning::Key(_) | Partitioning::Latest => 1,
+        Partitioning::Each(_) | Partitioning::Draw(_) => FIRST_KEYS,
+    };
     let position = |turn| partitioning.position(ask.stream, turn, resolved.keys.len());
-    (0..ask.turns.min(FIRST_KEYS)).filter_map(|turn| resolved.keys.get(position(turn)).cloned()).collect()
+    (0..ask.turns.min(most)).filter_map(|turn| resolved.keys.get(position(turn)).cloned()).collect()
 }
 
 /// Dagster's own errors, and its users', stand in the way of the start: they are no matter of who can be reached.

@@ -258,8 +258,12 @@ fn partitions(look: &PartitionLook) -> String {
     let partition = match (partition, keys) {
         (Some(partition), Some(keys)) => {
             let and = if assets.is_empty() { " has" } else { ", with" };
-            let from = if first.len() == 1 { "the first is for" } else { "the first are for" };
-            format!("{and} {keys}; launched for partition {partition}: {from} {}", first.join(", "))
+            let first = match &first[..] {
+                [] => String::new(),
+                [only] => format!(", now {only}"),
+                several => format!(", the first for {}", several.join(", ")),
+            };
+            format!("{and} {keys}; launched for partition {partition}{first}")
         }
         (_, _) => String::new(),
     };

@@ -8,6 +8,7 @@ mod gauges;
 mod hold;
 mod limits;
 mod notice;
+mod partitioned;
 mod passing;
 mod steps;
 mod task_lives;
