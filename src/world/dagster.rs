@@ -17,7 +17,7 @@ use crate::model::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection that was idle for longer is not used again. Servers end idle connections without a word (uvicorn after
 /// 5 s, some after 1 s), and a request that meets such an end is in doubt.
-const IDLE_AT_MOST: Duration = Duration::from_secs(90);
+const IDLE_AT_MOST: Duration = Duration::from_millis(500);
 /// Runs of one page of a look-up, and of one with their events.
 const PAGE: usize = 500;
 const EVENTS_PAGE: usize = 50;
@@ -294,7 +294,7 @@ impl Dagster {
         let body = json!({ "query": document, "variables": variables });
         let (status, text) = match self.post(&body).await {
             // The server ended the connection under the request. Reading changes nothing, so it is read again at once.
-            Err(error) if false && !is_mutation(document) && is_reset(&error) => self.post(&body).await,
+            Err(error) if !is_mutation(document) && is_reset(&error) => self.post(&body).await,
             answer => answer,
         }
         .map_err(|error| self.lost(&error))?;
