@@ -16,19 +16,23 @@ const ALL: &str = "all";
 
 /// See [`Partitioning`].
 #[derive(Debug)]
-pub struct RawPartition(pub Partitioning);
+pub enum RawPartition {
+    /// A key, or `latest`.
+    One(Partitioning),
+    Several(RawChoice),
+}
 
 /// The ways to choose among several keys; exactly one is given.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum RawChoice {
-    Each(RawKeys),
-    Draw(RawKeys),
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawChoice {
+    pub each: Option<RawKeys>,
+    pub draw: Option<RawKeys>,
 }
 
 /// `all`, or a list of keys.
 #[derive(Debug)]
-struct RawKeys(Keys);
+pub struct RawKeys(pub Keys);
 
 impl<'de> Deserialize<'de> for RawPartition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -54,14 +58,12 @@ impl<'de> Visitor<'de> for PartitionReader {
         if text.is_empty() {
             return Err(E::custom("is empty: write a partition key, `latest`, `{ each: all }` or `{ draw: all }`"));
         }
-        Ok(RawPartition(if text == LATEST { Partitioning::Latest } else { Partitioning::Key(text.to_owned()) }))
+        let is_latest = text == LATEST;
+        Ok(RawPartition::One(if is_latest { Partitioning::Latest } else { Partitioning::Key(text.to_owned()) }))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawPartition, A::Error> {
-        Ok(RawPartition(match RawChoice::deserialize(MapAccessDeserializer::new(map))? {
-            RawChoice::Each(RawKeys(keys)) => Partitioning::Each(keys),
-            RawChoice::Draw(RawKeys(keys)) => Partitioning::Draw(keys),
-        }))
+        RawChoice::deserialize(MapAccessDeserializer::new(map)).map(RawPartition::Several)
     }
 }
 

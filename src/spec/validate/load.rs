@@ -9,7 +9,6 @@ use crate::{
     spec::{
         Limits, LoadPhase,
         mix::{RawJob, RawMix},
-        partition::RawPartition,
         passed_on::RunConfig,
         raw::{RawArrivals, RawPhase},
     },
@@ -115,6 +114,9 @@ fn trace(
     for tag in raw.columns.iter().flat_map(|columns| columns.tags.keys()).filter(|tag| tag.starts_with(OWN_TAGS)) {
         own_tag(problems, &at.keys("columns.tags").key(tag));
     }
+    for column in raw.columns.iter().flat_map(|columns| columns.tags.keys()) {
+        targets::check_column(problems, &at.keys("columns.tags").key(column), column, jobs);
+    }
     if !is_below || problems.found.len() > before {
         return None;
     }
@@ -154,8 +156,11 @@ fn jobs(problems: &mut Problems<'_>, at: &Path, raw: RawMix) -> JobMix {
         let index = problems.left_out.index(at, number);
         let name = job.job.or_else(|| job.assets.is_some().then(|| ASSET_JOB.to_owned()));
         let here = if is_list { at.index(index) } else { at.key(name.as_deref().unwrap_or_default()) };
-        if name.is_none() && !problems.left_out.has(&here.key("job")) {
-            problems.add_with_help(&here.key("job"), "missing", "name a job, or `assets`");
+        if name.is_none() {
+            let is_left_out = ["job", "assets"].iter().any(|field| problems.left_out.touches(&here.key(field)));
+            if !is_left_out {
+                problems.add_with_help(&here.key("job"), "missing", "name a job, or `assets`");
+            }
         } else if name.as_ref().is_some_and(|name| name.trim().is_empty()) {
             let name = if is_list { &here.key("job") } else { &here };
             problems.add(name, "the job's name is empty");
@@ -167,8 +172,7 @@ fn jobs(problems: &mut Problems<'_>, at: &Path, raw: RawMix) -> JobMix {
         if !run_config.is_object() {
             problems.add(&here.key("runConfig"), "a run config is a map, as Dagster's launchpad takes it");
         }
-        let partition = job.partition.map(|RawPartition(partition)| partition);
-        targets::check_partition(problems, &here, partition.as_ref(), &job.tags);
+        let partition = targets::partition(problems, &here, job.partition, &job.tags);
         let assets = targets::assets(problems, &here.key("assets"), job.assets);
         let job_name = name.unwrap_or_default();
         Weighted { job: job_name, weight: job.weight.number, run_config, tags: job.tags, partition, assets }

@@ -4,40 +4,66 @@ use indexmap::IndexMap;
 
 use super::{Path, Problem, Problems};
 use crate::{
+    load::JobMix,
     model::{Keys, PARTITION_SET_TAG, PARTITION_TAG, Partitioning},
-    spec::passed_on::Text,
+    spec::{
+        partition::{RawKeys, RawPartition},
+        passed_on::Text,
+    },
 };
 
+/// Dagster's own tags of a partition.
+const OF_PARTITIONS: [&str; 2] = [PARTITION_TAG, PARTITION_SET_TAG];
 const EXAMPLE: &str = "name each asset by its key, as in `[raw/orders, customers]`";
 
-/// Keys that cannot be, and tags that say a partition a second time.
-pub fn check_partition(
+/// The partition of a job's runs. Keys that cannot be are named, and tags that say a partition a second time.
+pub fn partition(
     problems: &mut Problems<'_>,
     at: &Path,
-    partition: Option<&Partitioning>,
+    raw: Option<RawPartition>,
     tags: &IndexMap<String, String>,
-) {
-    let Some(partition) = partition else { return };
-    let (word, keys) = match partition {
-        Partitioning::Key(_) | Partitioning::Latest => ("", None),
-        Partitioning::Each(keys) => ("each", Some(keys)),
-        Partitioning::Draw(keys) => ("draw", Some(keys)),
-    };
-    if let Some(Keys::These(keys)) = keys {
-        let here = at.key("partition").key(word);
-        if keys.is_empty() && !problems.left_out.touches(&here) {
-            problems.add(&here, "is empty: name at least one key, or write `all`");
-        }
-        for (number, _) in keys.iter().enumerate().filter(|(_, key)| key.is_empty()) {
-            let index = problems.left_out.index(&here, number);
-            problems.add(&here.index(index), "is empty: a partition key is a text");
-        }
-    }
-    for tag in [PARTITION_TAG, PARTITION_SET_TAG].into_iter().filter(|tag| tags.contains_key(*tag)) {
+) -> Option<Partitioning> {
+    let raw = raw?;
+    for tag in OF_PARTITIONS.into_iter().filter(|tag| tags.contains_key(*tag)) {
         let message = format!("`partition` sets the tag `{tag}` itself");
         let problem = Problem::new(at.key("tags").key(tag), message).with_help("leave the tag out");
         problems.found.push(problem.on_key());
     }
+    let here = at.key("partition");
+    let choice = match raw {
+        RawPartition::One(partitioning) => return Some(partitioning),
+        RawPartition::Several(choice) => choice,
+    };
+    if !problems.exactly_one(&here, &[("each", choice.each.is_some()), ("draw", choice.draw.is_some())]) {
+        return None;
+    }
+    let each = choice.each.map(|RawKeys(keys)| Partitioning::Each(keys));
+    let partitioning = each.or(choice.draw.map(|RawKeys(keys)| Partitioning::Draw(keys)))?;
+    match &partitioning {
+        Partitioning::Each(keys) => check_keys(problems, &here.key("each"), keys),
+        Partitioning::Draw(keys) => check_keys(problems, &here.key("draw"), keys),
+        Partitioning::Key(_) | Partitioning::Latest => {}
+    }
+    Some(partitioning)
+}
+
+fn check_keys(problems: &mut Problems<'_>, at: &Path, keys: &Keys) {
+    let Keys::These(keys) = keys else { return };
+    if keys.is_empty() && !problems.left_out.touches(at) {
+        problems.add(at, "is empty: name at least one key, or write `all`");
+    }
+    for (number, _) in keys.iter().enumerate().filter(|(_, key)| key.is_empty()) {
+        let index = problems.left_out.index(at, number);
+        problems.add(&at.index(index), "is empty: a partition key is a text");
+    }
+}
+
+/// A tag that each row of a trace sets, and that `partition` of a job may set already.
+pub fn check_column(problems: &mut Problems<'_>, at: &Path, tag: &str, jobs: Option<&JobMix>) {
+    let mut partitioned = jobs.iter().flat_map(|mix| &mix.jobs).filter(|one| one.partition.is_some());
+    let Some(one) = partitioned.next().filter(|_| OF_PARTITIONS.contains(&tag)) else { return };
+    let message = format!("`partition` of job `{}` sets the tag `{tag}` itself", one.job);
+    problems.found.push(Problem::new(at.clone(), message).with_help("leave one of the two out").on_key());
 }
 
 /// The keys of the selected assets, each once; none: the whole job.
