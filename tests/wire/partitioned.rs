@@ -239,8 +239,8 @@ async fn a_plan_says_which_partitions_there_are_and_all_that_are_not() {
     for line in [
         "partition each of all keys",
         "assets customers, partition latest",
-        "✓ small: job day_job has 3 keys, from 2026-11-01 to 2026-11-03; launched for partition each of all keys, the first for 2026-11-01, 2026-11-02, 2026-11-03",
-        "✓ small: job __ASSET_JOB has assets customers, with 3 keys, from eu to asia; launched for partition latest, now asia",
+        "✓ small: job day_job has 3 keys, from 2026-11-01 to 2026-11-03; launched for partition each of all keys, first: 2026-11-01, 2026-11-02, 2026-11-03",
+        "✓ small: job __ASSET_JOB has assets customers, with 3 keys, from eu to asia; launched for partition latest, first: asia",
     ] {
         assert!(lines.contains(line), "{line}: {page}");
     }

@@ -55,6 +55,23 @@ pub struct PartitionLook {
     pub first: Vec<String>,
 }
 
+impl PartitionLook {
+    /// What Dagster has of it.
+    pub fn describe(&self) -> String {
+        let Self { scenario, job, assets, partition, keys, first } = self;
+        let assets = if assets.is_empty() { String::new() } else { format!(" has assets {}", assets.join(" ")) };
+        let partition = match (partition, keys) {
+            (Some(partition), Some(keys)) => {
+                let and = if assets.is_empty() { " has" } else { ", with" };
+                let first = if first.is_empty() { String::new() } else { format!(", first: {}", first.join(", ")) };
+                format!("{and} {keys}; launched for partition {partition}{first}")
+            }
+            (_, _) => String::new(),
+        };
+        format!("{scenario}: job {job}{assets}{partition}")
+    }
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityLook {

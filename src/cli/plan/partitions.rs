@@ -72,7 +72,8 @@ fn take(looks: &mut TargetLooks, scenario: &Scenario, ask: &PartitionAsk, seen: 
 fn first_keys(ask: &PartitionAsk, resolved: &ResolvedChoice) -> Vec<String> {
     let Some(partitioning) = &ask.partitioning else { return vec![] };
     let most = match partitioning {
-        Partitioning::Key(_) | Partitioning::Latest => 1,
+        Partitioning::Key(_) => 0,
+        Partitioning::Latest => 1,
         Partitioning::Each(_) | Partitioning::Draw(_) => FIRST_KEYS,
     };
     let position = |turn| partitioning.position(ask.stream, turn, resolved.keys.len());

@@ -66,6 +66,17 @@ pub struct SelectionPreview {
     pub runs: u32,
 }
 
+impl SelectionPreview {
+    /// What is launched of a job, and how often.
+    pub fn describe(&self) -> String {
+        let Self { job, assets, partition, runs } = self;
+        let mut parts = vec![format!("{job} {runs}")];
+        parts.extend((!assets.is_empty()).then(|| format!("assets {}", assets.join(" "))));
+        parts.extend(partition.as_ref().map(|partition| format!("partition {partition}")));
+        parts.join(", ")
+    }
+}
+
 /// One occurrence of a fault.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

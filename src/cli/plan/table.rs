@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::{
     Report, ScenarioPlan,
     chart::{Layout, chart, declared},
-    looks::{DryRun, FaultLook, PartitionLook, ServiceLook, TargetLooks},
-    preview::{FaultPreview, Preview, SelectionPreview},
+    looks::{DryRun, FaultLook, ServiceLook, TargetLooks},
+    preview::{FaultPreview, Preview},
     whole_seconds,
 };
 use crate::{
@@ -115,7 +115,7 @@ impl Page {
         }
         self.field("jobs", &jobs(arrivals));
         for selection in &arrivals.selections {
-            self.field("", &selected(selection));
+            self.field("", &selection.describe());
         }
         for (index, line) in occurrences(&plan.faults).iter().enumerate() {
             self.field(if index == 0 { "faults" } else { "" }, line);
@@ -141,7 +141,7 @@ impl Page {
             self.marked(GOOD, &answers);
         }
         for look in &target.partitions {
-            self.marked(GOOD, &partitions(look));
+            self.marked(GOOD, &look.describe());
         }
         if let Some(identity) = &target.identity {
             let region = identity.region.as_deref().unwrap_or("no region");
@@ -240,34 +240,6 @@ fn jobs(seen: &Preview) -> String {
     let jobs: Vec<String> =
         seen.jobs.iter().map(|job| format!("{} {} ({:.0}%)", job.job, job.runs, share(job.runs))).collect();
     jobs.join(", ")
-}
-
-/// What is launched of a job, and how often.
-fn selected(selection: &SelectionPreview) -> String {
-    let SelectionPreview { job, assets, partition, runs } = selection;
-    let mut parts = vec![format!("{job} {runs}")];
-    parts.extend((!assets.is_empty()).then(|| format!("assets {}", assets.join(" "))));
-    parts.extend(partition.as_ref().map(|partition| format!("partition {partition}")));
-    parts.join(", ")
-}
-
-/// What Dagster has of it.
-fn partitions(look: &PartitionLook) -> String {
-    let PartitionLook { scenario, job, assets, partition, keys, first } = look;
-    let assets = if assets.is_empty() { String::new() } else { format!(" has assets {}", assets.join(" ")) };
-    let partition = match (partition, keys) {
-        (Some(partition), Some(keys)) => {
-            let and = if assets.is_empty() { " has" } else { ", with" };
-            let first = match &first[..] {
-                [] => String::new(),
-                [only] => format!(", now {only}"),
-                several => format!(", the first for {}", several.join(", ")),
-            };
-            format!("{and} {keys}; launched for partition {partition}{first}")
-        }
-        (_, _) => String::new(),
-    };
-    format!("{scenario}: job {job}{assets}{partition}")
 }
 
 /// A line each, fault by fault; of one that comes often the first ones and the last.
