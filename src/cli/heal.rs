@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Exit, Output, print_as};
 use crate::{
-    model::{Effect, Target, Timestamp},
+    model::{Effect, Target, Timestamp, WriterId},
     operator::take_back,
     world::{Leftover, Leftovers, LiveWorld, check_certificates},
 };
@@ -17,8 +17,8 @@ const ROUNDS: usize = 3;
 
 /// Take back everything that faults left behind in the account and the region, with no local state.
 ///
-/// Every AWS object that a fault changes carries its mark: the tags `dagstorm:fault`, `dagstorm:heal-by` and
-/// `dagstorm:undo.N`. This finds them all and takes them back, also those of a dagstorm that is at work: it notices.
+/// Every AWS object that a fault changes carries its mark: the tags `dagstorm:fault`, `dagstorm:heal-by`,
+/// `dagstorm:writer` and `dagstorm:undo.N`. This finds them all and takes them back, also those of a dagstorm that is at work: it notices.
 /// Whoever may set these tags may let dagstorm change the object that carries them.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true), after_help = "Exit codes: 0 nothing is left, 1 something is, 4 it \
@@ -60,6 +60,9 @@ struct Healing {
 struct Healed {
     object: String,
     fault: String,
+    /// The data folder whose dagstorm injected it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    writer: Option<WriterId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     heal_by: Option<Timestamp>,
     /// What was done, or would be.
@@ -134,12 +137,17 @@ impl Healed {
         Self {
             object: leftover.object.to_string(),
             fault: leftover.mark.fault.clone(),
+            writer: leftover.mark.writer.clone(),
             heal_by: leftover.mark.heal_by,
             changes,
             healed: false,
             reason,
         }
     }
+}
+
+fn by(one: &Healed) -> String {
+    one.writer.as_ref().map(|writer| format!(", by the dagstorm of data folder {writer}")).unwrap_or_default()
 }
 
 fn table(healing: &Healing, dry_run: bool) -> String {
@@ -150,7 +158,7 @@ fn table(healing: &Healing, dry_run: bool) -> String {
             (false, true) => "healed",
             (false, false) => "NOT healed",
         };
-        let _ = writeln!(text, "{}: {state} (fault {})", one.object, one.fault);
+        let _ = writeln!(text, "{}: {state} (fault {}{})", one.object, one.fault, by(one));
         for change in &one.changes {
             let _ = writeln!(text, "  {change}");
         }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     decide::PATIENCE,
     model::{Condition, ConditionStatus, ConditionType, Phase, RunCounts, ScenarioName, Timestamp},
-    publish::Status,
+    publish::{ANOTHER_WRITER, Status},
 };
 
 /// How `run` waits.
@@ -50,7 +50,8 @@ impl Patience {
             }
             watched.blocked_since = is_blocked(status, now).then(|| watched.blocked_since.unwrap_or(now));
             let is_past = body.gives_up_at.is_some_and(|at| now >= at);
-            let is_blocked = watched.blocked_since.is_some_and(|since| now.since(since) >= timeout);
+            let is_refused = body.conditions.iter().any(|condition| condition.reason == ANOTHER_WRITER);
+            let is_blocked = is_refused || watched.blocked_since.is_some_and(|since| now.since(since) >= timeout);
             let is_unchanged = is_past && now.since(watched.unchanged_since) >= PATIENCE + timeout;
             if is_blocked || is_unchanged {
                 stuck = true;
@@ -147,9 +148,12 @@ spec:
         let waiting = after(false, vec![unready(Dependency::Launches)]);
         let running = after(true, vec![]);
         let lost = after(true, vec![unready(Dependency::Dagster)]);
+        let contended = Why { kind: WhyKind::Mismatch, message: "another dagstorm launches it".to_owned() };
+        let contended = after(false, vec![Event::Unready { dependency: Dependency::Writer, why: contended }]);
         let without_a_job = after(true, vec![unready(Dependency::Jobs)]);
         for (what, statuses, expected) in [
             ("it cannot start", &[("a", &waiting)][..], Some(60)),
+            ("another dagstorm launches it: time changes nothing", &[("a", &contended)], Some(0)),
             ("Dagster is gone when it is over", &[("a", &lost)], Some(80)),
             ("nothing changes any more", &[("a", &running)], Some(1_860)),
             ("a job is gone, its runs are not", &[("a", &without_a_job)], Some(1_860)),

@@ -111,6 +111,7 @@ fn aim(plan: &Plan, state: &Generation, number: usize, observation: &Observation
         reason: format!("dagstorm {}", identity(state, &planned.id)),
         fault: mark_of(state, &planned.id),
         first: first(state, &planned.id),
+        writer: state.writer.as_ref(),
         heal_by: now.plus(planned.length.unwrap_or_default()).plus(GRACE),
     })
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Aim, Aiming, Injected, Progress, judged, queue_query, tasks};
-use crate::model::{Effect, Object, Observation, Query, Target, Timestamp, Undo, mark};
+use crate::model::{Effect, Object, Observation, Query, Target, Timestamp, Undo};
 
 /// The queue's policy denies the data plane for `for`; its administration stays open, so that healing always works.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,7 +31,7 @@ impl DenyQueue {
         }
         let object = Object::Queue(view.url.clone());
         let undo = vec![Effect::AllowQueue { url: view.url.clone() }, Effect::Unmark { object: object.clone() }];
-        let tags = mark::tags(&aiming.fault, aiming.heal_by, &undo).map_err(Aim::Never)?;
+        let tags = aiming.mark(&undo)?;
         Ok(Aim::Ready {
             targets: vec![],
             objects: vec![object.clone()],

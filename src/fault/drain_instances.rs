@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Aim, Aiming, Injected, Pick, Progress, fresh, guard, judged};
-use crate::model::{Effect, InstanceView, Object, Observation, Query, Target, Timestamp, Undo, mark};
+use crate::model::{Effect, InstanceView, Object, Observation, Query, Target, Timestamp, Undo};
 
 const ACTIVE: &str = "ACTIVE";
 const DRAINING: &str = "DRAINING";
@@ -64,7 +64,7 @@ impl DrainInstances {
         let back = |one: &InstanceView| [set(one, false), Effect::Unmark { object: object(one) }];
         let mut inject = vec![];
         for one in &allowed {
-            let tags = mark::tags(&aiming.fault, aiming.heal_by, &back(one)).map_err(Aim::Never)?;
+            let tags = aiming.mark(&back(one))?;
             inject.push(Effect::Mark { object: object(one), tags });
         }
         inject.extend(allowed.iter().map(|one| set(one, true)));

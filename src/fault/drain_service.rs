@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aim, Aiming, Injected, Progress, fresh, guard, judged};
 use crate::model::{
-    Effect, Object, Observation, Query, ServiceView, Target, TaskView, Timestamp, Undo, mark, target::Amount,
+    Effect, Object, Observation, Query, ServiceView, Target, TaskView, Timestamp, Undo, target::Amount,
 };
 
 /// The service's desired count goes to 0 for `for`, and back.
@@ -48,7 +48,7 @@ impl DrainService {
             to,
         };
         let undo = vec![set(0, view.desired), Effect::Unmark { object: object.clone() }];
-        let tags = mark::tags(&aiming.fault, aiming.heal_by, &undo).map_err(Aim::Never)?;
+        let tags = aiming.mark(&undo)?;
         Ok(Aim::Ready {
             targets: running(view),
             objects: vec![object.clone()],

@@ -24,7 +24,8 @@ pub use stop_tasks::{Follow, Selector, StopTasks};
 
 use crate::model::{
     Effect, Object, Observation, Outcome, PolicyView, Query, Seen, Target, TaskArn, TaskView, Timed, Timestamp, Undo,
-    WhyKind, mark::FAULT_TAG,
+    WhyKind, WriterId,
+    mark::{self, FAULT_TAG},
 };
 
 /// A fault as a scenario declares it. A new one is one more file and one more arm here.
@@ -74,8 +75,18 @@ pub struct Aiming<'a> {
     pub reason: String,
     /// The fault's identity, for the mark: `scenario/generation/fault`.
     pub fault: String,
-    /// When it is to be over at the latest, for whoever finds the mark.
+    /// The data folder that works on it, for the mark. `None`: nothing will be marked.
+    pub writer: Option<&'a WriterId>,
+    /// When it is to be over at the latest, for the mark.
     pub heal_by: Timestamp,
+}
+
+impl Aiming<'_> {
+    /// The tags that mark an object which is about to be changed.
+    fn mark(&self, undo: &[Effect]) -> Result<IndexMap<String, String>, Aim> {
+        let signature = mark::Signature { fault: &self.fault, writer: self.writer, heal_by: self.heal_by };
+        mark::tags(&signature, undo).map_err(Aim::Never)
+    }
 }
 
 /// What the first occurrence of a fault chose, and when.

@@ -10,10 +10,12 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Timestamp};
+use super::{Effect, Timestamp, WriterId};
 
 /// `scenario/generation/fault`.
 pub const FAULT_TAG: &str = "dagstorm:fault";
+/// The id of the data folder whose dagstorm set the mark.
+pub const WRITER_TAG: &str = "dagstorm:writer";
 /// When the fault is to be over, in UTC.
 pub const HEAL_BY_TAG: &str = "dagstorm:heal-by";
 /// The way back, in pieces: `dagstorm:undo.0`, `dagstorm:undo.1` …
@@ -49,6 +51,8 @@ pub enum Object {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
     pub fault: String,
+    /// `None`: the mark is of a version that named no writer.
+    pub writer: Option<WriterId>,
     /// `None`: it is absent or no time.
     pub heal_by: Option<Timestamp>,
     /// The way back, or why it cannot be read.
@@ -67,11 +71,22 @@ impl fmt::Display for Object {
     }
 }
 
+/// Whose mark it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Signature<'a> {
+    /// `scenario/generation/fault`.
+    pub fault: &'a str,
+    pub writer: Option<&'a WriterId>,
+    /// When the fault is to be over.
+    pub heal_by: Timestamp,
+}
+
 /// The tags of a mark.
 ///
 /// # Errors
 /// When the way back does not fit into tags: then nothing may be changed.
-pub fn tags(fault: &str, heal_by: Timestamp, undo: &[Effect]) -> Result<IndexMap<String, String>, String> {
+pub fn tags(signature: &Signature<'_>, undo: &[Effect]) -> Result<IndexMap<String, String>, String> {
+    let Signature { fault, writer, heal_by } = signature;
     let text = serde_json::to_string(undo).expect("effects are JSON");
     let text = BASE64_URL_SAFE_NO_PAD.encode(text);
     let pieces: Vec<&str> =
@@ -83,29 +98,31 @@ pub fn tags(fault: &str, heal_by: Timestamp, undo: &[Effect]) -> Result<IndexMap
             text.len()
         ));
     }
-    let head = [(FAULT_TAG.to_owned(), fault.to_owned()), (HEAL_BY_TAG.to_owned(), heal_by.to_string())];
+    let head = [(FAULT_TAG.to_owned(), (*fault).to_owned()), (HEAL_BY_TAG.to_owned(), heal_by.to_string())];
+    let writer = writer.map(|writer| (WRITER_TAG.to_owned(), writer.to_string()));
     let pieces =
         pieces.into_iter().enumerate().map(|(number, piece)| (format!("{UNDO_TAG}{number}"), piece.to_owned()));
-    Ok(head.into_iter().chain(pieces).collect())
+    Ok(head.into_iter().chain(writer).chain(pieces).collect())
 }
 
 /// All keys that a mark can have.
 pub fn keys() -> Vec<String> {
-    let head = [FAULT_TAG.to_owned(), HEAL_BY_TAG.to_owned()];
+    let head = [FAULT_TAG.to_owned(), HEAL_BY_TAG.to_owned(), WRITER_TAG.to_owned()];
     head.into_iter().chain((0..MOST_PIECES).map(|number| format!("{UNDO_TAG}{number}"))).collect()
 }
 
 /// What these tags of an object say; `None`: no fault has marked it.
 pub fn read(object: &Object, tags: &IndexMap<String, String>) -> Option<Mark> {
     let fault = tags.get(FAULT_TAG)?.clone();
+    let writer = tags.get(WRITER_TAG).and_then(|text| text.parse().ok());
     if let Object::NetworkAcl(_) = object {
         // A copy was made to be deleted; its subnets say the rest.
         let undo = Ok(vec![Effect::DeleteAcls { fault: fault.clone() }]);
-        return Some(Mark { fault, heal_by: None, undo });
+        return Some(Mark { fault, writer, heal_by: None, undo });
     }
     let heal_by = tags.get(HEAL_BY_TAG).and_then(|text| text.parse().ok());
     let text: String = (0..).map_while(|number| tags.get(&format!("{UNDO_TAG}{number}")).cloned()).collect();
-    Some(Mark { undo: undo(object, &fault, &text), fault, heal_by })
+    Some(Mark { undo: undo(object, &fault, &text), fault, writer, heal_by })
 }
 
 fn undo(object: &Object, fault: &str, text: &str) -> Result<Vec<Effect>, String> {
@@ -139,8 +156,10 @@ fn concerns(effect: &Effect, object: &Object, fault: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Timestamp {
-        text.parse().expect("a time")
+    fn tags_of(fault: &str, undo: &[Effect]) -> Result<IndexMap<String, String>, String> {
+        let writer = "00000000000a".parse().expect("an id");
+        let heal_by = "2026-11-26T10:00:00Z".parse().expect("a time");
+        tags(&Signature { fault, writer: Some(&writer), heal_by }, undo)
     }
 
     #[test]
@@ -148,12 +167,13 @@ mod tests {
         let url = "http://127.0.0.1:4566/000000000000/tasks".to_owned();
         let object = Object::Queue(url.clone());
         let undo = vec![Effect::AllowQueue { url }, Effect::Unmark { object: object.clone() }];
-        let tags = tags("storm/abc-1/deny", at("2026-11-26T10:00:00Z"), &undo).expect("they fit");
+        let tags = tags_of("storm/abc-1/deny", &undo).expect("they fit");
         assert!(tags.values().all(|value| value.len() <= 256));
         assert!(tags.keys().all(|key| keys().contains(key)), "{tags:?}");
         let mark = read(&object, &tags).expect("a mark");
         assert_eq!(mark.fault, "storm/abc-1/deny");
-        assert_eq!(mark.heal_by, Some(at("2026-11-26T10:00:00Z")));
+        assert_eq!(mark.writer.expect("a writer").to_string(), "00000000000a");
+        assert_eq!(mark.heal_by, Some("2026-11-26T10:00:00Z".parse().expect("a time")));
         assert_eq!(mark.undo, Ok(undo));
         assert_eq!(read(&object, &IndexMap::new()), None);
     }
@@ -161,7 +181,7 @@ mod tests {
     #[test]
     fn tags_never_make_us_touch_another_object() {
         let undo = vec![Effect::AllowQueue { url: "http://x/other".to_owned() }];
-        let tags = tags("storm/abc-1/deny", at("2026-11-26T10:00:00Z"), &undo).expect("they fit");
+        let tags = tags_of("storm/abc-1/deny", &undo).expect("they fit");
         let mark = read(&Object::Queue("http://x/tasks".to_owned()), &tags).expect("a mark");
         assert!(mark.undo.expect_err("another queue").contains("another object"));
         for (effect, object) in [
@@ -179,7 +199,7 @@ mod tests {
     #[test]
     fn a_way_back_that_does_not_fit_is_refused_and_a_broken_one_is_told() {
         let undo = vec![Effect::AllowQueue { url: "x".repeat(8_000) }];
-        assert!(tags("f", at("2026-11-26T10:00:00Z"), &undo).expect_err("too long").contains("does not fit"));
+        assert!(tags_of("f", &undo).expect_err("too long").contains("does not fit"));
         let object = Object::Subnet("subnet-1".to_owned());
         let broken = [(FAULT_TAG.to_owned(), "f".to_owned()), (format!("{UNDO_TAG}0"), "%".to_owned())];
         let mark = read(&object, &broken.into_iter().collect()).expect("a mark");

@@ -30,10 +30,11 @@ pub async fn sweep<W: World, S, C: Clock>(shared: Handle<W, S, C>, targets: Vec<
         let unheld = leftovers.found.iter().filter(|leftover| !held.contains(&leftover.object));
         for leftover in unheld.filter(|leftover| is_orphan(&shared, leftover)) {
             let (object, fault) = (&leftover.object, &leftover.mark.fault);
+            let writer = leftover.mark.writer.as_ref().map(tracing::field::display);
             match take_back(&shared.world, &target, leftover).await {
-                Ok(_) => tracing::warn!(target = %target.name, %object, fault, "an orphaned fault is healed"),
+                Ok(_) => tracing::warn!(target = %target.name, %object, fault, writer, "an orphaned fault is healed"),
                 Err(reason) => {
-                    tracing::warn!(target = %target.name, %object, fault, reason, "an orphaned fault is not healed yet");
+                    tracing::warn!(target = %target.name, %object, fault, writer, reason, "an orphaned fault is not healed yet");
                 }
             }
         }

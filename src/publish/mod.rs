@@ -23,6 +23,7 @@ mod status;
 mod summary;
 mod writer;
 
+pub use conditions::ANOTHER_WRITER;
 pub use events::{PersonEvent, for_people};
 pub use files::{Evidence, Folder, write_atomically};
 pub use headline::{Headline, LastRun};

@@ -1,6 +1,11 @@
 //! The documents against the schemas of the oldest Dagster and of the installed one.
 
-use dagstorm::world::{DOCUMENTS, LAUNCH_ANSWERS};
+use std::collections::BTreeSet;
+
+use dagstorm::{
+    model::{RunStatus, Standing},
+    world::{DOCUMENTS, LAUNCH_ANSWERS},
+};
 use serde_json::{Value, json};
 
 use crate::schema::Sdl;
@@ -60,6 +65,25 @@ fn every_answer_to_a_launch_is_known() {
             assert_eq!(known, 1, "Dagster {}: `{member}` has no line of its own in LAUNCH_ANSWERS", sdl.version);
         }
     }
+}
+
+#[test]
+fn every_status_of_a_run_is_known() {
+    let mut all = BTreeSet::new();
+    for sdl in [Sdl::oldest(), Sdl::installed()] {
+        let words = sdl.words("RunStatus");
+        assert!(words.len() > 5, "{words:?}");
+        for word in &words {
+            let is_known = RunStatus::TABLE.iter().any(|(_, known, _)| known == word);
+            assert!(is_known, "Dagster {}: the status `{word}` has no line in RunStatus::TABLE", sdl.version);
+        }
+        all.extend(words);
+    }
+    for (status, word, standing) in RunStatus::TABLE {
+        assert!(all.contains(word), "no Dagster has the status `{word}`");
+        assert_eq!((RunStatus::of(word), status.word(), status.standing()), (status.clone(), word, standing));
+    }
+    assert_eq!(RunStatus::of("HIBERNATING").standing(), Standing::Unknown, "a word of a later Dagster ends nothing");
 }
 
 #[test]

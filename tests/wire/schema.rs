@@ -56,6 +56,12 @@ impl Sdl {
         union.members.iter().map(ToString::to_string).collect()
     }
 
+    /// The words of an enumeration.
+    pub fn words(&self, of: &str) -> Vec<String> {
+        let words = self.schema.get_enum(of).unwrap_or_else(|| panic!("there is no enum {of}"));
+        words.values.keys().map(ToString::to_string).collect()
+    }
+
     /// Whether the schema has such a field of such a type.
     pub fn has_field(&self, of: &str, field: &str) -> bool {
         self.schema.type_field(of, field).is_ok()

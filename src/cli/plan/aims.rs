@@ -41,6 +41,7 @@ pub async fn look_at_fault(
         first: None,
         reason: String::new(),
         fault: format!("{}/{}/{}.1", scenario.name, plan.generation, spec.name),
+        writer: None,
         heal_by: SystemClock.now().plus(planned.length.unwrap_or_default()),
     });
     take(aim, scenario, spec, looks);

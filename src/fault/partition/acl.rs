@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::{Addresses, Aim, Aiming, Injected, Progress, guard};
 use crate::model::{
-    AclName, Effect, NetworkAcl, NetworkAclEntry, NetworkView, Object, ObjectsView, Protocol, RulePeer, Undo, mark,
+    AclName, Effect, NetworkAcl, NetworkAclEntry, NetworkView, Object, ObjectsView, Protocol, RulePeer, Undo,
     network::SubnetsView, target::Peer,
 };
 
@@ -41,7 +41,7 @@ pub fn aim(aiming: &Aiming<'_>, view: &NetworkView, peer: &Peer) -> Result<Aim, 
     let (mut inject, mut copies) = (vec![], BTreeMap::new());
     for (subnet, acl) in &judged {
         let undo = [back(subnet, acl), delete(), Effect::Unmark { object: object(subnet) }];
-        let tags = mark::tags(&aiming.fault, aiming.heal_by, &undo).map_err(Aim::Never)?;
+        let tags = aiming.mark(&undo)?;
         inject.push(Effect::Mark { object: object(subnet), tags });
         copies.insert(&acl.id, *acl);
     }

@@ -1,9 +1,7 @@
 //! `cut: newConnections`: rules of the workers' security group are taken away, and put back as they were.
 
 use super::{Addresses, Aim, Aiming, Between, Injected, Members, Progress};
-use crate::model::{
-    Effect, NetworkView, Object, ObjectsView, SecurityGroup, SecurityGroupRule, Undo, mark, target::Peer,
-};
+use crate::model::{Effect, NetworkView, Object, ObjectsView, SecurityGroup, SecurityGroupRule, Undo, target::Peer};
 
 pub fn aim(aiming: &Aiming<'_>, view: &NetworkView, peer: &Peer) -> Result<Aim, Aim> {
     let diff = between(view, peer).map_err(Aim::Never)?;
@@ -24,7 +22,7 @@ pub fn aim(aiming: &Aiming<'_>, view: &NetworkView, peer: &Peer) -> Result<Aim, 
         .flatten()
         .chain([Effect::Unmark { object: object.clone() }])
         .collect();
-    let tags = mark::tags(&aiming.fault, aiming.heal_by, &undo).map_err(Aim::Never)?;
+    let tags = aiming.mark(&undo)?;
     // Who may add and not take away could not even take back what he has added.
     let rehearse = Effect::RehearseRules {
         authorize: [&diff.authorize[..], &diff.revoke].concat(),

@@ -56,6 +56,7 @@ fn aiming<'a>(target: &'a Target, observation: &'a Observation, first: Option<Fi
         first,
         reason: "s/g/kill#1".to_owned(),
         fault: "s/g/kill#1".to_owned(),
+        writer: None,
         heal_by: at(99),
     }
 }

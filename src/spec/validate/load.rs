@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Attachments, Path, Problem, Problems, targets};
 use crate::{
     load::{Arrivals, JobMix, RawTrace, Trace, TraceError, Weighted},
-    model::{ASSET_JOB, Span},
+    model::{ASSET_JOB, Origin, Span},
     spec::{
         Limits, LoadPhase,
         mix::{RawJob, RawMix},
@@ -111,11 +111,10 @@ fn trace(
     for (field, message) in raw.problems() {
         problems.add(&at.keys(&field), message);
     }
-    for tag in raw.columns.iter().flat_map(|columns| columns.tags.keys()).filter(|tag| tag.starts_with(OWN_TAGS)) {
-        own_tag(problems, &at.keys("columns.tags").key(tag));
-    }
-    for column in raw.columns.iter().flat_map(|columns| columns.tags.keys()) {
-        targets::check_column(problems, &at.keys("columns.tags").key(column), column, jobs);
+    for tag in raw.columns.iter().flat_map(|columns| columns.tags.keys()) {
+        let here = at.keys("columns.tags").key(tag);
+        reserved(problems, &here, tag);
+        targets::check_column(problems, &here, tag, jobs);
     }
     if !is_below || problems.found.len() > before {
         return None;
@@ -142,8 +141,15 @@ fn trace(
     }
 }
 
-fn own_tag(problems: &mut Problems<'_>, at: &Path) {
-    let message = format!("tags that begin with `{OWN_TAGS}` are dagstorm's own");
+/// Tags that say whose a run is, and how it came to be, are written by those who know.
+fn reserved(problems: &mut Problems<'_>, at: &Path, tag: &str) {
+    let message = if tag.starts_with(OWN_TAGS) {
+        format!("tags that begin with `{OWN_TAGS}` are dagstorm's own")
+    } else if Origin::TAGS.contains(&tag) {
+        format!("Dagster itself sets `{tag}`: with it, a launch would be taken for a run that Dagster made")
+    } else {
+        return;
+    };
     problems.found.push(Problem::new(at.clone(), message).on_key());
 }
 
@@ -165,8 +171,8 @@ fn jobs(problems: &mut Problems<'_>, at: &Path, raw: RawMix) -> JobMix {
             let name = if is_list { &here.key("job") } else { &here };
             problems.add(name, "the job's name is empty");
         }
-        for tag in job.tags.keys().filter(|tag| tag.starts_with(OWN_TAGS)) {
-            own_tag(problems, &here.key("tags").key(tag));
+        for tag in job.tags.keys() {
+            reserved(problems, &here.key("tags").key(tag), tag);
         }
         let RunConfig(run_config) = job.run_config;
         if !run_config.is_object() {
