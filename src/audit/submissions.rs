@@ -120,7 +120,11 @@ impl<'a> Judged<'a> {
             return None;
         }
         let never = |chain: &&Chain<'_>| is_never_started(self.generation, index, chain.end(), self.census.taken_at);
-        if let Some(chain) = own.iter().find(|chain| !chain.has_ended() && !never(chain)) {
+        let goes_on = |chain: &&Chain<'_>| {
+            let refused = chain.awaits_retry() && of_id(found, &chain.end().run_id).retry_refused.is_some();
+            !chain.has_ended() && !refused && !never(chain)
+        };
+        if let Some(chain) = own.iter().find(goes_on) {
             audit.counts.unfinished += 1;
             return Some(of_id(found, &chain.end().run_id));
         }
@@ -145,6 +149,8 @@ impl<'a> Judged<'a> {
             1 => ", also when Dagster ran it again".to_owned(),
             more => format!(", also when Dagster ran it again {more} times"),
         };
+        let refused = last.retry_refused.as_ref();
+        let refused = refused.map(|why| format!(". Dagster had announced a retry: {why}")).unwrap_or_default();
         let one = std::slice::from_ref(last);
         if let Some(record) = ends.iter().find(|record| work_was_done(record, &self.recorded)) {
             let message =
@@ -153,11 +159,11 @@ impl<'a> Judged<'a> {
             audit.findings.push(finding(FindingKind::FalselyFailed, Some(key), found, message));
         } else if let Some(error) = last.own_error() {
             audit.counts.failed += 1;
-            let message = format!("{key} failed by its own code in run {run_id}{retries}: {error}");
+            let message = format!("{key} failed by its own code in run {run_id}{retries}: {error}{refused}");
             audit.found(finding(FindingKind::Failed, Some(key), one, message));
         } else {
             let why = last.run.failure_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-            let message = format!("{key} was acknowledged and ended as {status}{why}{retries}");
+            let message = format!("{key} was acknowledged and ended as {status}{why}{retries}{refused}");
             audit.counts.lost += 1;
             audit.found(finding(FindingKind::Lost, Some(key), one, message));
         }
@@ -206,17 +212,22 @@ fn doubled(key: &Key, own: &[Chain<'_>], found: &[RunRecord], audit: &mut Audit)
 fn retried(key: &Key, chain: &Chain<'_>, found: &[RunRecord], audit: &mut Audit) {
     audit.counts.retried += 1;
     let runs: Vec<String> = chain.runs.iter().map(|run| run.run_id.clone()).collect();
-    let failed = &chain.runs[chain.runs.len() - 2];
-    let record = of_id(found, &failed.run_id);
-    let why = record.own_error().or_else(|| failed.failure_reason.as_ref().map(ToString::to_string));
+    let failed = chain.runs.iter().rev().nth(1);
+    let why = failed.and_then(|failed| {
+        let record = of_id(found, &failed.run_id);
+        record.own_error().or_else(|| failed.failure_reason.as_ref().map(ToString::to_string))
+    });
     let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+    let failed = failed.map_or_else(
+        || format!("run {}, which is gone from Dagster,", chain.root),
+        |run| format!("run {}", run.run_id),
+    );
     let times = match chain.retries() {
         1 => "ran it again".to_owned(),
         more => format!("ran it again {more} times"),
     };
     let end = chain.end();
-    let message =
-        format!("{key}: run {} failed{why}, and Dagster {times}: run {} is {}", failed.run_id, end.run_id, end.status);
+    let message = format!("{key}: {failed} failed{why}, and Dagster {times}: run {} is {}", end.run_id, end.status);
     audit.recoveries.push(Finding { runs, ..finding(FindingKind::Retried, Some(key.clone()), &[], message) });
     done_again(key, chain, found, audit);
 }

@@ -44,7 +44,7 @@ pub fn judge(generation: &Generation, census: &Census, open: &[&RunRecord], audi
 /// It failed, and Dagster has announced to run it again.
 fn awaits_retry(run: &RunRecord, now: Timestamp, audit: &mut Audit) {
     let message = format!(
-        "run {} of {} is {}, and Dagster has announced a retry (dagster/will_retry) that is not there yet",
+        "run {} of {} is {}, and the retry that Dagster has announced (dagster/will_retry) has not come",
         run.run.run_id,
         run.name(),
         run.run.status

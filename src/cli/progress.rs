@@ -149,7 +149,10 @@ fn line(status: &Status) -> String {
         }
     }
     if let Some(runs) = body.runs {
-        parts.push(format!("· running {} · done {}", runs.unfinished(), runs.done()));
+        parts.push(format!("· running {} · done {}", runs.unfinished() - runs.retrying, runs.done()));
+        if runs.retrying > 0 {
+            parts.push(format!("· {} wait for a retry that Dagster has announced", runs.retrying));
+        }
     }
     if let Some(Judgement::SoFar(so_far)) = &body.audit {
         parts.push(match so_far.findings.first() {

@@ -12,6 +12,10 @@ use crate::{
 /// Runs that are not finished are waited for until none of them has changed for this long (or `limits.maxDuration`).
 pub const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
+/// A retry that Dagster has announced is waited for this long: its daemon makes it within seconds, or may never do so (the job
+/// was renamed, the daemon is down).
+pub const RETRY_PATIENCE: Duration = Duration::from_secs(2 * 60);
+
 /// Two turns of Dagster's daemon that makes retries, and what it takes to make one.
 const UNANNOUNCED: Duration = Duration::from_secs(15);
 
@@ -49,7 +53,11 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
         return;
     }
     let quiet = plan.expect.quiet.duration().max(unannounced(state, counts));
-    let wait = if counts.unfinished() == 0 { quiet } else { PATIENCE.max(quiet) };
+    let wait = match (counts.unfinished(), counts.retrying) {
+        (0, _) => quiet,
+        (unfinished, retrying) if unfinished == retrying => RETRY_PATIENCE.max(quiet),
+        (_, _) => PATIENCE.max(quiet),
+    };
     let by_quiet = quiet_since.max(ends).plus(wait);
     let limit = plan.max_duration.map(|limit| started_at.plus(limit).max(ends));
     let audit_at =

@@ -152,6 +152,19 @@ impl Origin {
     pub fn is_launch(&self) -> bool {
         *self == Self::Launch
     }
+
+    /// Which retry of its root it is, from 1.
+    pub fn retry_number(&self) -> Option<u32> {
+        match self {
+            Self::Retry { number, .. } => Some(*number),
+            Self::Launch
+            | Self::Reexecution { .. }
+            | Self::Sensor(_)
+            | Self::Schedule(_)
+            | Self::Backfill(_)
+            | Self::Automation => None,
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -320,12 +333,15 @@ pub struct RunRecord {
     /// What Dagster's log says of the failure of the whole run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Box<Failure>>,
+    /// Why Dagster will not make the retry that it has announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_refused: Option<String>,
 }
 
 impl RunRecord {
     /// A run that did not fail as a whole.
     pub fn new(run: RunView, events: Vec<StepEvent>) -> Self {
-        Self { run, events, failure: None }
+        Self { run, events, failure: None, retry_refused: None }
     }
 
     /// For people: its key, or its id where it has none.

@@ -42,9 +42,10 @@ impl<'a> Chain<'a> {
         self.end().status == RunStatus::Success
     }
 
-    /// How often Dagster has run it again.
+    /// How often Dagster has run it again, also where runs of it are gone from Dagster.
     pub fn retries(&self) -> usize {
-        self.runs.len() - 1
+        let counted = self.end().origin.retry_number().map_or(0, |number| number as usize);
+        counted.max(self.runs.len() - 1)
     }
 }
 
@@ -93,24 +94,17 @@ fn first_of<'a>(root: &str, group: &[&'a RunView]) -> Option<&'a RunView> {
     if let Some(first) = group.iter().find(|run| run.run_id == root) {
         return first.origin.is_launch().then_some(first);
     }
-    let number = |run: &&&RunView| match run.origin {
-        Origin::Retry { number, .. } => Some(number),
-        Origin::Launch
-        | Origin::Reexecution { .. }
-        | Origin::Sensor(_)
-        | Origin::Schedule(_)
-        | Origin::Backfill(_)
-        | Origin::Automation => None,
-    };
+    let number = |run: &&&RunView| run.origin.retry_number();
     group.iter().filter(|run| number(run).is_some()).min_by_key(number).copied()
 }
 
 fn chain<'a>(root: &'a str, first: &'a RunView, group: Vec<&'a RunView>) -> Chain<'a> {
     let mut chain = Chain { root, runs: vec![first], doubled: vec![], again: vec![] };
+    let ids: BTreeSet<&str> = group.iter().map(|run| run.run_id.as_str()).collect();
     let mut rest: Vec<&RunView> = group.into_iter().filter(|run| run.run_id != first.run_id).collect();
     loop {
         let last = chain.end();
-        let (retries, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|run| is_retry_of(run, last));
+        let (retries, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|run| is_retry_of(run, last, &ids));
         rest = others;
         let mut retries = retries.into_iter();
         let Some(next) = retries.next() else { break };
@@ -121,19 +115,12 @@ fn chain<'a>(root: &'a str, first: &'a RunView, group: Vec<&'a RunView>) -> Chai
     chain
 }
 
-/// A re-execution may have copied the number of the retry that it is of: a retry has a higher one.
-fn is_retry_of(run: &RunView, of: &RunView) -> bool {
+/// A re-execution may have copied the number of the retry that it is of: a retry has a higher one. A retry of a run that is gone
+/// from Dagster follows the last one that is there.
+fn is_retry_of(run: &RunView, of: &RunView, ids: &BTreeSet<&str>) -> bool {
     let Origin::Retry { parent, number, .. } = &run.origin else { return false };
-    let is_higher = match &of.origin {
-        Origin::Retry { number: before, .. } => number > before,
-        Origin::Launch
-        | Origin::Reexecution { .. }
-        | Origin::Sensor(_)
-        | Origin::Schedule(_)
-        | Origin::Backfill(_)
-        | Origin::Automation => true,
-    };
-    *parent == of.run_id && is_higher
+    let follows = *parent == of.run_id || !ids.contains(parent.as_str());
+    follows && of.origin.retry_number().is_none_or(|before| *number > before)
 }
 
 /// How many launches stand where: each counts once, by the last run of its chain.

@@ -236,12 +236,13 @@ impl Dagster {
             message: format!("run {} came without its events", run.run_id),
         })?;
         let mut events: Vec<StepEvent> = vec![];
-        let mut failure = None;
+        let (mut failure, mut retry_refused) = (None, None);
         loop {
             events.extend(page.events.iter().filter_map(graphql::Event::step_event));
             failure = page.events.iter().filter_map(graphql::Event::run_failure).next_back().or(failure);
+            retry_refused = page.events.iter().find_map(graphql::Event::retry_refusal).or(retry_refused);
             if !page.has_more {
-                return Ok(RunRecord { run: view, events, failure });
+                return Ok(RunRecord { run: view, events, failure, retry_refused });
             }
             let variables = json!({ "runId": run.run_id, "after": page.cursor, "limit": EVENTS_OF_A_RUN });
             let read = async || {

@@ -30,10 +30,12 @@ const RUNS_OF: &str = "
 const EVENTS_OF: &str = "
     SELECT run_id::text, step_key, dagster_event_type,
         floor(extract(epoch FROM timestamp) * 1000)::bigint::text,
-        CASE WHEN dagster_event_type IN ('STEP_WORKER_STARTED', 'STEP_FAILURE', 'RUN_FAILURE', 'PIPELINE_FAILURE')
+        CASE WHEN dagster_event_type IN ('STEP_WORKER_STARTED', 'STEP_FAILURE', 'RUN_FAILURE', 'PIPELINE_FAILURE',
+            'ENGINE_EVENT')
             THEN event END
     FROM event_logs
-    WHERE run_id = ANY($1) AND dagster_event_type = ANY($2)
+    WHERE run_id = ANY($1) AND (dagster_event_type = ANY($2)
+        OR dagster_event_type = 'ENGINE_EVENT' AND event LIKE ANY ($3))
     ORDER BY id";
 
 /// Reads all runs of a generation with their step events, in the order in which they were written.
@@ -47,7 +49,7 @@ pub async fn read(variable: &str, query: &CensusQuery) -> Result<Vec<RunRecord>,
     let mut runs: BTreeMap<String, RunRecord> = BTreeMap::new();
     while let Some(row) = rows.try_next().await.map_err(failed)? {
         let run = run(&row)?.view();
-        runs.insert(run.run_id.clone(), RunRecord { run, events: vec![], failure: None });
+        runs.insert(run.run_id.clone(), RunRecord::new(run, vec![]));
     }
     let ids: Vec<String> = runs.keys().cloned().collect();
     for some in ids.chunks(RUNS) {
@@ -99,7 +101,9 @@ async fn events(client: &Client, some: &[String], runs: &mut BTreeMap<String, Ru
     let some: Vec<&str> = some.iter().map(String::as_str).collect();
     let kinds = graphql::STEP_EVENTS.iter().map(|(word, _)| *word).chain(graphql::RUN_FAILURES);
     let kinds: Vec<&str> = kinds.collect();
-    let rows = client.query_raw(EVENTS_OF, [some, kinds]).await.map_err(failed)?;
+    let refusals = graphql::RETRY_REFUSALS.map(|words| format!("%{words}%"));
+    let refusals: Vec<&str> = refusals.iter().map(String::as_str).collect();
+    let rows = client.query_raw(EVENTS_OF, [some, kinds, refusals]).await.map_err(failed)?;
     pin_mut!(rows);
     while let Some(row) = rows.try_next().await.map_err(failed)? {
         let run_id: &str = row.try_get(0).map_err(failed)?;
@@ -112,6 +116,7 @@ async fn events(client: &Client, some: &[String], runs: &mut BTreeMap<String, Ru
         };
         let Some(record) = runs.get_mut(run_id) else { continue };
         record.events.extend(event.step_event());
+        record.retry_refused = event.retry_refusal().or(record.retry_refused.take());
         record.failure = event.run_failure().or(record.failure.take());
     }
     Ok(())

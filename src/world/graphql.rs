@@ -311,7 +311,17 @@ pub const STEP_EVENTS: [(&str, StepEventKind); 7] = [
 /// The events that say that a whole run failed: GraphQL's word, and the one that the event log's table keeps.
 pub const RUN_FAILURES: [&str; 2] = ["RUN_FAILURE", "PIPELINE_FAILURE"];
 
+/// What the daemon's own event on a failed run says where it has announced a retry and cannot make it.
+pub const RETRY_REFUSALS: [&str; 2] = ["unable to retry the run", "Could not find run group"];
+pub const ENGINE_EVENT: &str = "ENGINE_EVENT";
+
 impl Event {
+    /// Why Dagster will not make the retry that it has announced, where the event says so.
+    pub fn retry_refusal(&self) -> Option<String> {
+        let text = self.message.as_deref().filter(|_| self.event_type.as_deref() == Some(ENGINE_EVENT))?;
+        RETRY_REFUSALS.iter().any(|words| text.contains(words)).then(|| first_line(text))
+    }
+
     /// The event as the audit reads it; `None` for what it does not count.
     pub fn step_event(&self) -> Option<StepEvent> {
         let word = self.event_type.as_deref()?;
@@ -335,15 +345,19 @@ impl Event {
     fn failure(&self) -> Option<Box<Failure>> {
         let error = self.error.as_ref();
         let innermost = error.map(|error| error.causes.last().map_or(&error.message, |cause| &cause.message));
-        let text = innermost.or(self.message.as_ref())?;
         // Dagster wraps an error that has a cause; a bare class without a message is its own first line.
-        let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        let text = innermost.or(self.message.as_ref())?;
         Some(Box::new(Failure {
-            error: first.chars().take(LONGEST_ERROR).collect(),
+            error: first_line(text),
             class: error.and_then(|error| error.class_name.clone()),
             source: self.error_source.clone(),
         }))
     }
+}
+
+fn first_line(text: &str) -> String {
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    first.chars().take(LONGEST_ERROR).collect()
 }
 
 /// How much of an error is kept, in characters.
@@ -351,7 +365,32 @@ const LONGEST_ERROR: usize = 300;
 
 #[cfg(test)]
 mod tests {
-    use super::has_event_pages;
+    use super::{Event, has_event_pages};
+
+    #[test]
+    fn a_retry_that_cannot_be_made_is_told_from_other_news() {
+        for (kind, message, expected) in [
+            (
+                "ENGINE_EVENT",
+                "Could not find job report in repository warehouse, unable to retry the run. It was likely renamed or deleted.",
+                true,
+            ),
+            (
+                "ENGINE_EVENT",
+                "Could not find run group for a. This is most likely because the root run was deleted",
+                true,
+            ),
+            ("ENGINE_EVENT", "Retrying the run. New run id: b", false),
+            ("STEP_START", "unable to retry the run", false),
+        ] {
+            let event = Event {
+                event_type: Some(kind.to_owned()),
+                message: Some(format!("{message}\nand more")),
+                ..Event::default()
+            };
+            assert_eq!(event.retry_refusal(), expected.then(|| message.to_owned()), "{message}");
+        }
+    }
 
     #[test]
     fn events_come_in_pages_from_1_9_on() {

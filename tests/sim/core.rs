@@ -7,8 +7,8 @@ use std::{
 };
 
 use dagstorm::model::{
-    Effect, GenerationId, Key, Object, RunStatus, ScenarioName, SecurityGroupRule, StepEventKind, TaskArn, Timestamp,
-    mark::FAULT_TAG,
+    Effect, GenerationId, Key, Object, Origin, RunStatus, ScenarioName, SecurityGroupRule, StepEventKind, TaskArn,
+    Timestamp, mark::FAULT_TAG,
 };
 
 use crate::{
@@ -95,6 +95,12 @@ pub enum Happening {
         lag: Option<Duration>,
     },
     Redeliver(String),
+    /// Dagster says that it will run a failed run again; `is_made`: and does so.
+    Announce {
+        run: String,
+        is_made: bool,
+    },
+    Retry(String),
     /// The service that may be drained runs what it wants.
     Scale,
     /// Somebody else changes an object by hand …
@@ -199,6 +205,8 @@ impl Core {
             | Happening::Begin(_)
             | Happening::Finish { .. }
             | Happening::Redeliver(_)
+            | Happening::Announce { .. }
+            | Happening::Retry(_)
             | Happening::Scale
             | Happening::Meddle(..)
             | Happening::Mend => false,
@@ -277,6 +285,8 @@ impl Core {
             Happening::Begin(run) => self.begin(&run),
             Happening::Finish { run, attempt, lag } => self.finish(&run, attempt, lag),
             Happening::Redeliver(run) => self.redeliver(&run),
+            Happening::Announce { run, is_made } => self.announce(&run, is_made),
+            Happening::Retry(run) => self.retry(&run),
             Happening::Scale => self.scale(),
             Happening::Meddle(object, dice) => self.meddle(&object, dice),
             Happening::Mend => self.mend(),
@@ -328,14 +338,30 @@ impl Core {
         before.into_iter().chain(later).any(|(_, running)| *running >= DESIRED)
     }
 
-    /// Whether every one of these keys, and no other of their generation, ran and completed exactly once.
+    /// Whether every one of these keys, and no other of their generation, was launched once and completed exactly once: by
+    /// its run, or by the last of the retries that followed each other.
     pub fn truth_holds(&self, wanted: &BTreeSet<Key>, of: impl Fn(&Key) -> bool) -> bool {
-        let mut seen = BTreeSet::new();
-        let once = self.runs.values().filter(|run| of(&run.key)).all(|run| {
-            let completions = run.events.iter().filter(|(_, event)| event.kind == StepEventKind::Succeeded).count();
-            seen.insert(run.key.clone()) && completions == 1 && run.status == RunStatus::Success
+        let mut by_key: BTreeMap<&Key, Vec<(&String, &SimRun)>> = BTreeMap::new();
+        for (id, run) in self.runs.iter().filter(|(_, run)| of(&run.key)) {
+            by_key.entry(&run.key).or_default().push((id, run));
+        }
+        let once = by_key.values().all(|runs| {
+            let events = runs.iter().flat_map(|(_, run)| &run.events);
+            let completions = events.filter(|(_, event)| event.kind == StepEventKind::Succeeded).count();
+            let succeeded = runs.iter().filter(|(_, run)| run.status == RunStatus::Success).count();
+            completions == 1 && succeeded == 1 && self.most_siblings(runs) == 1
         });
-        once && seen == *wanted
+        once && by_key.into_keys().eq(wanted)
+    }
+
+    /// How many runs are launches of one key, or retries of one run: more than one is once too often.
+    pub fn most_siblings(&self, runs: &[(&String, &SimRun)]) -> usize {
+        let parent = |run: &SimRun| match &run.origin {
+            Origin::Retry { parent, .. } => parent.clone(),
+            _ => String::new(),
+        };
+        let parents: Vec<String> = runs.iter().map(|(_, run)| parent(run)).collect();
+        parents.iter().map(|one| parents.iter().filter(|other| *other == one).count()).max().unwrap_or_default()
     }
 }
 

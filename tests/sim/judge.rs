@@ -74,6 +74,8 @@ pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
     let (now, baseline) = (core.objects.now(), &core.objects.baseline);
     violations
         .extend(objects::all().iter().filter_map(|one| Some(format!("at the end: {}", now.differs(baseline, one)?))));
+    let retried = core.runs.values().filter(|run| !run.origin.is_launch()).count();
+    outcome.counts.add("retries", retried as u64);
     outcome.counts.add("faults stalled", core.stalled);
     outcome.counts.add("objects taken back by their marks", core.rescued);
     let latest = folder.latest();
@@ -155,7 +157,8 @@ fn told_wrongly(core: &Core, name: &ScenarioName, current: &Generation) -> Vec<S
     let mut wrong = vec![];
     for (index, told) in &current.duplicates {
         let key = Key { scenario: name.clone(), generation: current.id.clone(), index: *index };
-        let truly = core.runs.values().filter(|run| run.key == key).count();
+        let runs: Vec<_> = core.runs.iter().filter(|(_, run)| run.key == key).collect();
+        let truly = core.most_siblings(&runs);
         if truly < 2 {
             wrong.push(format!("{name}: {:?} are told as duplicates, and {truly} runs are there", told.value));
         }

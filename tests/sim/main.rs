@@ -127,6 +127,7 @@ const WHAT_COMES_OF_IT: &[&str] = &[
     "faults taken back at a shutdown",
     "objects taken back by their marks",
     "aborted",
+    "retries",
 ];
 
 /// What many seeds add up to.

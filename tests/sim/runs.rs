@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dagstorm::model::{Key, RunStatus, StepEvent, StepEventKind, TaskArn, Timestamp};
+use dagstorm::model::{Failure, Key, Origin, RunStatus, StepEvent, StepEventKind, TaskArn, Timestamp};
 
 use crate::{
     core::{Core, Happening},
@@ -15,9 +15,21 @@ const LATEST_EVENT_MS: u64 = 6_500;
 /// What a second worker writes late shows at least so much later: after a look at the end of the run, and a census.
 const LEAST_LAG_MS: u64 = 4_000;
 
+/// What Dagster's daemon writes on a run whose retry it cannot make.
+const NO_RETRY: &str = "Could not find job in repository, unable to retry the run. It was likely renamed or deleted.";
+
 #[derive(Debug, Clone)]
 pub struct SimRun {
     pub key: Key,
+    /// How it came to be: launched, or a retry.
+    pub origin: Origin,
+    pub created_at: Timestamp,
+    /// It failed, and Dagster has announced a retry.
+    pub will_retry: bool,
+    /// Why the announced retry will never come, once Dagster's log says so.
+    pub retry_refused: Option<String>,
+    /// Its message was worked off twice.
+    pub again: bool,
     pub job: String,
     pub tags: BTreeMap<String, String>,
     pub status: RunStatus,
@@ -46,8 +58,17 @@ impl Core {
         if self.runs.values().any(|run| run.key == key) {
             self.violates(format!("{key} was launched twice"));
         }
+        self.make(id, key, job, tags, Origin::Launch);
+    }
+
+    fn make(&mut self, id: String, key: Key, job: String, tags: BTreeMap<String, String>, origin: Origin) {
         let run = SimRun {
             key,
+            origin,
+            created_at: self.now,
+            will_retry: false,
+            retry_refused: None,
+            again: false,
             job,
             tags,
             status: RunStatus::Queued,
@@ -61,6 +82,60 @@ impl Core {
         self.runs.insert(id.clone(), run);
         let delay = self.millis(10, 2_000);
         self.later(delay, Happening::Begin(id));
+    }
+
+    /// Dagster's daemon makes a retry of a run that failed: all tags of it are copied.
+    pub fn retry(&mut self, of: &str) {
+        let id = format!("run-{}", self.id());
+        let failed = self.runs[of].clone();
+        let number = failed.origin.retry_number().unwrap_or_default() + 1;
+        let root = match &failed.origin {
+            Origin::Retry { root, .. } => root.clone(),
+            _ => of.to_owned(),
+        };
+        self.tell(|| format!("Dagster: {id} is retry {number} of {of}"));
+        let origin = Origin::Retry { parent: of.to_owned(), root, number };
+        self.make(id, failed.key, failed.job, failed.tags, origin);
+    }
+
+    /// Dagster announces, some time after a run failed, that it will run it again.
+    pub fn announce(&mut self, id: &str, is_made: bool) {
+        self.runs.get_mut(id).expect("a run that failed").will_retry = true;
+        if is_made {
+            let delay = self.millis(0, 5_000);
+            self.later(delay, Happening::Retry(id.to_owned()));
+            if self.storm.strikes(Mishap::TwoRetries, 10).is_some() {
+                self.later(delay + Duration::from_millis(200), Happening::Retry(id.to_owned()));
+            }
+        } else if self.dice.chance(50) {
+            self.runs.get_mut(id).expect("a run that failed").retry_refused = Some(NO_RETRY.to_owned());
+        }
+    }
+
+    /// Whether the run of this message fails instead of being done. What fails completes nothing.
+    fn fails(&mut self, id: &str) -> bool {
+        let is_alone = self.runs.get(id).is_some_and(|run| !run.again);
+        let Some(mut dice) = self.strikes(Mishap::RunFails, if is_alone { 7 } else { 0 }) else { return false };
+        self.tell(|| format!("Dagster: {id} fails"));
+        let by_its_code = dice.chance(50);
+        let now = self.now;
+        let run = self.runs.get_mut(id).expect("a run that was launched");
+        (run.status, run.ended_at, run.task) = (RunStatus::Failure, Some(now), None);
+        if by_its_code {
+            let failure = Failure {
+                error: "ValueError: no".to_owned(),
+                class: Some("ValueError".to_owned()),
+                source: Some("USER_CODE_ERROR".to_owned()),
+            };
+            let failed =
+                StepEvent { failure: Some(Box::new(failure)), ..StepEvent::new("work", StepEventKind::Failed, now) };
+            run.events.push((now, failed));
+        }
+        if dice.chance(75) {
+            let is_made = self.storm.strikes(Mishap::NoRetry, 25).is_none();
+            self.later(dice.millis(0, 400), Happening::Announce { run: id.to_owned(), is_made });
+        }
+        true
     }
 
     pub fn terminate(&mut self, id: &str) {
@@ -116,6 +191,7 @@ impl Core {
     /// A second worker works the message off, done a moment later than the first. `lag`: it writes so much later, so that
     /// nothing of it shows until the run has long ended.
     fn deliver_again(&mut self, id: &str, attempt: u32, length: Duration, lag: Option<Duration>) {
+        self.runs.get_mut(id).expect("a run that was launched").again = true;
         self.event(id, StepEventKind::Started, None, lag.map_or(Duration::ZERO, |lag| length + lag));
         let again = Happening::Finish { run: id.to_owned(), attempt, lag };
         self.later(length + Duration::from_millis(300), again);
@@ -125,9 +201,10 @@ impl Core {
         let now = self.now;
         let run = self.runs.get_mut(id).expect("a run that was launched");
         // The worker died in between: this attempt never completes.
-        if run.attempt != attempt {
+        if run.attempt != attempt || self.fails(id) {
             return;
         }
+        let run = self.runs.get_mut(id).expect("a run that was launched");
         run.status = RunStatus::Success;
         run.ended_at.get_or_insert(now);
         run.task = None;

@@ -82,10 +82,16 @@ pub enum Mishap {
     Long,
     /// The code location is not loaded for a while: Dagster says of every job that there is none.
     Reload,
+    /// A run fails; Dagster runs it again, or not.
+    RunFails,
+    /// Dagster announces a retry and never makes it.
+    NoRetry,
+    /// Dagster makes two retries of one run.
+    TwoRetries,
 }
 
 impl Mishap {
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::Crash,
         Self::DiskLost,
         Self::Pause,
@@ -124,6 +130,9 @@ impl Mishap {
         Self::Between,
         Self::Long,
         Self::Reload,
+        Self::RunFails,
+        Self::NoRetry,
+        Self::TwoRetries,
     ];
 }
 

@@ -159,9 +159,8 @@ impl World for SimWorld {
         }
         let taken_at = self.clock.now();
         let core = self.core.lock().unwrap();
-        let mut runs: Vec<RunRecord> = of(&core, &query.scenario, &query.generation)
-            .map(|(id, run)| RunRecord::new(view(id, run), log(&core, run)))
-            .collect();
+        let mut runs: Vec<RunRecord> =
+            of(&core, &query.scenario, &query.generation).map(|(id, run)| record(&core, id, run)).collect();
         if self.mutant == Mutant::BlindAuditor {
             for run in &mut runs {
                 let mut seen = false;
@@ -249,7 +248,7 @@ impl SimWorld {
 
     fn run_of(&self, key: &Key) -> Option<String> {
         let core = self.core.lock().unwrap();
-        core.runs.iter().find(|(_, run)| run.key == *key).map(|(id, _)| id.clone())
+        core.runs.iter().find(|(_, run)| run.key == *key && run.origin.is_launch()).map(|(id, _)| id.clone())
     }
 
     fn answer(&self, query: &Query, asked_at: Timestamp, fails: bool) -> Observation {
@@ -277,7 +276,7 @@ impl SimWorld {
             }
             Query::Steps { run_ids, .. } => {
                 let asked = core.runs.iter().filter(|(id, _)| run_ids.contains(id));
-                let records = asked.map(|(id, run)| RunRecord::new(view(id, run), log(&core, run))).collect();
+                let records = asked.map(|(id, run)| record(&core, id, run)).collect();
                 let view = StepsView { runs: records, work: vec![] };
                 let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(view) };
                 observation.steps = Some(Timed { asked_at, answer });
@@ -387,6 +386,9 @@ fn view(id: &str, run: &SimRun) -> RunView {
         ended_at: run.ended_at,
         generation_started: tag(tags::STARTED).and_then(|text| text.parse().ok()),
         writer: tag(tags::WRITER).and_then(|text| text.parse().ok()),
+        created_at: Some(run.created_at),
+        origin: run.origin.clone(),
+        will_retry: run.will_retry,
         ..RunView::new(id, Some(run.key.clone()), &run.job, run.status.clone())
     }
 }
@@ -416,6 +418,10 @@ fn tasks(core: &Core) -> Vec<TaskView> {
 
 fn why() -> Why {
     Why { kind: WhyKind::Unreachable, message: "simulated".to_owned() }
+}
+
+fn record(core: &Core, id: &str, run: &SimRun) -> RunRecord {
+    RunRecord { retry_refused: run.retry_refused.clone(), ..RunRecord::new(view(id, run), log(core, run)) }
 }
 
 /// What Dagster's log shows now.

@@ -10,6 +10,7 @@ mod limits;
 mod notice;
 mod partitioned;
 mod passing;
+mod retries;
 mod steps;
 mod task_lives;
 

@@ -70,7 +70,7 @@ fn failed(steps: &[(&str, Option<&str>, Option<&str>)], whole: Option<&str>, rea
         failure: Some(Box::new(failure(*class, *source))),
     });
     let failure = whole.map(|class| Box::new(failure(Some(class), None)));
-    RunRecord { run, events: events.collect(), failure }.own_error()
+    RunRecord { failure, ..RunRecord::new(run, events.collect()) }.own_error()
 }
 
 #[test]

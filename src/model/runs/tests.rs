@@ -80,6 +80,21 @@ fn a_launch_and_its_retries_are_one() {
 }
 
 #[test]
+fn a_retry_whose_root_was_deleted_still_is_one() {
+    for (runs, retries) in [
+        (&["a SUCCESS ."][..], 0),
+        (&["a FAILURE .", "b SUCCESS retry:a:a:1"], 1),
+        (&["b SUCCESS retry:a:a:1"], 1),
+        (&["a FAILURE .", "c SUCCESS retry:b:a:2"], 2),
+        (&["b FAILURE retry:a:a:1", "c SUCCESS retry:b:a:2"], 2),
+        (&["c SUCCESS retry:b:a:2"], 2),
+    ] {
+        let runs: Vec<RunView> = (0..).zip(runs).map(|(second, text)| run(second, text)).collect();
+        assert_eq!(kin(runs.iter()).chains[0].retries(), retries, "{runs:?}");
+    }
+}
+
+#[test]
 fn counts_follow_every_change() {
     let mut runs = Runs::default();
     let mut says = |text: &str| {
