@@ -5,6 +5,7 @@ mod chart;
 mod jobs;
 mod looks;
 mod online;
+mod partitions;
 mod policy;
 mod preview;
 mod rules;

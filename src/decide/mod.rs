@@ -8,6 +8,7 @@ mod hold;
 mod inject;
 mod limits;
 pub mod notice;
+pub mod partitions;
 mod predecessor;
 mod ready;
 pub mod steps;

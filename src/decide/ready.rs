@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Decision, gauges, inject, limits, predecessor::Predecessor, steps};
+use super::{Decision, gauges, inject, limits, partitions, predecessor::Predecessor, steps};
 use crate::{
     journal::{Dependency, Event, FaultStage, Found, Generation, SubmissionStage},
     model::{LocationState, LocationView, Observation, Query, Seen, Timed, Timestamp, Why, WhyKind},
@@ -123,6 +123,9 @@ fn look_at_the_rest(
             FaultLook::None => {}
         }
     }
+    if let Some(query) = partitions::look(plan, state) {
+        want(query, partitions::LOOK_EVERY);
+    }
     for (query, pace) in gauges::looks(plan, state, now).into_iter().chain(limits::looks(plan, state)) {
         want(query, pace);
     }
@@ -172,6 +175,7 @@ pub(super) fn dependency(query: &Query) -> Dependency {
         Query::Alarm { name } => Dependency::Alarm(name.clone()),
         Query::Account => Dependency::Account,
         Query::Completions => Dependency::Completions,
+        Query::Partitions { .. } => Dependency::Partitions,
     }
 }
 
@@ -269,6 +273,9 @@ fn note_the_rest(plan: &Plan, state: &Generation, observation: &Observation, dec
     if let Some(seen) = &observation.completions {
         note(state, Dependency::Completions, seen, decision);
     }
+    if let Some(seen) = observation.partitions.as_ref().filter(|_| state.started_at.is_none()) {
+        note(state, Dependency::Partitions, &partitions::read(seen), decision);
+    }
     // The depth is asked for where it is needed: a queue is judged once.
     if depth.is_none() {
         for seen in observation.policies.values() {
@@ -329,6 +336,11 @@ fn start(plan: &Plan, state: &Generation, observation: &Observation, now: Timest
         return;
     }
     let at = if adopted == 0 { now } else { found.began_at.unwrap_or(now).min(now) };
+    match partitions::resolved(plan, state, observation) {
+        Ok(event) => decision.notes.extend(event),
+        // It was noted as what cannot be used.
+        Err(_) => return,
+    }
     // The start comes last: of a batch that a crash tears the first part may stay, and then nothing was started yet.
     let is_new = |index: &u32| !state.submissions.contains_key(index);
     let adopted = found.adopted.into_iter().filter(|(index, _)| is_new(index));
@@ -354,7 +366,8 @@ fn the_rest_is_known(plan: &Plan, state: &Generation, observation: &Observation,
         }
     }
     let others = gauges::looks(plan, state, state.accepted_at).into_iter().chain(limits::looks(plan, state));
-    others.into_iter().all(|(query, _)| is_fresh(&query, observation)) && limits::forbid(state, observation).is_empty()
+    let others = others.map(|(query, _)| query).chain(partitions::look(plan, state));
+    others.into_iter().all(|query| is_fresh(&query, observation)) && limits::forbid(state, observation).is_empty()
 }
 
 fn is_fresh(query: &Query, observation: &Observation) -> bool {
@@ -370,6 +383,7 @@ fn is_fresh(query: &Query, observation: &Observation) -> bool {
         | Query::Tasks { .. }
         | Query::Alarm { .. }
         | Query::Account
-        | Query::Completions => observation.state_of(query).is_some_and(|(_, why)| why.is_none()),
+        | Query::Completions
+        | Query::Partitions { .. } => observation.state_of(query).is_some_and(|(_, why)| why.is_none()),
     }
 }

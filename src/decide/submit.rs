@@ -10,9 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use super::{
     Act, Decision, Purpose, SEND_SLACK,
     breaker::{self, Gate},
+    partitions,
 };
 use crate::{
-    journal::{Dependency, Event, Found, Generation, Submission, SubmissionStage},
+    journal::{Dependency, Event, Found, Generation, ResolvedChoice, Submission, SubmissionStage},
     model::{DagsterView, Effect, Key, LocationState, Observation, Timestamp, WriterId, tags},
     plan::{Arrival, Plan, Walk},
 };
@@ -35,6 +36,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     let lanes = state.target.dagster.max_concurrent_launches.saturating_sub(observation.launching);
     let mut sending = Sending {
         plan,
+        partitions: state.partitions.as_deref().unwrap_or_default(),
         writer: state.writer.as_ref(),
         started_at,
         now,
@@ -198,6 +200,7 @@ fn send_again(arrivals: &mut Walk<'_>, state: &Generation, index: u32, sending: 
 /// What is sent in this pass.
 struct Sending<'a> {
     plan: &'a Plan,
+    partitions: &'a [ResolvedChoice],
     writer: Option<&'a WriterId>,
     started_at: Timestamp,
     now: Timestamp,
@@ -228,8 +231,11 @@ impl Sending<'_> {
         let due = Some(self.started_at.plus(arrival.offset)).filter(|due| *due > self.now);
         let choice = &self.plan.choices[arrival.choice as usize];
         let key = self.plan.key(index);
-        let tags = tags(self.plan, self.writer, &key, self.started_at, &choice.tags);
-        let effect = Effect::LaunchRun { key, job: choice.job.clone(), tags, run_config: choice.run_config.clone() };
+        let partition = partitions::of(choice, arrival, self.partitions);
+        let (run_config, more) = partitions::merged(choice, partition);
+        let tags = tags(self.plan, self.writer, &key, self.started_at, &more);
+        let (job, assets) = (choice.job.clone(), choice.assets.clone());
+        let effect = Effect::LaunchRun { key, job, assets, tags, run_config };
         self.decision.intents.push(Event::SubmitIntended { index, attempt, due });
         self.decision.acts.push(Act { purpose: Purpose::Submit { index, attempt }, effect, due });
         true

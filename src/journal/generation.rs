@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     fault::{FaultStage, FaultState},
-    record::{Conclusion, Dependency, Event, Found},
+    record::{Conclusion, Dependency, Event, Found, ResolvedChoice},
     submission::{LaunchTrouble, Submission, SubmissionStage},
 };
 use crate::{
@@ -26,6 +26,8 @@ pub struct Generation {
     /// So many runs were there before this data folder knew of them: how many when they were first seen, how many now, and since
     /// when that many.
     pub adopting: Option<Adopting>,
+    /// The partitions of its launches, once they are known.
+    pub partitions: Option<Vec<ResolvedChoice>>,
     /// What cannot be used now, and since when.
     pub unready: BTreeMap<Dependency, Fact<Why>>,
     /// The gauges that are drawn, that nothing depends on, and that cannot be seen now.
@@ -133,6 +135,7 @@ impl Generation {
             dagster_version: None,
             writer: None,
             adopting: None,
+            partitions: None,
             never_started: BTreeMap::new(),
             other_writer: None,
             unready: BTreeMap::new(),
@@ -195,6 +198,11 @@ impl Generation {
             Event::Retargeted { target } => self.retarget(at, target)?,
             Event::Unready { dependency, why } => self.unready(at, dependency, why),
             Event::Readied { dependency } => self.readied(at, dependency),
+            Event::PartitionsResolved { choices } => {
+                if self.started_at.is_some() || self.partitions.replace(choices.clone()).is_some() {
+                    return Err("the partitions are resolved after the start, or twice".to_owned());
+                }
+            }
             Event::WriterNamed { writer } => self.writer = Some(writer.clone()),
             Event::Adopting { runs } => {
                 let first = self.adopting.map_or(*runs, |known| known.first);
@@ -341,6 +349,7 @@ impl Generation {
         self.unready.clear();
         self.unseen.clear();
         self.adopting = None;
+        self.partitions = None;
         self.readiness_changed_at = at;
         Ok(())
     }

@@ -22,7 +22,9 @@ pub use holding::{Fenced, Holding, TRUSTED_FOR, read_epoch};
 pub use launch::{Foreign, Launched, Launches, failed_by_reason, is_never_started};
 pub use log::{LogError, decode, encode};
 pub use measure::{Evidence, Measured};
-pub use record::{Conclusion, Dependency, Event, Found, Record, Summary, ThresholdResult};
+pub use record::{
+    Conclusion, Dependency, Event, Found, Record, ResolvedChoice, ResolvedPartition, Summary, ThresholdResult,
+};
 pub use state::{IllegalRecord, State};
 pub use store::{Store, Trouble};
 pub use submission::{LaunchTrouble, Submission, SubmissionStage};

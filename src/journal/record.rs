@@ -1,7 +1,8 @@
 //! What is written down.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,9 @@ pub enum Event {
     /// Dagster has so many runs of this very generation: they are adopted when a settle has passed and the dagstorm that launched
     /// them is proved gone. Written again when there are more.
     Adopting { runs: u32 },
+    /// What Dagster says of the partitions that the launches are for. It holds for every launch, also for one that is sent
+    /// again. Comes right before the start.
+    PartitionsResolved { choices: Vec<ResolvedChoice> },
     /// Offsets count from `at`. Runs that Dagster had before (a lost disk) came with their own start.
     Started { at: Timestamp, dagster_version: String },
     /// About to launch, at `due` if that is later than this record. `attempt` counts from 1; the key stays the same.
@@ -144,6 +148,28 @@ pub enum Event {
     Concluded { conclusion: Conclusion },
 }
 
+/// The partitions of one of the plan's choices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedChoice {
+    /// Its number in the plan.
+    pub choice: u32,
+    /// The keys that its arrivals choose from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// By key, what a run of it is launched with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub partitions: BTreeMap<String, ResolvedPartition>,
+}
+
+/// What Dagster launches a partition with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedPartition {
+    pub run_config: serde_json::Value,
+    pub tags: IndexMap<String, String>,
+}
+
 /// What stays of a generation that concluded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -185,6 +211,8 @@ pub enum Dependency {
     Account,
     /// The workers' own records.
     Completions,
+    /// The partitions and assets that are launched.
+    Partitions,
     /// A gauge that is drawn, and that nothing of the scenario depends on.
     Gauge(Metric),
 }
@@ -207,6 +235,7 @@ impl fmt::Display for Dependency {
             Self::Alarm(_) => f.write_str("Alarm"),
             Self::Account => f.write_str("Account"),
             Self::Completions => f.write_str("Completions"),
+            Self::Partitions => f.write_str("Partitions"),
             Self::Gauge(metric) => write!(f, "Gauge {metric}"),
         }
     }

@@ -7,6 +7,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::model::Partitioning;
+
 /// One choice of a mix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,12 +21,25 @@ pub struct Weighted {
     /// Tags of the run beside dagstorm's own.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub tags: IndexMap<String, String>,
+    /// The partition that it runs for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partitioning>,
+    /// The assets that are selected, as `a/b`; empty: the whole job.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<String>,
 }
 
 impl Weighted {
     /// A job with this weight, without configuration and tags.
     pub fn new(job: impl Into<String>, weight: f64) -> Self {
-        Self { job: job.into(), weight, run_config: no_config(), tags: IndexMap::new() }
+        Self {
+            job: job.into(),
+            weight,
+            run_config: no_config(),
+            tags: IndexMap::new(),
+            partition: None,
+            assets: vec![],
+        }
     }
 }
 
@@ -45,7 +60,7 @@ pub struct JobMix {
 }
 
 /// The ChaCha streams of jobs begin here, one a phase. Those below belong to targets of faults, those from 1,000,000 on
-/// to arrivals.
+/// to arrivals. The keys of partitions are drawn otherwise.
 const JOBS_STREAM: u64 = 1_000;
 
 impl JobMix {

@@ -10,7 +10,15 @@ use super::{Key, NetworkAclEntry, Object, SecurityGroupRule, TaskArn};
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Effect {
     /// Launches one run. `tags` already hold the key; Dagster itself has no idempotency key.
-    LaunchRun { key: Key, job: String, tags: IndexMap<String, String>, run_config: serde_json::Value },
+    LaunchRun {
+        key: Key,
+        job: String,
+        /// The assets that are selected, as `a/b`; empty: the whole job.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        assets: Vec<String>,
+        tags: IndexMap<String, String>,
+        run_config: serde_json::Value,
+    },
     /// Ends one run that is under way, as Dagster's own button does. Repeating it is harmless.
     TerminateRun { run_id: String },
     /// Stops one ECS task. `reason` is the only free text that AWS keeps of it. Repeating it is harmless.

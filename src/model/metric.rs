@@ -231,7 +231,8 @@ impl Metric {
                 | Query::Tasks { .. }
                 | Query::Alarm { .. }
                 | Query::Account
-                | Query::Completions,
+                | Query::Completions
+                | Query::Partitions { .. },
             )
             | None => vec![],
         }

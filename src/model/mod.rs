@@ -12,6 +12,7 @@ pub mod mark;
 pub mod metric;
 pub mod network;
 pub mod observation;
+pub mod partition;
 pub mod request;
 pub mod run;
 pub mod runs;
@@ -39,6 +40,10 @@ pub use network::{
 pub use observation::{
     AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, DatumUnit, InstanceView, ObjectsView, Observation,
     PolicyView, Query, QueueView, Seen, ServiceView, StepsView, TaskSet, TaskView, Timed, Why, WhyKind,
+};
+pub use partition::{
+    ASSET_JOB, KeyRange, KeyStream, Keys, PARTITION_SET_TAG, PARTITION_TAG, PartitionAsk, PartitionView, Partitioning,
+    PartitionsView,
 };
 pub use request::Request;
 pub use run::{Failure, Origin, RunRecord, RunStatus, RunView, Standing, StepEvent, StepEventKind};

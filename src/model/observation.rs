@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CompletionRecord, Completions, GenerationId, LocationView, NetworkAcl, NetworkView, Object, RunRecord, Runs,
-    ScenarioName, SecurityGroup, SecurityGroupRule, Subnet, TaskArn, Timestamp,
+    CompletionRecord, Completions, GenerationId, LocationView, NetworkAcl, NetworkView, Object, PartitionAsk,
+    PartitionsView, RunRecord, Runs, ScenarioName, SecurityGroup, SecurityGroupRule, Subnet, TaskArn, Timestamp,
 };
 
 /// The answer of a look, or why there is none.
@@ -110,6 +110,8 @@ pub enum Query {
     Account,
     /// Whether the workers' own records can be read.
     Completions,
+    /// The partitions and the assets that these launches are for.
+    Partitions { asks: Vec<PartitionAsk> },
 }
 
 /// Tasks of a cluster, whoever started them.
@@ -153,6 +155,8 @@ pub struct Observation {
     /// The account's number.
     pub account: Option<Timed<String>>,
     pub completions: Option<Timed<()>>,
+    /// One of each ask, in their order.
+    pub partitions: Option<Timed<Vec<PartitionsView>>>,
 }
 
 impl Observation {
@@ -184,6 +188,9 @@ impl Observation {
         }
         if newer.completions.is_some() {
             self.completions = newer.completions;
+        }
+        if newer.partitions.is_some() {
+            self.partitions = newer.partitions;
         }
     }
 
@@ -245,6 +252,7 @@ impl Observation {
             Query::Alarm { name } => self.alarms.get(name).map(Timed::state),
             Query::Account => self.account.as_ref().map(Timed::state),
             Query::Completions => self.completions.as_ref().map(Timed::state),
+            Query::Partitions { .. } => self.partitions.as_ref().map(Timed::state),
         }
     }
 }

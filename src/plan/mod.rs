@@ -14,7 +14,10 @@ use serde::Serialize;
 use crate::{
     fault::Fault,
     load::{Arrivals, Draw, JobMix, Rows, Weighted},
-    model::{Criterion, FaultId, GenerationId, Key, Metric, ScenarioName, Timestamp, When},
+    model::{
+        Criterion, FaultId, GenerationId, Key, KeyStream, Metric, PARTITION_TAG, PartitionAsk, Partitioning,
+        ScenarioName, Timestamp, When,
+    },
     spec::{AbortOn, Expect, FaultTrigger, Scenario, ScenarioSpec},
 };
 
@@ -27,6 +30,8 @@ pub struct Plan {
     pub arrivals: Schedule,
     /// What arrivals launch, each once; they name it by index.
     pub choices: Vec<Choice>,
+    /// What must be known of them before the start.
+    pub asks: Vec<PartitionAsk>,
     /// Sorted by offset.
     pub faults: Vec<PlannedFault>,
     /// When the last phase of load ends.
@@ -48,6 +53,19 @@ pub struct Choice {
     pub run_config: serde_json::Value,
     /// Tags of the run beside dagstorm's own.
     pub tags: IndexMap<String, String>,
+    /// The assets that are selected, as `a/b`; empty: the whole job.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<PlannedPartition>,
+}
+
+/// Which partition each arrival of a choice runs for. A choice with one is of one entry of one phase alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedPartition {
+    pub partitioning: Partitioning,
+    pub stream: KeyStream,
 }
 
 /// One occurrence of a declared fault.
@@ -127,12 +145,14 @@ impl Plan {
 pub fn compile(scenario: &Scenario, generation: &GenerationId) -> Plan {
     let spec = &scenario.spec;
     let (arrivals, choices) = arrivals(spec);
+    let asks = asks(&arrivals, &choices, spec.seed);
     Plan {
         scenario: scenario.name.clone(),
         generation: generation.clone(),
         seed: spec.seed,
         arrivals,
         choices,
+        asks,
         faults: faults(spec),
         ends_at: spec
             .load
@@ -160,35 +180,80 @@ fn arrivals(spec: &ScenarioSpec) -> (Schedule, Vec<Choice>) {
             | Arrivals::Spike(_)
             | Arrivals::Diurnal(_) => None,
         };
-        let (draw, choices) = match recorded {
-            Some(rows) => as_recorded(rows, &phase.jobs, spec.seed, number, &mut choices),
-            None => (
-                phase.jobs.draw(spec.seed, number),
-                phase.jobs.jobs.iter().map(|weighted| choices.intern(weighted)).collect(),
-            ),
+        let jobs = &phase.jobs.jobs;
+        let Launched { draw, choices, counters } = match recorded {
+            Some(rows) => as_recorded(rows, &phase.jobs, spec, number, &mut choices),
+            None => Launched {
+                draw: phase.jobs.draw(spec.seed, number),
+                choices: (0..).zip(jobs).map(|(entry, job)| choices.intern(job, stream(spec, number, entry))).collect(),
+                counters: (0..jobs.len()).collect(),
+            },
         };
         let offsets = phase.arrivals.offsets(phase.length.duration(), spec.seed, number);
-        schedule::Phase { after: phase.after.duration(), offsets, draw, choices }
+        let is_counted = jobs.iter().any(|weighted| weighted.partition.is_some());
+        let counters = if is_counted { counters } else { vec![] };
+        schedule::Phase { after: phase.after.duration(), offsets, draw, choices, counters }
     });
     (Schedule::new(phases.collect()), choices.list)
 }
 
+/// What the arrivals of a phase launch.
+struct Launched {
+    draw: Draw,
+    /// What the draw's indices stand for in the plan …
+    choices: Vec<u32>,
+    /// … and in the phase's mix.
+    counters: Vec<usize>,
+}
+
+fn stream(spec: &ScenarioSpec, phase: u64, entry: u32) -> KeyStream {
+    KeyStream { seed: spec.seed, phase: phase as u32, entry }
+}
+
+/// Asks after the choices with a partition or with assets, and how many turns each has.
+fn asks(arrivals: &Schedule, choices: &[Choice], seed: u64) -> Vec<PartitionAsk> {
+    let is_asked = |choice: &Choice| choice.partition.is_some() || !choice.assets.is_empty();
+    if !choices.iter().any(is_asked) {
+        return vec![];
+    }
+    let mut turns = vec![0; choices.len()];
+    for arrival in arrivals.from(0) {
+        let turns = &mut turns[arrival.choice as usize];
+        *turns = (arrival.turn + 1).max(*turns);
+    }
+    let ask = |(number, choice): (u32, &Choice)| PartitionAsk {
+        choice: number,
+        job: choice.job.clone(),
+        assets: choice.assets.clone(),
+        partitioning: choice.partition.as_ref().map(|planned| planned.partitioning.clone()),
+        is_tagged: choice.tags.keys().any(|tag| tag == PARTITION_TAG || tag.starts_with(RANGE_TAGS)),
+        stream: choice.partition.as_ref().map_or(KeyStream { seed, phase: 0, entry: 0 }, |planned| planned.stream),
+        turns: turns[number as usize],
+    };
+    (0..).zip(choices).filter(|(_, choice)| is_asked(choice)).map(ask).collect()
+}
+
+/// Dagster's tags of a run for several partitions of its assets begin so.
+const RANGE_TAGS: &str = "dagster/asset_partition_range_";
+
 /// What each row of a trace launches: the job that it names or that is drawn, with its own tags and run config.
-fn as_recorded(rows: &Rows, jobs: &JobMix, seed: u64, phase: u64, choices: &mut Choices) -> (Draw, Vec<u32>) {
+fn as_recorded(rows: &Rows, jobs: &JobMix, spec: &ScenarioSpec, phase: u64, choices: &mut Choices) -> Launched {
     let kinds = || rows.of.iter().filter_map(|kind| rows.kinds.get(*kind as usize));
-    let drawn = jobs.assign(seed, phase, kinds().map(|kind| kind.job.as_deref()));
+    let drawn = jobs.assign(spec.seed, phase, kinds().map(|kind| kind.job.as_deref()));
     let mut known: BTreeMap<(u32, usize), u32> = BTreeMap::new();
-    let mut own: Vec<u32> = vec![];
+    let (mut own, mut counters) = (vec![], vec![]);
     let listed = rows.of.iter().zip(kinds()).zip(drawn).map(|((number, kind), job)| {
         *known.entry((*number, job)).or_insert_with(|| {
             let mut weighted = jobs.jobs[job].clone();
             weighted.run_config = kind.run_config_in(&weighted.run_config);
             weighted.tags.extend(kind.tags.clone());
-            own.push(choices.intern(&weighted));
+            own.push(choices.intern(&weighted, stream(spec, phase, job as u32)));
+            counters.push(job);
             own.len() as u32 - 1
         })
     });
-    (Draw::listed(listed.collect()), own)
+    let draw = Draw::listed(listed.collect());
+    Launched { draw, choices: own, counters }
 }
 
 #[derive(Default)]
@@ -198,9 +263,10 @@ struct Choices {
 }
 
 impl Choices {
-    fn intern(&mut self, weighted: &Weighted) -> u32 {
-        let Weighted { job, run_config, tags, .. } = weighted.clone();
-        let choice = Choice { job, run_config, tags };
+    fn intern(&mut self, weighted: &Weighted, stream: KeyStream) -> u32 {
+        let Weighted { job, weight: _, run_config, tags, partition, assets } = weighted.clone();
+        let partition = partition.map(|partitioning| PlannedPartition { partitioning, stream });
+        let choice = Choice { job, run_config, tags, assets, partition };
         let name = serde_json::to_string(&choice).expect("a choice has string keys only, so it always serializes");
         *self.known.entry(name).or_insert_with(|| {
             self.list.push(choice);

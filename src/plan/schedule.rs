@@ -13,6 +13,8 @@ pub struct Arrival {
     pub choice: u32,
     /// Which phase of the load it belongs to.
     pub phase: u32,
+    /// How many arrivals of its phase's entry come before it. It is counted where partitions depend on it; else it is 0.
+    pub turn: u32,
 }
 
 /// All arrivals, sorted by offset; those of one instant keep the order of their phases. An arrival's index in here is the
@@ -33,6 +35,8 @@ pub(super) struct Phase {
     pub draw: Draw,
     /// What the draw's indices stand for in the plan.
     pub choices: Vec<u32>,
+    /// … and which counter of turns each has; none: turns are not counted.
+    pub counters: Vec<usize>,
 }
 
 /// So many arrivals lie between two checkpoints, times the phases that are active at once: a checkpoint holds a cursor of
@@ -137,6 +141,8 @@ struct Cursor {
 struct Active {
     offsets: Offsets,
     draw: Draw,
+    /// By counter, how many arrivals came.
+    turns: Vec<u32>,
 }
 
 impl Cursor {
@@ -158,6 +164,11 @@ impl Cursor {
         let phase = &phases[number as usize];
         let active = &mut self.active[place];
         let drawn = active.draw.next().expect("a draw has no end");
+        let turns = phase.counters.get(drawn).and_then(|counter| active.turns.get_mut(*counter));
+        let turn = turns.map_or(0, |turns| {
+            *turns += 1;
+            *turns - 1
+        });
         match active.offsets.next() {
             Some(next) => {
                 top.0.0 = phase.after.saturating_add(next);
@@ -169,7 +180,7 @@ impl Cursor {
             }
         }
         self.index += 1;
-        Some(Arrival { offset, choice: phase.choices[drawn], phase: number })
+        Some(Arrival { offset, choice: phase.choices[drawn], phase: number, turn })
     }
 
     /// Begins every phase that may have the next arrival.
@@ -183,7 +194,8 @@ impl Cursor {
             let mut offsets = phase.offsets.clone();
             if let Some(first) = offsets.next() {
                 self.next.push(Reverse((phase.after.saturating_add(first), number, self.active.len())));
-                self.active.push(Active { offsets, draw: phase.draw.clone() });
+                let turns = vec![0; phase.counters.iter().max().map_or(0, |last| last + 1)];
+                self.active.push(Active { offsets, draw: phase.draw.clone(), turns });
             }
         }
     }
@@ -238,6 +250,8 @@ mod tests {
                 offsets: arrivals.offsets(Duration::from_millis(*length), seed, number),
                 draw: mix().draw(seed, number),
                 choices: vec![0, 1, 2],
+                // The first and the last share a counter, as rows of a trace that launch the same do.
+                counters: if number % 2 == 0 { vec![0, 1, 0] } else { vec![] },
             })
             .collect()
     }
@@ -246,10 +260,12 @@ mod tests {
     fn plain(planned: &[Planned], seed: u64) -> Vec<Arrival> {
         let mut all = vec![];
         for (number, phase) in (0..).zip(phases(planned, seed)) {
-            let drawn = phase.offsets.zip(phase.draw).map(|(offset, drawn)| Arrival {
-                offset: phase.after + offset,
-                choice: phase.choices[drawn],
-                phase: number,
+            let mut turns = [0; 2];
+            let drawn = phase.offsets.zip(phase.draw).map(|(offset, drawn)| {
+                let counter = phase.counters.get(drawn).copied();
+                let turn = counter.map_or(0, |counter| turns[counter]);
+                counter.into_iter().for_each(|counter| turns[counter] += 1);
+                Arrival { offset: phase.after + offset, choice: phase.choices[drawn], phase: number, turn }
             });
             all.extend(drawn);
         }

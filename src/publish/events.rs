@@ -1,5 +1,7 @@
 //! `events.jsonl`: what happened, for people, in the words of Kubernetes' events.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::fold::some;
@@ -88,6 +90,17 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
             let message =
                 format!("Dagster has {runs} runs of this generation already: they are adopted after a settle");
             (NORMAL, "Adopting", message)
+        }
+        Event::PartitionsResolved { choices } => {
+            let keys: BTreeSet<&str> =
+                choices.iter().flat_map(|one| one.partitions.keys()).map(String::as_str).collect();
+            let (first, last) = (keys.first().copied().unwrap_or_default(), keys.last().copied().unwrap_or_default());
+            let message = match keys.len() {
+                0 => "Dagster has the assets that are launched".to_owned(),
+                1 => format!("Dagster has resolved partition {first}"),
+                count => format!("Dagster has resolved {count} partitions, from {first} to {last}"),
+            };
+            (NORMAL, "PartitionsResolved", message)
         }
         Event::Started { at, dagster_version } => {
             (NORMAL, "Started", format!("offsets count from {at}; Dagster {dagster_version}"))

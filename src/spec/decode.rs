@@ -5,8 +5,10 @@
 //! field that is wrong or missing leaves a blank: a `Part` is read from it as nothing, and what has no `Part` for it is
 //! taken out as a whole.
 
-use std::fmt;
+mod error;
 
+pub use error::Error;
+use error::{Kind, way_out};
 use serde::{
     Deserializer,
     de::{
@@ -19,6 +21,7 @@ use serde::{
 use super::{
     left_out::LeftOut,
     part::PART,
+    passed_on::{PASSED_ON, PassedOn, WRITTEN, Written, check_key},
     problem::{Path, Problem, Segment, help_for},
     tree::{Entry, Node, Value},
 };
@@ -88,7 +91,7 @@ impl Reading {
                 self.root.remove(&error.path);
                 is_whole && !error.path.is_empty()
             }
-            Kind::Wrong(_) => self.say(&error) && self.take_out(error.path),
+            Kind::Wrong(_) | Kind::Refused { .. } | Kind::Type { .. } => self.say(&error) && self.take_out(error.path),
         }
     }
 
@@ -127,134 +130,17 @@ fn problem(root: &Node, error: &Error) -> Problem {
             Problem { on_key: error.on_key, ..problem }
         }
         Kind::Wrong(message) => Problem { on_key: error.on_key, ..Problem::new(path, message.clone()) },
+        Kind::Refused { message, help } => {
+            Problem { on_key: error.on_key, ..Problem::new(path, message.clone()).with_help(help.clone()) }
+        }
+        Kind::Type { found, expected, is_number } => {
+            let written = root.at(&path).and_then(|node| node.plain.as_deref()).filter(|_| *is_number);
+            let found = written.map_or_else(|| found.clone(), |written| format!("the number `{written}`"));
+            let message = format!("expected {expected}, found {found}{}", way_out(expected, &found, *is_number));
+            Problem { on_key: error.on_key, ..Problem::new(path, message) }
+        }
         Kind::Consequence | Kind::Blank => Problem::new(path, "wrong"),
     }
-}
-
-/// What serde found wrong. `path` is built from the inside out.
-#[derive(Debug)]
-pub struct Error {
-    path: Vec<Segment>,
-    kind: Kind,
-    /// The last key of the path is meant, not its value.
-    on_key: bool,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Missing(&'static str),
-    Unknown {
-        what: &'static str,
-        word: String,
-        allowed: &'static [&'static str],
-    },
-    Wrong(String),
-    /// What is missing here was taken out because it was wrong itself.
-    Consequence,
-    /// Something required stood here, and what it is in cannot be without it.
-    Blank,
-}
-
-impl Error {
-    fn new(kind: Kind) -> Self {
-        Self { path: vec![], kind, on_key: false }
-    }
-
-    fn below(mut self, segment: Segment) -> Self {
-        self.path.push(segment);
-        self
-    }
-
-    /// An error of the key itself.
-    fn of_key(self, key: &str) -> Self {
-        Self { on_key: true, ..self.below(Segment::Key(key.to_owned())) }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.kind)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl de::Error for Error {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::new(Kind::Wrong(message.to_string()))
-    }
-
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let (found, expected) = (words(&found), expectation(&expected.to_string()));
-        let way_out = match expected.as_str() {
-            "a text" if found.starts_with("the number") => ": put it in quotes".to_owned(),
-            "a list" => match found.strip_prefix("the text ") {
-                Some(text) => format!(": write it in brackets, as in `[{}]`", text.trim_matches('`')),
-                None => ": put `- ` before each item, or write `[…]`".to_owned(),
-            },
-            "a map" | "a map of fields" if found == "a list" => ": leave out the `-` or the brackets".to_owned(),
-            _ => String::new(),
-        };
-        Self::new(Kind::Wrong(format!("expected {expected}, found {found}{way_out}")))
-    }
-
-    fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::invalid_type(found, expected)
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::new(Kind::Missing(field))
-    }
-
-    fn unknown_field(word: &str, allowed: &'static [&'static str]) -> Self {
-        Self::new(Kind::Unknown { what: "field", word: word.to_owned(), allowed })
-    }
-
-    fn unknown_variant(word: &str, allowed: &'static [&'static str]) -> Self {
-        Self::new(Kind::Unknown { what: "choice", word: word.to_owned(), allowed })
-    }
-}
-
-fn words(found: &Unexpected<'_>) -> String {
-    match found {
-        Unexpected::Bool(value) => format!("`{value}`"),
-        Unexpected::Unsigned(number) => format!("the number `{number}`"),
-        Unexpected::Signed(number) => format!("the number `{number}`"),
-        Unexpected::Float(number) => format!("the number `{number}`"),
-        Unexpected::Str(text) => format!("the text `{text}`"),
-        Unexpected::Unit | Unexpected::Option => "nothing (leave the field out, or give it a value)".to_owned(),
-        Unexpected::Seq => "a list".to_owned(),
-        Unexpected::Map => "a map".to_owned(),
-        Unexpected::Char(_)
-        | Unexpected::Bytes(_)
-        | Unexpected::NewtypeStruct
-        | Unexpected::Enum
-        | Unexpected::UnitVariant
-        | Unexpected::NewtypeVariant
-        | Unexpected::TupleVariant
-        | Unexpected::StructVariant
-        | Unexpected::Other(_) => "something else".to_owned(),
-    }
-}
-
-/// serde's names of types in the words of a manifest.
-fn expectation(expected: &str) -> String {
-    match expected {
-        "u64" | "usize" | "u32" => "a whole number from 0 up",
-        "u16" => "a whole number from 0 to 65535",
-        "i64" | "i32" => "a whole number",
-        "f64" => "a number",
-        "a string" | "str" => "a text",
-        "a boolean" => "`true` or `false`",
-        "a sequence" => "a list",
-        "u8" | "i8" | "i16" | "u128" | "i128" | "isize" => "a whole number",
-        "f32" => "a number",
-        "unit" | "option" => "nothing",
-        other if other.starts_with("enum ") || other.starts_with("variant ") => "one of the allowed words",
-        other if other.starts_with("struct ") => "a map of fields",
-        other => other,
-    }
-    .to_owned()
 }
 
 impl<'de> Deserializer<'de> for &'de Node {
@@ -270,12 +156,13 @@ impl<'de> Deserializer<'de> for &'de Node {
                 (Err(_), Err(_)) => visitor.visit_f64(*number as f64),
             },
             Value::Float(number) if !number.is_finite() => {
-                Err(Error::new(Kind::Wrong(format!("`{number}` is no finite number"))))
+                let written = self.plain.clone().unwrap_or_else(|| number.to_string());
+                Err(Error::new(Kind::Wrong(format!("`{written}` is no finite number"))))
             }
             Value::Float(number) => visitor.visit_f64(*number),
             Value::Text(text) => visitor.visit_borrowed_str(text),
-            Value::List(items) => visitor.visit_seq(Items { items: items.iter().enumerate() }),
-            Value::Map(entries) => visitor.visit_map(Entries { entries: entries.iter(), current: None }),
+            Value::List(items) => visitor.visit_seq(Items::new(items, Reader::Own)),
+            Value::Map(entries) => visitor.visit_map(Entries::new(entries, Reader::Own)),
             Value::Removed => Err(Error::new(Kind::Consequence)),
             Value::Blank => Err(Error::new(Kind::Blank)),
         }
@@ -296,8 +183,34 @@ impl<'de> Deserializer<'de> for &'de Node {
             | Value::Text(_)
             | Value::List(_)
             | Value::Map(_)
-            | Value::Removed => visitor.visit_newtype_struct(self),
+            | Value::Removed => match name {
+                PASSED_ON => visitor.visit_newtype_struct(PassedOn(self)),
+                WRITTEN => visitor.visit_newtype_struct(Written(self)),
+                _ => visitor.visit_newtype_struct(self),
+            },
         }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            // An unquoted `81e4712` is beyond all numbers, and a text is wanted: that it is a number is what is wrong.
+            Value::Float(number) if !number.is_finite() => {
+                Err(de::Error::invalid_type(Unexpected::Float(*number), &visitor))
+            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::List(_)
+            | Value::Map(_)
+            | Value::Removed
+            | Value::Blank => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -332,13 +245,13 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct seq tuple tuple_struct
+        map struct identifier ignored_any
     }
 }
 
 impl Node {
-    fn unexpected(&self) -> Unexpected<'_> {
+    pub(super) fn unexpected(&self) -> Unexpected<'_> {
         match &self.value {
             Value::Null | Value::Removed | Value::Blank => Unexpected::Unit,
             Value::Bool(value) => Unexpected::Bool(*value),
@@ -351,8 +264,23 @@ impl Node {
     }
 }
 
-struct Items<'de> {
+/// Who reads the values of a list or a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    Own,
+    /// Dagster, by [`PassedOn`].
+    Dagster,
+}
+
+pub(super) struct Items<'de> {
     items: std::iter::Enumerate<std::slice::Iter<'de, Node>>,
+    reader: Reader,
+}
+
+impl<'de> Items<'de> {
+    pub(super) fn new(items: &'de [Node], reader: Reader) -> Self {
+        Self { items: items.iter().enumerate(), reader }
+    }
 }
 
 impl<'de> SeqAccess<'de> for Items<'de> {
@@ -361,13 +289,27 @@ impl<'de> SeqAccess<'de> for Items<'de> {
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         let next = self.items.find(|(_, item)| !matches!(item.value, Value::Removed));
         let Some((index, item)) = next else { return Ok(None) };
-        seed.deserialize(item).map(Some).map_err(|error| error.below(Segment::Index(index)))
+        read(item, self.reader, seed).map(Some).map_err(|error| error.below(Segment::Index(index)))
     }
 }
 
-struct Entries<'de> {
+fn read<'de, T: DeserializeSeed<'de>>(node: &'de Node, reader: Reader, seed: T) -> Result<T::Value, Error> {
+    match reader {
+        Reader::Own => seed.deserialize(node),
+        Reader::Dagster => seed.deserialize(PassedOn(node)),
+    }
+}
+
+pub(super) struct Entries<'de> {
     entries: std::slice::Iter<'de, Entry>,
     current: Option<&'de Entry>,
+    reader: Reader,
+}
+
+impl<'de> Entries<'de> {
+    pub(super) fn new(entries: &'de [Entry], reader: Reader) -> Self {
+        Self { entries: entries.iter(), current: None, reader }
+    }
 }
 
 impl<'de> MapAccess<'de> for Entries<'de> {
@@ -376,13 +318,16 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         self.current = self.entries.find(|entry| !matches!(entry.node.value, Value::Removed));
         let Some(entry) = self.current else { return Ok(None) };
+        if self.reader == Reader::Dagster {
+            check_key(entry).map_err(|error| error.of_key(&entry.key))?;
+        }
         let key: de::value::StrDeserializer<'de, Error> = entry.key.as_str().into_deserializer();
         seed.deserialize(key).map(Some).map_err(|error| error.of_key(&entry.key))
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
         let entry = self.current.expect("a value is asked for after its key");
-        seed.deserialize(&entry.node).map_err(|error| error.below(Segment::Key(entry.key.clone())))
+        read(&entry.node, self.reader, seed).map_err(|error| error.below(Segment::Key(entry.key.clone())))
     }
 }
 

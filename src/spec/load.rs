@@ -10,7 +10,7 @@ use super::{
     problem::{ManifestError, Path, Place, Problem, help_for, meant, tame},
     raw::{API_VERSION, Raw, RawScenario, RawTarget},
     syntax::json_problem,
-    tree::{self, Node},
+    tree::{self, Dialect, Node},
     validate::{self, Attachments},
 };
 use crate::model::Target;
@@ -60,7 +60,7 @@ pub fn load(file: &str, bytes: &[u8], attachments: Attachments<'_>) -> Vec<Docum
         Ok(text) => text,
         Err(error) => return whole(error),
     };
-    if file.ends_with(".json")
+    if dialect(file) == Dialect::Json
         && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text)
     {
         let problem = json_problem(&error, text);
@@ -72,6 +72,10 @@ pub fn load(file: &str, bytes: &[u8], attachments: Attachments<'_>) -> Vec<Docum
         return whole(ManifestError::of_file(file, format!("more than {MOST_DOCUMENTS} documents in one file")));
     }
     parts.iter().enumerate().filter_map(|(number, part)| load_document(file, number, part, attachments)).collect()
+}
+
+fn dialect(file: &str) -> Dialect {
+    if file.ends_with(".json") { Dialect::Json } else { Dialect::Yaml }
 }
 
 /// Finds the places of problems that were found later. The file is cut into its documents once.
@@ -88,7 +92,7 @@ impl<'a> Locator<'a> {
     /// The problems of the document of this number, each with its place.
     pub fn locate(&self, number: usize, problems: Vec<Problem>) -> Vec<ManifestError> {
         let part = self.parts.get(number).filter(|_| !problems.is_empty());
-        let tree = part.and_then(|part| tree::parse(part.text).ok()).map(|read| read.root);
+        let tree = part.and_then(|part| tree::parse(part.text, dialect(self.file)).ok()).map(|read| read.root);
         problems
             .into_iter()
             .map(|problem| match (part, &tree) {
@@ -196,7 +200,7 @@ fn load_document(file: &str, number: usize, part: &Part<'_>, attachments: Attach
         errors.dedup();
         errors
     };
-    let document = match tree::parse(part.text) {
+    let document = match tree::parse(part.text, dialect(file)) {
         // Nothing guessed: a wrong name could make another scenario look deleted.
         Err(problems) => Document { number, ..Document::unreadable(place(None, problems)) },
         Ok(tree::Read { root, problems }) => {

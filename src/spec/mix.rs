@@ -9,6 +9,10 @@ use serde::{
     de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
+use super::{
+    partition::RawPartition,
+    passed_on::{RunConfig, Text, text_map_schema, texts},
+};
 use crate::{load::no_config, model::schema::text_schema};
 
 /// `{ fast_job: 70%, slow_job: { weight: 30%, runConfig: … } }` or `[ { job: fast_job, weight: 70% }, … ]`.
@@ -24,18 +28,24 @@ pub struct RawMix {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Job")]
 pub struct RawJob {
-    /// The name of the Dagster job.
-    pub job: String,
+    /// The name of the Dagster job. It may be left out beside `assets`: Dagster's own job of assets runs them then.
+    pub job: Option<String>,
     /// Its weight; 1 by default.
     #[serde(default)]
     pub weight: RawWeight,
     /// The run config, as Dagster's launchpad takes it.
-    #[serde(default = "no_config")]
-    pub run_config: serde_json::Value,
+    #[serde(default = "no_run_config")]
+    #[schemars(with = "serde_json::Value")]
+    pub run_config: RunConfig,
     /// Tags of the run, beside dagstorm's own.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
     pub tags: IndexMap<String, String>,
+    /// The partition that a run is for: its key; `latest`; `{ each: all }` or `{ each: [a, b] }`, one after another;
+    /// `{ draw: all }` or `{ draw: [a, b] }`, by the seed. Dagster's config and tags of the partition are sent with it.
+    pub partition: Option<RawPartition>,
+    /// The assets that are materialized, as `prefix/name`; by default all of the job.
+    pub assets: Option<Vec<Text>>,
 }
 
 /// What a map of weights says of one job.
@@ -47,12 +57,18 @@ struct RawOptions {
     #[serde(default)]
     weight: RawWeight,
     /// The run config, as Dagster's launchpad takes it.
-    #[serde(default = "no_config")]
-    run_config: serde_json::Value,
+    #[serde(default = "no_run_config")]
+    #[schemars(with = "serde_json::Value")]
+    run_config: RunConfig,
     /// Tags of the run, beside dagstorm's own.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
     tags: IndexMap<String, String>,
+    /// The partition that a run is for: its key; `latest`; `{ each: all }` or `{ each: [a, b] }`, one after another;
+    /// `{ draw: all }` or `{ draw: [a, b] }`, by the seed. Dagster's config and tags of the partition are sent with it.
+    partition: Option<RawPartition>,
+    /// The assets that are materialized, as `prefix/name`; by default all of the job.
+    assets: Option<Vec<Text>>,
 }
 
 /// `70%` or a number.
@@ -143,7 +159,8 @@ impl<'de> Visitor<'de> for MixReader {
         let mut jobs = vec![];
         while let Some(job) = access.next_key::<String>()? {
             let RawShare(options) = access.next_value()?;
-            jobs.push(RawJob { job, weight: options.weight, run_config: options.run_config, tags: options.tags });
+            let RawOptions { weight, run_config, tags, partition, assets } = options;
+            jobs.push(RawJob { job: Some(job), weight, run_config, tags, partition, assets });
         }
         Ok(RawMix { jobs, is_list: false })
     }
@@ -168,7 +185,9 @@ impl<'de> Deserialize<'de> for RawShare {
             type Value = RawOptions;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a weight such as `70%`, or a map with `weight`, `runConfig` and `tags`")
+                f.write_str(
+                    "a weight such as `70%`, or a map with `weight`, `runConfig`, `tags`, `partition`, `assets`",
+                )
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<RawOptions, E> {
@@ -197,7 +216,11 @@ impl<'de> Deserialize<'de> for RawShare {
 }
 
 fn alone(weight: RawWeight) -> RawOptions {
-    RawOptions { weight, run_config: no_config(), tags: IndexMap::new() }
+    RawOptions { weight, run_config: no_run_config(), tags: IndexMap::new(), partition: None, assets: None }
+}
+
+fn no_run_config() -> RunConfig {
+    RunConfig(no_config())
 }
 
 impl JsonSchema for RawMix {
@@ -210,7 +233,7 @@ impl JsonSchema for RawMix {
         let options = generator.subschema_for::<RawOptions>();
         let job = generator.subschema_for::<RawJob>();
         json_schema!({
-            "description": "Jobs with their weights: a map from job to weight (or to `{ weight, runConfig, tags }`), or a list of `{ job, weight, runConfig, tags }`.",
+            "description": "Jobs with their weights: a map from job to weight (or to `{ weight, runConfig, tags, partition, assets }`), or a list of `{ job, weight, runConfig, tags, partition, assets }`.",
             "examples": [{ "fast_job": "70%", "slow_job": "30%" }],
             "anyOf": [
                 { "type": "object", "minProperties": 1, "additionalProperties": { "anyOf": [weight, options] } },
@@ -218,9 +241,4 @@ impl JsonSchema for RawMix {
             ],
         })
     }
-}
-
-/// A map from text to text.
-pub fn text_map_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "object", "additionalProperties": { "type": "string" } })
 }

@@ -4,7 +4,7 @@ use super::{
     load::{Document, document_text},
     problem::meant,
     schema::Kind,
-    tree::{self, Node, Value},
+    tree::{self, Dialect, Node, Value},
 };
 
 /// The group of every `apiVersion` that dagstorm ever had.
@@ -30,7 +30,7 @@ pub fn origin(bytes: &[u8], document: &Document) -> Origin {
         return Origin::Ours;
     }
     let Some(text) = document_text(bytes, document.number) else { return Origin::Ours };
-    match tree::parse(text) {
+    match tree::parse(text, Dialect::Yaml) {
         Ok(read) => of_tree(&read.root),
         Err(_) if text.contains(GROUP) => Origin::Ours,
         Err(_) => Origin::Unmarked,

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use super::{
     AbortOn, Contract, Deletion, Overlap, Repeat,
     criterion::RawThresholds,
-    mix::{RawMix, text_map_schema},
+    mix::RawMix,
     part::Part,
+    passed_on::{some_texts, text_map_schema, texts},
 };
 use crate::{
     fault::{DenyQueue, DrainInstances, DrainService, Follow, Partition, Pick, Redeliver},
@@ -55,7 +56,7 @@ pub struct RawMetadata {
     #[schemars(with = "String", regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
     pub name: Part<String>,
     /// For people and tools; dagstorm copies them and attaches no meaning.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
     pub labels: IndexMap<String, String>,
 }
@@ -201,7 +202,7 @@ pub struct RawStopTasks {
     /// Tasks of this task definition's family, whoever started them.
     pub family: Option<String>,
     /// Tasks that carry all of these tags.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_texts")]
     #[schemars(schema_with = "text_map_schema")]
     pub tag: Option<IndexMap<String, String>>,
     /// Tasks that were started with this `startedBy`.

@@ -73,12 +73,26 @@ fn explain(error: &Error, place: Place, text: &str) -> (String, &'static str) {
     if matches!(error, Error::Eof { .. }) {
         return ("not valid YAML: the text ends before the document does".to_owned(), "");
     }
+    if is_of_a_tag(error) {
+        let help = "leave the tag out; for a text, write the value in quotes";
+        return ("the tag before this value does not fit it".to_owned(), help);
+    }
     let is_key = text.lines().nth(place.line.saturating_sub(1) as usize).is_some_and(|line| line.contains("{{"));
     let help =
         if is_key { "is this a template that was not rendered?" } else { "a key is a text, without `?`, `[` or `{`" };
-    let is_unread = matches!(error, Error::Unexpected { .. } | Error::Message { .. } | Error::InvalidScalar { .. });
+    let is_unread = matches!(error, Error::Unexpected { .. } | Error::Message { .. });
     let what = if is_unread { "a list or a map stands where a key belongs" } else { "this cannot be read" };
     (format!("not valid YAML: {what}"), help)
+}
+
+/// `!!int 0123`: nothing but a tag asks the parser for a number or a truth value.
+fn is_of_a_tag(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidScalar { .. }
+            | Error::InvalidBooleanStrict { .. }
+            | Error::TaggedScalarCannotDeserializeIntoString { .. }
+    )
 }
 
 fn too_much(breach: &BudgetBreach) -> String {

@@ -6,7 +6,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, SeqAccess, Visitor},
 };
-use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned, Tagged};
 
 use super::{
     problem::{Path, Place, Problem, Segment},
@@ -18,6 +18,24 @@ use super::{
 pub struct Node {
     pub place: Place,
     pub value: Value,
+    /// A scalar without quotes, as it was written.
+    pub plain: Option<String>,
+    /// Its tag, as in `!!str 5`.
+    pub tag: Option<String>,
+    pub dialect: Dialect,
+    /// The bytes of the source that define it.
+    source: Source,
+}
+
+/// Bytes of the source: from, and how many.
+type Source = (usize, usize);
+
+/// The language of a document. It decides how other programs read its scalars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    Yaml,
+    /// Its numbers, texts and truth values are told apart by their own syntax.
+    Json,
 }
 
 #[derive(Debug, Clone)]
@@ -39,7 +57,10 @@ pub enum Value {
 pub struct Entry {
     pub key: String,
     pub key_place: Place,
+    /// The key was written without quotes.
+    pub is_plain: bool,
     pub node: Node,
+    source: Source,
 }
 
 /// A document that was read, but for single values that are no YAML.
@@ -56,12 +77,26 @@ const MOST_REPAIRS: usize = 20;
 ///
 /// # Errors
 /// What is wrong with the syntax, if what follows cannot be read because of it.
-pub fn parse(text: &str) -> Result<Read, Vec<Problem>> {
+pub fn parse(text: &str, dialect: Dialect) -> Result<Read, Vec<Problem>> {
+    parse_within(text, dialect, syntax::MOST_ALIASES)
+}
+
+/// Reads a document that Dagster has written: an alias for everything that occurs twice in it is no bomb.
+///
+/// # Errors
+/// See [`parse`].
+pub fn parse_of_dagster(text: &str) -> Result<Node, Vec<Problem>> {
+    let Read { root, problems } = parse_within(text, Dialect::Yaml, syntax::MOST_NODES)?;
+    if problems.is_empty() { Ok(root) } else { Err(problems) }
+}
+
+fn parse_within(text: &str, dialect: Dialect, most_aliases: usize) -> Result<Read, Vec<Problem>> {
     let mut text = text.to_owned();
     let mut repairs: Vec<Repair> = vec![];
     loop {
-        let error = match parse_once(&text) {
+        let error = match parse_once(&text, most_aliases) {
             Ok(mut root) => {
+                root.quote(&text, dialect);
                 let problems = repairs.iter().map(|repair| repair.problem(&mut root, &text)).collect();
                 return Ok(Read { root, problems });
             }
@@ -74,7 +109,7 @@ pub fn parse(text: &str) -> Result<Read, Vec<Problem>> {
                 repairs.push(repair);
             }
             None => {
-                let mut nothing = Node { place: Place::default(), value: Value::Removed };
+                let mut nothing = Node::made(Place::default(), Value::Removed);
                 let mut problems: Vec<Problem> =
                     repairs.iter().map(|repair| repair.problem(&mut nothing, &text)).collect();
                 problems.push(syntax::problem(&error, &text));
@@ -84,7 +119,7 @@ pub fn parse(text: &str) -> Result<Read, Vec<Problem>> {
     }
 }
 
-fn parse_once(text: &str) -> Result<Node, serde_saphyr::Error> {
+fn parse_once(text: &str, most_aliases: usize) -> Result<Node, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         with_snippet: false,
@@ -94,8 +129,8 @@ fn parse_once(text: &str) -> Result<Node, serde_saphyr::Error> {
         budget: serde_saphyr::budget! {
             max_depth: syntax::DEEPEST,
             max_nodes: syntax::MOST_NODES,
-            max_aliases: syntax::MOST_ALIASES,
-            max_anchors: syntax::MOST_ALIASES,
+            max_aliases: most_aliases,
+            max_anchors: most_aliases,
             max_documents: 1,
         },
     };
@@ -103,6 +138,30 @@ fn parse_once(text: &str) -> Result<Node, serde_saphyr::Error> {
 }
 
 impl Node {
+    /// What stands in no source.
+    fn made(place: Place, value: Value) -> Self {
+        Self { place, value, plain: None, tag: None, dialect: Dialect::Yaml, source: (0, 0) }
+    }
+
+    /// Takes the plain scalars over as they stand in the source.
+    fn quote(&mut self, source: &str, dialect: Dialect) {
+        self.dialect = dialect;
+        match &mut self.value {
+            Value::Text(text) => self.plain = is_plain(source, self.source, text).then(|| text.clone()),
+            Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) => {
+                self.plain = Some(slice(source, self.source).trim().to_owned());
+            }
+            Value::List(items) => items.iter_mut().for_each(|item| item.quote(source, dialect)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    entry.is_plain = entry.key == slice(source, entry.source);
+                    entry.node.quote(source, dialect);
+                }
+            }
+            Value::Removed | Value::Blank => {}
+        }
+    }
+
     /// Takes out every key that its map has already, and says so.
     pub fn take_duplicates(&mut self) -> Vec<Problem> {
         let mut problems = vec![];
@@ -202,8 +261,9 @@ impl Node {
             (Segment::Key(key), Value::Map(entries)) => match entries.iter_mut().find(|entry| entry.key == *key) {
                 Some(entry) => entry.node.put_blank(rest),
                 None if rest.is_empty() => {
-                    let node = Self { place, value: Value::Blank };
-                    entries.push(Entry { key: key.clone(), key_place: place, node });
+                    let node = Self::made(place, Value::Blank);
+                    let key = key.clone();
+                    entries.push(Entry { key, key_place: place, is_plain: false, node, source: (0, 0) });
                 }
                 None => {}
             },
@@ -290,9 +350,39 @@ impl Node {
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Inner>::deserialize(deserializer)?;
-        Ok(Self { place: place(&spanned), value: spanned.value.0 })
+        let spanned = Spanned::<Tagged<Inner>>::deserialize(deserializer)?;
+        let (place, source) = (place(&spanned), source(&spanned));
+        let Tagged(Inner(value), tag) = spanned.value;
+        Ok(Self { tag, source, ..Self::made(place, value) })
     }
+}
+
+/// Where the value itself stands: an alias is followed.
+fn source<T>(spanned: &Spanned<T>) -> Source {
+    let span = spanned.defined.span();
+    let number = |bytes: Option<u64>| bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
+    (number(span.byte_offset()), number(span.byte_len()))
+}
+
+fn slice(text: &str, (from, count): Source) -> &str {
+    text.get(from..from.saturating_add(count)).unwrap_or_default()
+}
+
+/// Whether a text stands in the source without quotes, in one line. One in several lines is a text to every reader.
+fn is_plain(source: &str, (from, count): Source, text: &str) -> bool {
+    if text.is_empty() || text.contains('\n') || text != slice(source, (from, count)) {
+        return false;
+    }
+    // The source of a text behind `|` or `>` ends with a line break, unless the document ends there.
+    let is_last = source.len() == from + count;
+    !(is_last && source[..from].trim_end_matches(' ').strip_suffix('\n').is_some_and(ends_with_a_block_header))
+}
+
+/// `|`, `>-`, `|2` …
+fn ends_with_a_block_header(before: &str) -> bool {
+    let line = before.lines().last().unwrap_or_default();
+    let line = line.split(" #").next().unwrap_or_default().trim_end();
+    line.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-')).ends_with(['|', '>'])
 }
 
 fn place<T>(spanned: &Spanned<T>) -> Place {
@@ -374,7 +464,8 @@ impl<'de> Visitor<'de> for Reader {
         let mut entries = vec![];
         while let Some(key) = access.next_key::<Spanned<String>>()? {
             let node = access.next_value::<Node>()?;
-            entries.push(Entry { key_place: place(&key), key: key.value, node });
+            let (key_place, source) = (place(&key), source(&key));
+            entries.push(Entry { key_place, key: key.value, is_plain: false, node, source });
         }
         Ok(Value::Map(entries))
     }

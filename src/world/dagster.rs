@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::graphql::{self, Answer, EventsData, LaunchData, RunsData, TerminateData};
-use super::{answers::launched, event_log, proxy::is_loopback, spool::Spool};
+use super::{answers::launched, event_log, partitions::select_assets, proxy::is_loopback, spool::Spool};
 use crate::model::{
     Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, Runs, ScenarioName, Seen, StepEvent,
     Timestamp, Why, WhyKind, tags, target::DagsterTarget,
@@ -106,16 +106,19 @@ impl Dagster {
     pub async fn launch(
         &self,
         job: &str,
+        assets: &[String],
         tags: impl Iterator<Item = (&String, &String)>,
         run_config: &Value,
     ) -> Outcome {
         let tags: Vec<Value> = tags.map(|(key, value)| json!({ "key": key, "value": value })).collect();
+        let mut selector = json!({
+            "jobName": job,
+            "repositoryName": self.target.repository,
+            "repositoryLocationName": self.target.location,
+        });
+        select_assets(&mut selector, assets);
         let params = json!({
-            "selector": {
-                "jobName": job,
-                "repositoryName": self.target.repository,
-                "repositoryLocationName": self.target.location,
-            },
+            "selector": selector,
             "runConfigData": run_config,
             "executionMetadata": { "tags": tags },
         });

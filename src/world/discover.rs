@@ -17,6 +17,7 @@ use super::{
     ec2::Ec2,
     graphql::{CONFIG, LOCATIONS, Member, Message},
     location::{first_line, root_cause},
+    partitions::select_assets,
 };
 use crate::model::{SecurityGroupRule, Why, WhyKind};
 
@@ -147,11 +148,13 @@ impl Dagster {
     }
 
     /// Whether Dagster would take a launch of a job with this run config.
-    pub async fn check(&self, job: &str, run_config: &Value) -> Result<JobCheck, Why> {
+    /// `assets`: those that are selected; empty: the whole job.
+    pub async fn check(&self, job: &str, assets: &[String], run_config: &Value) -> Result<JobCheck, Why> {
         let (location, repository) = (&self.target.location, &self.target.repository);
         let place = json!({ "repositoryName": repository, "repositoryLocationName": location });
         let mut pipeline = place.clone();
         pipeline["pipelineName"] = json!(job);
+        select_assets(&mut pipeline, assets);
         let variables = json!({ "pipeline": pipeline, "runConfig": run_config, "repository": place, "job": job });
         let data: ConfigData = self.call(CONFIG, &variables, Partial::Refused).await.map_err(|failure| failure.why)?;
         let member = data.is_pipeline_config_valid;

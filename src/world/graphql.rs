@@ -27,8 +27,11 @@ pub const TERMINATE: &str = include_str!("graphql/terminate.graphql");
 pub const LOCATION: &str = include_str!("graphql/location.graphql");
 pub const LOCATIONS: &str = include_str!("graphql/locations.graphql");
 pub const CONFIG: &str = include_str!("graphql/config.graphql");
+pub const PARTITIONS: &str = include_str!("graphql/partitions.graphql");
+pub const PARTITION: &str = include_str!("graphql/partition.graphql");
+pub const ASSETS: &str = include_str!("graphql/assets.graphql");
 /// All documents, by name: tests hold them against Dagster's own schemas.
-pub const DOCUMENTS: [(&str, &str); 8] = [
+pub const DOCUMENTS: [(&str, &str); 11] = [
     ("runs", RUNS),
     ("runs in pages", RUNS_IN_PAGES),
     ("events", EVENTS),
@@ -37,6 +40,9 @@ pub const DOCUMENTS: [(&str, &str); 8] = [
     ("location", LOCATION),
     ("locations", LOCATIONS),
     ("config", CONFIG),
+    ("partitions", PARTITIONS),
+    ("partition", PARTITION),
+    ("assets", ASSETS),
 ];
 
 /// The label under which an executor names the ECS task in `STEP_WORKER_STARTED`.

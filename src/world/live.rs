@@ -116,8 +116,14 @@ impl LiveWorld {
     ///
     /// # Errors
     /// When Dagster cannot be asked, or does not know the job.
-    pub async fn check_job(&self, target: &Target, job: &str, run_config: &Value) -> Result<JobCheck, Why> {
-        self.clients(target).dagster()?.check(job, run_config).await
+    pub async fn check_job(
+        &self,
+        target: &Target,
+        job: &str,
+        assets: &[String],
+        run_config: &Value,
+    ) -> Result<JobCheck, Why> {
+        self.clients(target).dagster()?.check(job, assets, run_config).await
     }
 
     /// The cluster of a target.
@@ -188,6 +194,10 @@ impl World for LiveWorld {
                 let answer = seen(completions(target, &clients).await);
                 observation.completions = Some(Timed { asked_at, answer });
             }
+            Query::Partitions { asks } => {
+                let answer = seen(async { clients.dagster()?.partitions(asks).await }.await);
+                observation.partitions = Some(Timed { asked_at, answer });
+            }
             Query::Account => {
                 let answer = self.identity(target).await.map(|identity| identity.account);
                 observation.account = Some(Timed { asked_at, answer: seen(answer) });
@@ -206,8 +216,8 @@ impl World for LiveWorld {
     async fn act(&self, target: &Target, effect: &Effect) -> Outcome {
         let clients = self.clients(target);
         match effect {
-            Effect::LaunchRun { key: _, job, tags, run_config } => match &clients.dagster {
-                Ok(dagster) => dagster.launch(job, tags.iter(), run_config).await,
+            Effect::LaunchRun { key: _, job, assets, tags, run_config } => match &clients.dagster {
+                Ok(dagster) => dagster.launch(job, assets, tags.iter(), run_config).await,
                 Err(why) => Outcome::Refused { reason: why.message.clone(), retry: true },
             },
             Effect::TerminateRun { run_id } => match &clients.dagster {

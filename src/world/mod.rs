@@ -18,6 +18,7 @@ mod leftovers;
 mod live;
 mod location;
 mod own;
+mod partitions;
 mod postgres;
 mod proxy;
 mod queue;

@@ -72,6 +72,8 @@ pub struct Core {
     pub shown: BTreeMap<u64, (Timestamp, Vec<SecurityGroupRule>)>,
     /// The reasons of the faults that are healed: none of their effects may come about any more.
     pub healed: BTreeSet<String>,
+    /// What each key was last launched with, since the data folder was last lost.
+    pub sent: BTreeMap<Key, String>,
     /// Operators that were superseded while they stood still: they do nothing any more.
     pub silent: BTreeSet<u64>,
     /// Operators whose store told them that they were superseded.
@@ -136,6 +138,7 @@ impl Core {
             asked: BTreeMap::new(),
             shown: BTreeMap::new(),
             healed: BTreeSet::new(),
+            sent: BTreeMap::new(),
             silent: BTreeSet::new(),
             fenced: BTreeSet::new(),
             told: None,
@@ -208,6 +211,16 @@ impl Core {
             | Happening::Meddle(..)
             | Happening::Mend => false,
         })
+    }
+
+    /// Whatever the world is like meanwhile, a key is always launched with the same.
+    pub fn note_sent(&mut self, effect: &Effect) {
+        let Effect::LaunchRun { key, job, assets, tags, run_config } = effect else { return };
+        let sent = format!("{job} {assets:?} {tags:?} {run_config}");
+        let before = self.sent.insert(key.clone(), sent.clone());
+        if let Some(before) = before.filter(|before| *before != sent) {
+            self.violates(format!("{key} was launched with {before}, and then with {sent}"));
+        }
     }
 
     /// Counts refusals anew.

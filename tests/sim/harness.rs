@@ -332,6 +332,7 @@ impl Simulation {
         self.starts_at = Some(starts_at);
         let orphans = lost.map(|_| {
             self.processes.clear();
+            self.core().sent.clear();
             self.around.disk.lose(now)
         });
         let disk = self.around.disk.clone();

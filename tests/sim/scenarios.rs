@@ -118,6 +118,13 @@ fn scenario(dice: &mut Dice, storm: &mut Storm, number: u64, start: &str) -> Sce
         }
         _ => "",
     };
+    // Some launch for partitions that are still to come when the scenario is accepted.
+    let slow = match seed % 10 {
+        0 => "{ weight: 1, partition: { each: all } }",
+        1 => "{ weight: 1, partition: { draw: all }, assets: [raw/orders] }",
+        2 => "{ weight: 1, partition: latest, runConfig: { own: yes } }",
+        _ => "1",
+    };
     let text = format!(
         "apiVersion: dagstorm.dev/v1alpha1
 kind: Scenario
@@ -126,7 +133,7 @@ spec:
   target: local
   seed: {seed}{start}{limits}{deletion}
   load:
-    - {{ name: base, for: {length}s, arrivals: {arrivals}, jobs: {{ fast_job: 3, slow_job: 1 }} }}{faults}
+    - {{ name: base, for: {length}s, arrivals: {arrivals}, jobs: {{ fast_job: 3, slow_job: {slow} }} }}{faults}
   expect: {{ quiet: {}s{thresholds} }}
 ",
         QUIET.as_secs()

@@ -5,9 +5,9 @@ use std::time::Duration;
 use dagstorm::{
     model::{
         AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, LocationState,
-        LocationView, Observation, Outcome, Query, QueueView, Receipt, RunRecord, RunStatus, RunView, Runs,
-        ScenarioName, Seen, ServiceView, StepEvent, StepEventKind, StepsView, Target, TaskView, Timed, Timestamp, Why,
-        WhyKind, tags,
+        LocationView, Observation, Outcome, PartitionAsk, PartitionView, PartitionsView, Query, QueueView, Receipt,
+        RunRecord, RunStatus, RunView, Runs, ScenarioName, Seen, ServiceView, StepEvent, StepEventKind, StepsView,
+        Target, TaskView, Timed, Timestamp, Why, WhyKind, tags,
     },
     world::{Clock, Leftovers, World},
 };
@@ -15,7 +15,7 @@ use dagstorm::{
 use crate::{
     aws,
     clock::{Shared, SimClock, pause},
-    core::{Core, DESIRED, brief},
+    core::{BEGAN, Core, DESIRED, brief},
     mutants::Mutant,
     objects::SERVICE,
     runs::SimRun,
@@ -95,6 +95,7 @@ impl World for SimWorld {
         let is_launch = matches!(effect, Effect::LaunchRun { .. });
         let fate = {
             let mut core = self.core.lock().unwrap();
+            core.note_sent(effect);
             self.check_silence(&mut core, "acts");
             let window = if is_launch { LAUNCH_WINDOW } else { AWS_WINDOW } - core.stepped;
             self.fate(&mut core, effect, window)
@@ -329,10 +330,33 @@ impl SimWorld {
                 let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(view) };
                 observation.alarms.insert(name.clone(), Timed { asked_at, answer });
             }
+            Query::Partitions { asks } => {
+                let answer = if fails { Seen::Unavailable(why()) } else { Seen::Fresh(partitions(&mut core, asks)) };
+                observation.partitions = Some(Timed { asked_at, answer });
+            }
             Query::Instances | Query::Tasks { .. } | Query::Account | Query::Completions => panic!("not simulated"),
         }
         observation
     }
+}
+
+/// Partitions come as time goes by, and each time they are asked for Dagster says something else of them.
+fn partitions(core: &mut Core, asks: &[PartitionAsk]) -> Vec<PartitionsView> {
+    let (now, dice) = (core.now, core.id());
+    let count = 2 + now.since(BEGAN).as_secs() / 3;
+    let keys: Vec<String> = (0..count).map(|number| format!("p{number}")).collect();
+    let partition = |key: &String| PartitionView {
+        key: key.clone(),
+        config: format!("asked: {dice}"),
+        tags: [("asked".to_owned(), dice.to_string())].into_iter().collect(),
+    };
+    let view = |ask: &PartitionAsk| PartitionsView {
+        choice: ask.choice,
+        there: None,
+        keys: keys.clone(),
+        partitions: keys.iter().map(partition).collect(),
+    };
+    asks.iter().map(view).collect()
 }
 
 /// Dagster takes nothing. Nobody hammers it then.

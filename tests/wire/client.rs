@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dagstorm::{
     model::{
-        CensusQuery, Effect, GenerationId, Key, LocationState, LocationView, Outcome, Query, Receipt, RunStatus,
-        ScenarioName, Seen, StepEventKind, Target, WhyKind,
+        CensusQuery, Effect, GenerationId, Key, LocationState, LocationView, Observation, Outcome, Query, Receipt,
+        RunStatus, ScenarioName, Seen, StepEventKind, Target, WhyKind,
     },
     spec::{self, Manifest},
     world::{LiveWorld, World},
@@ -28,7 +28,7 @@ pub struct Rig {
 }
 
 impl Rig {
-    async fn new(sdl: Sdl, quirks: Quirks) -> Self {
+    pub async fn new(sdl: Sdl, quirks: Quirks) -> Self {
         let dagster = Dagster::new(sdl, 1, quirks);
         let url = dagster.listen().await;
         Self::at(dagster, &url)
@@ -70,6 +70,10 @@ impl Rig {
         self.dagster.make(job, &foreign);
     }
 
+    pub async fn see(&self, query: &Query) -> Observation {
+        self.world.look(&self.target, query).await
+    }
+
     pub async fn look(&self, jobs: &[&str]) -> Seen<dagstorm::model::DagsterView> {
         let generation: GenerationId = GENERATION.parse().unwrap();
         let jobs = jobs.iter().map(|job| (*job).to_owned()).collect();
@@ -79,7 +83,13 @@ impl Rig {
 
     pub async fn launch(&self, index: u32, job: &str) -> Outcome {
         let tags: IndexMap<String, String> = Self::tags(index).into_iter().collect();
-        let effect = Effect::LaunchRun { key: Self::key(index), job: job.to_owned(), tags, run_config: json!({}) };
+        let effect = Effect::LaunchRun {
+            key: Self::key(index),
+            job: job.to_owned(),
+            assets: vec![],
+            tags,
+            run_config: json!({}),
+        };
         self.world.act(&self.target, &effect).await
     }
 

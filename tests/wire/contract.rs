@@ -13,6 +13,7 @@ use crate::schema::Sdl;
 /// Variables in the shape that the client sends; what it really sends, the other tests of this binary judge.
 fn variables(name: &str) -> Value {
     let filter = json!({ "tags": [{ "key": "dagstorm/scenario", "value": "steady" }] });
+    let repository = json!({ "repositoryName": "r", "repositoryLocationName": "l" });
     match name {
         "runs" | "runs in pages" => json!({
             "filter": filter, "cursor": null, "limit": 500, "location": "demo", "repository": "__repository__",
@@ -20,10 +21,16 @@ fn variables(name: &str) -> Value {
         }),
         "events" => json!({ "runId": "1", "after": "7", "limit": 1000 }),
         "launch" => json!({ "params": {
-            "selector": { "jobName": "a", "repositoryName": "__repository__", "repositoryLocationName": "demo" },
+            "selector": {
+                "jobName": "a", "repositoryName": "__repository__", "repositoryLocationName": "demo",
+                "assetSelection": [{ "path": ["raw", "orders"] }],
+            },
             "runConfigData": {},
             "executionMetadata": { "tags": [{ "key": "a", "value": "b" }] },
         } }),
+        "partitions" => json!({ "repository": repository, "job": "j" }),
+        "partition" => json!({ "repository": repository, "set": "j_partition_set", "key": "2026-11-30" }),
+        "assets" => json!({ "assets": [{ "path": ["raw", "orders"] }], "withKeys": true }),
         "terminate" => json!({ "runId": "r" }),
         "location" => json!({ "location": "demo" }),
         "locations" => json!({}),
@@ -41,7 +48,7 @@ fn every_document_fits_the_schemas_that_it_is_sent_to() {
     for (sdl, misfits) in [(Sdl::oldest(), &["runs in pages"][..]), (Sdl::installed(), &[])] {
         let judged: Vec<(&str, Result<(), String>)> =
             DOCUMENTS.iter().map(|(name, document)| (*name, sdl.judge(document, &variables(name)))).collect();
-        assert_eq!(judged.len(), 8);
+        assert_eq!(judged.len(), 11);
         for (name, judgement) in judged {
             assert_eq!(judgement.is_err(), misfits.contains(&name), "{} {name}: {judgement:?}", sdl.version);
         }

@@ -22,13 +22,21 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::schema::Sdl;
+use crate::{partitions, schema::Sdl};
 
 pub const KEY_TAG: &str = "dagstorm/key";
 /// How late a run is seen at most, in milliseconds.
 const SEEN_AFTER: std::ops::RangeInclusive<u64> = 13..=450;
 /// Jobs, and how many steps each has. `picky_job` refuses its configuration.
-const JOBS: &[(&str, usize)] = &[("fast_job", 1), ("slow_job", 3), ("wide_job", 840), ("picky_job", 1)];
+const JOBS: &[(&str, usize)] = &[
+    ("fast_job", 1),
+    ("slow_job", 3),
+    ("wide_job", 840),
+    ("picky_job", 1),
+    ("day_job", 1),
+    ("dims_job", 1),
+    ("__ASSET_JOB", 1),
+];
 /// Events of a run that came with its launch, and of each step.
 const EVENTS_OF_A_STEP: [&str; 4] = ["STEP_WORKER_STARTED", "STEP_START", "LOGS_CAPTURED", "STEP_SUCCESS"];
 
@@ -75,6 +83,9 @@ pub struct Run {
     pub id: String,
     pub job: String,
     pub tags: BTreeMap<String, String>,
+    /// The assets that were selected, and the run config.
+    pub assets: Value,
+    pub config: Value,
     /// Seconds since 1970.
     pub made_at: f64,
     pub seen_at: f64,
@@ -144,7 +155,16 @@ impl Dagster {
             truth.misfits.push(wrong.clone());
             return (StatusCode::BAD_REQUEST, json!({ "data": null, "errors": [{ "message": wrong }] }));
         }
-        let operation = ["mutation Launch(", "query Runs(", "query Events(", "query Location("];
+        let operation = [
+            "mutation Launch(",
+            "query Runs(",
+            "query Events(",
+            "query Location(",
+            "query Partitions(",
+            "query Partition(",
+            "query Assets(",
+            "query Config(",
+        ];
         let operation = operation.into_iter().find(|start| document.starts_with(start)).unwrap();
         *truth.asked.entry(operation).or_default() += 1;
         let quirks = match operation {
@@ -160,6 +180,10 @@ impl Dagster {
             "mutation Launch(" => json!({ "launchRun": truth.launch(self.seed, &variables["params"]) }),
             "query Runs(" => truth.look(&self.sdl.version, document, variables),
             "query Location(" => json!({ "workspaceLocationEntryOrError": truth.location() }),
+            "query Partitions(" => partitions::partitions(variables),
+            "query Partition(" => partitions::partition(variables, truth.asked[operation]),
+            "query Assets(" => partitions::assets(variables),
+            "query Config(" => partitions::config(variables),
             _ => json!({ "logsForRun": truth.logs(variables) }),
         };
         (StatusCode::OK, json!({ "data": data }))
@@ -194,6 +218,9 @@ impl Truth {
         let text = |tag: &Value, field: &str| tag[field].as_str().unwrap().to_owned();
         let tags = tags.iter().map(|tag| (text(tag, "key"), text(tag, "value"))).collect();
         let id = self.make(seed, job, tags);
+        let run = self.runs.last_mut().unwrap();
+        run.assets = params["selector"]["assetSelection"].clone();
+        run.config = params["runConfigData"].clone();
         json!({ "__typename": "LaunchRunSuccess", "run": { "runId": id } })
     }
 
@@ -213,7 +240,9 @@ impl Truth {
         let seen_at = after(made_at, SEEN_AFTER);
         let started_at = after(seen_at, 20..=400);
         let ended_at = after(started_at, 20..=600);
-        self.runs.push(Run { id: id.clone(), job: job.to_owned(), tags, made_at, seen_at, started_at, ended_at });
+        let job = job.to_owned();
+        let (assets, config) = (Value::Null, Value::Null);
+        self.runs.push(Run { id: id.clone(), job, tags, assets, config, made_at, seen_at, started_at, ended_at });
         id
     }
 

@@ -7,6 +7,8 @@ mod contract;
 mod dagster;
 mod idle;
 mod judge;
+mod partitioned;
+mod partitions;
 mod passing;
 mod proxy;
 mod rig;

@@ -96,7 +96,7 @@ async fn code(arguments: &Arguments, url: &str, headers: &IndexMap<String, Strin
     let dagster = at(&code.location, &code.repository).map_err(words)?;
     let asked: Vec<&String> = code.jobs.iter().take(MOST_JOBS).collect();
     let without = serde_json::json!({});
-    let answers = join_all(asked.iter().map(|job| dagster.check(job, &without))).await;
+    let answers = join_all(asked.iter().map(|job| dagster.check(job, &[], &without))).await;
     let (mut ready, mut demanding) = (vec![], vec![]);
     for (job, answer) in asked.into_iter().zip(answers) {
         match answer {

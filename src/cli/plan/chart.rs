@@ -175,6 +175,7 @@ mod tests {
             columns: columns.to_vec(),
             phases: vec![phase],
             jobs: vec![],
+            selections: vec![],
         };
         let layout = Layout::new(width, ["base"].into_iter().chain(faults.iter().map(|fault| fault.declared.as_str())));
         chart(&layout, &preview, &faults).join("\n")

@@ -1,15 +1,16 @@
 //! What Dagster says to a plan: the code location, its jobs, their run configs, and the right to launch them.
 
-use super::looks::{DagsterLook, TargetLooks};
+use super::{
+    looks::{DagsterLook, TargetLooks},
+    partitions::look_at_partitions,
+};
 use crate::{
-    model::{LocationState, LocationView, Query, Seen, Target, Why},
+    decide::partitions::merged,
+    model::{LocationState, LocationView, PARTITION_TAG, PartitionAsk, Query, Seen, Target, Why},
     plan::{Choice, Plan},
     spec::Scenario,
     world::{JobCheck, LiveWorld, World},
 };
-
-/// The tag by which a launch says its partition.
-const PARTITION_TAG: &str = "dagster/partition";
 
 /// Looks at Dagster for each scenario, and asks it to judge each job's run config.
 pub(super) async fn look_at_dagster(
@@ -40,15 +41,7 @@ pub(super) async fn look_at_dagster(
         }
         let missing = take_location(looks, scenario, &jobs, view.location.unwrap_or_default());
         let mut unfit = missing.clone();
-        let is_there = |choice: &&Choice| !missing.contains(&choice.job);
-        let asked: Vec<&Choice> = plan.choices.iter().filter(is_there).collect();
-        let answers = asked.iter().map(|choice| world.check_job(target, &choice.job, &choice.run_config));
-        let answers = futures::future::join_all(answers).await;
-        for (choice, answer) in asked.into_iter().zip(answers) {
-            if !take_check(looks, scenario, choice, answer) {
-                unfit.push(choice.job.clone());
-            }
-        }
+        unfit.extend(check_launches(world, target, (scenario, plan), &missing, looks).await);
         let there = looks.dagster.get_or_insert_with(|| DagsterLook {
             version: view.version.clone(),
             location: target.dagster.location.clone(),
@@ -58,6 +51,37 @@ pub(super) async fn look_at_dagster(
         there.jobs.sort();
         there.jobs.dedup();
     }
+}
+
+/// Asks for the partitions and assets of the launches, and whether Dagster would take their run configs. Returns the jobs
+/// that cannot be launched. `missing`: those that are not there.
+async fn check_launches(
+    world: &LiveWorld,
+    target: &Target,
+    (scenario, plan): (&Scenario, &Plan),
+    missing: &[String],
+    looks: &mut TargetLooks,
+) -> Vec<String> {
+    let is_there = |job: &String| !missing.contains(job);
+    let asks: Vec<PartitionAsk> = plan.asks.iter().filter(|ask| is_there(&ask.job)).cloned().collect();
+    let resolved = look_at_partitions(world, target, scenario, asks, looks).await;
+    let of = |number: u32| resolved.iter().find(|answer| answer.choice == number);
+    let unresolved = resolved.iter().filter(|answer| answer.resolved.is_none());
+    let mut unfit: Vec<String> = unresolved.map(|answer| plan.choices[answer.choice as usize].job.clone()).collect();
+    let numbered = (0..).zip(&plan.choices).filter(|(_, choice)| is_there(&choice.job));
+    let asked: Vec<_> = numbered
+        .filter(|(number, _)| of(*number).is_none_or(|answer| answer.resolved.is_some()))
+        .map(|(number, choice)| (choice, merged(choice, of(number).and_then(|answer| answer.first(plan)))))
+        .collect();
+    let answers =
+        asked.iter().map(|(choice, (run_config, _))| world.check_job(target, &choice.job, &choice.assets, run_config));
+    let answers = futures::future::join_all(answers).await;
+    for ((choice, _), answer) in asked.into_iter().zip(answers) {
+        if !take_check(looks, scenario, choice, answer) {
+            unfit.push(choice.job.clone());
+        }
+    }
+    unfit
 }
 
 /// Says what is wrong with the location. Returns the jobs that cannot be launched for it.
@@ -94,10 +118,10 @@ fn take_check(looks: &mut TargetLooks, scenario: &Scenario, choice: &Choice, ans
             ));
             false
         }
-        Ok(JobCheck { invalid: None, is_partitioned: true }) if !choice.tags.contains_key(PARTITION_TAG) => {
+        Ok(JobCheck { invalid: None, is_partitioned: true }) if !names_partition(choice) => {
             looks.notes.push(format!(
-                "{name}: job `{job}` has partitions, and its launches name none: give `tags: {{ {PARTITION_TAG}: KEY }}` of \
-                 the job, and the run config of that partition"
+                "{name}: job `{job}` has partitions, and its launches name none: give it `partition: latest`, or \
+                 `partition: {{ each: all }}`"
             ));
             false
         }
@@ -109,12 +133,16 @@ fn take_check(looks: &mut TargetLooks, scenario: &Scenario, choice: &Choice, ans
     }
 }
 
+fn names_partition(choice: &Choice) -> bool {
+    choice.partition.is_some() || choice.tags.contains_key(PARTITION_TAG)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{cli::plan::tests::scenario, model::GenerationId, plan};
 
-    const LOAD: &str = "load: [ { name: base, for: 60s, arrivals: { constant: { rate: 1/s } }, jobs: { a: 1, b: { weight: 1, tags: { dagster/partition: eu } } } } ]\n";
+    const LOAD: &str = "load: [ { name: base, for: 60s, arrivals: { constant: { rate: 1/s } }, jobs: { a: 1, b: { weight: 1, tags: { dagster/partition: eu } }, c: { weight: 1, partition: latest } } } ]\n";
 
     fn target() -> Target {
         serde_json::from_str(
@@ -158,6 +186,8 @@ mod tests {
             (0, check(None, true), false, 0, 1),
             (1, check(None, true), true, 0, 0),
             (1, check(Some("no"), true), false, 1, 0),
+            (2, check(None, true), true, 0, 0),
+            (2, check(Some("no"), true), false, 1, 0),
             (0, Err(lost), true, 0, 1),
         ] {
             let mut looks = TargetLooks::of(&target());

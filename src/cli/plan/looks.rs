@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use serde::Serialize;
 
-use crate::model::{ScenarioName, Span, Target, Why, WhyKind};
+use crate::model::{KeyRange, ScenarioName, Span, Target, Why, WhyKind};
 
 /// What was seen of one target.
 #[derive(Debug, Serialize)]
@@ -13,6 +13,9 @@ pub struct TargetLooks {
     pub name: ScenarioName,
     pub took: Span,
     pub dagster: Option<DagsterLook>,
+    /// The partitions and assets that are launched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<PartitionLook>,
     pub identity: Option<IdentityLook>,
     pub services: Vec<ServiceLook>,
     pub queue: Option<QueueLook>,
@@ -31,6 +34,42 @@ pub struct DagsterLook {
     pub location: String,
     /// Those that the scenarios launch and that are there.
     pub jobs: Vec<String>,
+}
+
+/// What Dagster has of the partitions and assets of one launch.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartitionLook {
+    pub scenario: ScenarioName,
+    pub job: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<String>,
+    /// How the partition is chosen, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
+    /// All keys that there are now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeyRange>,
+    /// The keys of the first arrivals, if the scenario started now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<String>,
+}
+
+impl PartitionLook {
+    /// What Dagster has of it.
+    pub fn describe(&self) -> String {
+        let Self { scenario, job, assets, partition, keys, first } = self;
+        let assets = if assets.is_empty() { String::new() } else { format!(" has assets {}", assets.join(" ")) };
+        let partition = match (partition, keys) {
+            (Some(partition), Some(keys)) => {
+                let and = if assets.is_empty() { " has" } else { ", with" };
+                let first = if first.is_empty() { String::new() } else { format!(", first: {}", first.join(", ")) };
+                format!("{and} {keys}; launched for partition {partition}{first}")
+            }
+            (_, _) => String::new(),
+        };
+        format!("{scenario}: job {job}{assets}{partition}")
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -124,6 +163,7 @@ impl TargetLooks {
             name: target.name.clone(),
             took: Span::ZERO,
             dagster: None,
+            partitions: vec![],
             identity: None,
             services: vec![],
             queue: None,

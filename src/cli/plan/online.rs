@@ -33,6 +33,7 @@ pub async fn look(world: &LiveWorld, target: &Target, scenarios: Vec<(&Scenario,
     );
     let mut looks = aws;
     looks.dagster = dagster.dagster;
+    looks.partitions = dagster.partitions;
     for (list, first) in [(&mut looks.problems, dagster.problems), (&mut looks.notes, dagster.notes)] {
         list.splice(0..0, first);
     }

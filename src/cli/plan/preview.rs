@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     model::Span,
-    plan::{Plan, PlannedFault},
+    plan::{Choice, Plan, PlannedFault},
     spec::Scenario,
 };
 
@@ -28,6 +28,9 @@ pub struct Preview {
     pub columns: Vec<u32>,
     pub phases: Vec<PhasePreview>,
     pub jobs: Vec<JobPreview>,
+    /// The launches for partitions or of assets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub selections: Vec<SelectionPreview>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -48,6 +51,30 @@ pub struct PhasePreview {
 pub struct JobPreview {
     pub job: String,
     pub runs: u32,
+}
+
+/// What is selected of a job.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SelectionPreview {
+    pub job: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<String>,
+    /// How the partition is chosen, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
+    pub runs: u32,
+}
+
+impl SelectionPreview {
+    /// What is launched of a job, and how often.
+    pub fn describe(&self) -> String {
+        let Self { job, assets, partition, runs } = self;
+        let mut parts = vec![format!("{job} {runs}")];
+        parts.extend((!assets.is_empty()).then(|| format!("assets {}", assets.join(" "))));
+        parts.extend(partition.as_ref().map(|partition| format!("partition {partition}")));
+        parts.join(", ")
+    }
 }
 
 /// One occurrence of a fault.
@@ -116,6 +143,7 @@ pub fn preview(scenario: &Scenario, plan: &Plan, most_columns: usize) -> Preview
             })
             .collect(),
         jobs: jobs(plan, &choices),
+        selections: selections(plan, &choices),
     }
 }
 
@@ -196,6 +224,20 @@ fn jobs(plan: &Plan, choices: &[u32]) -> Vec<JobPreview> {
     let mut jobs: Vec<JobPreview> = plan.jobs().into_iter().map(|job| JobPreview { runs: total(&job), job }).collect();
     jobs.sort_by(|a, b| b.runs.cmp(&a.runs).then_with(|| a.job.cmp(&b.job)));
     jobs
+}
+
+/// In the order of the manifest.
+fn selections(plan: &Plan, choices: &[u32]) -> Vec<SelectionPreview> {
+    let selects = |choice: &Choice| choice.partition.is_some() || !choice.assets.is_empty();
+    let selected = plan.choices.iter().zip(choices).filter(|(choice, _)| selects(choice));
+    selected
+        .map(|(choice, runs)| SelectionPreview {
+            job: choice.job.clone(),
+            assets: choice.assets.clone(),
+            partition: choice.partition.as_ref().map(|planned| planned.partitioning.describe()),
+            runs: *runs,
+        })
+        .collect()
 }
 
 #[cfg(test)]

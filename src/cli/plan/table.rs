@@ -114,6 +114,9 @@ impl Page {
             self.field(label, &format!("{}: {}, {span}, {}", phase.name, phase.shape, many(phase.total, "arrival")));
         }
         self.field("jobs", &jobs(arrivals));
+        for selection in &arrivals.selections {
+            self.field("", &selection.describe());
+        }
         for (index, line) in occurrences(&plan.faults).iter().enumerate() {
             self.field(if index == 0 { "faults" } else { "" }, line);
         }
@@ -136,6 +139,9 @@ impl Page {
                 jobs => format!("Dagster {}: location {} has {}", dagster.version, dagster.location, jobs.join(", ")),
             };
             self.marked(GOOD, &answers);
+        }
+        for look in &target.partitions {
+            self.marked(GOOD, &look.describe());
         }
         if let Some(identity) = &target.identity {
             let region = identity.region.as_deref().unwrap_or("no region");

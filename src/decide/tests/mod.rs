@@ -9,6 +9,7 @@ mod hold;
 mod limits;
 mod looks;
 mod notice;
+mod partitioned;
 mod passing;
 mod retries;
 mod steps;
@@ -207,6 +208,7 @@ impl Case {
                 Query::Alarm { .. } => "look alarm, ",
                 Query::Account => "look account, ",
                 Query::Completions => "look completions, ",
+                Query::Partitions { .. } => "look partitions, ",
             };
             line.push_str(what);
         }

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Part, text_map_schema};
+use super::{Part, text_map_schema, texts};
 use crate::{
     fault::Pick,
     model::{Cron, Span, target::most_launches},
@@ -58,7 +58,7 @@ pub struct RawDagster {
     #[schemars(range(min = 1))]
     pub max_concurrent_launches: u32,
     /// HTTP header to the name of the environment variable that holds its value. Values are never recorded.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
     pub headers_from_env: IndexMap<String, String>,
     /// Dagster's own PostgreSQL: a large audit reads its event log there instead of page by page over GraphQL.
@@ -93,7 +93,7 @@ pub struct RawEcs {
     #[schemars(with = "String")]
     pub cluster: Part<String>,
     /// Role (`workers`, `autoscaler` …) to the name of the ECS service. Faults name roles.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
     pub services: IndexMap<String, String>,
 }
@@ -180,7 +180,7 @@ pub struct RawMetrics {
     #[serde(default = "default_namespace")]
     pub namespace: String,
     /// Dimensions that every datum carries.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
     pub dimensions: IndexMap<String, String>,
 }
@@ -280,7 +280,7 @@ pub struct RawGuard {
     /// … and of this region are ever a target.
     pub region: Option<String>,
     /// A task must carry all of these tags.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     #[schemars(schema_with = "text_map_schema")]
     pub require_tag: IndexMap<String, String>,
     /// At most this share or number of a service's tasks at once.

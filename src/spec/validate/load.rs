@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Attachments, Path, Problem, Problems};
+use super::{Attachments, Path, Problem, Problems, targets};
 use crate::{
     load::{Arrivals, JobMix, RawTrace, Trace, TraceError, Weighted},
-    model::{Origin, Span},
+    model::{ASSET_JOB, Origin, Span},
     spec::{
         Limits, LoadPhase,
         mix::{RawJob, RawMix},
+        passed_on::RunConfig,
         raw::{RawArrivals, RawPhase},
     },
 };
@@ -111,7 +112,9 @@ fn trace(
         problems.add(&at.keys(&field), message);
     }
     for tag in raw.columns.iter().flat_map(|columns| columns.tags.keys()) {
-        reserved(problems, &at.keys("columns.tags").key(tag), tag);
+        let here = at.keys("columns.tags").key(tag);
+        reserved(problems, &here, tag);
+        targets::check_column(problems, &here, tag, jobs);
     }
     if !is_below || problems.found.len() > before {
         return None;
@@ -157,18 +160,28 @@ fn jobs(problems: &mut Problems<'_>, at: &Path, raw: RawMix) -> JobMix {
     let is_list = raw.is_list;
     let jobs = raw.jobs.into_iter().enumerate().map(|(number, job)| {
         let index = problems.left_out.index(at, number);
-        let here = if is_list { at.index(index) } else { at.key(&job.job) };
-        if job.job.trim().is_empty() {
+        let name = job.job.or_else(|| job.assets.is_some().then(|| ASSET_JOB.to_owned()));
+        let here = if is_list { at.index(index) } else { at.key(name.as_deref().unwrap_or_default()) };
+        if name.is_none() {
+            let is_left_out = ["job", "assets"].iter().any(|field| problems.left_out.touches(&here.key(field)));
+            if !is_left_out {
+                problems.add_with_help(&here.key("job"), "missing", "name a job, or `assets`");
+            }
+        } else if name.as_ref().is_some_and(|name| name.trim().is_empty()) {
             let name = if is_list { &here.key("job") } else { &here };
             problems.add(name, "the job's name is empty");
         }
         for tag in job.tags.keys() {
             reserved(problems, &here.key("tags").key(tag), tag);
         }
-        if !job.run_config.is_object() {
+        let RunConfig(run_config) = job.run_config;
+        if !run_config.is_object() {
             problems.add(&here.key("runConfig"), "a run config is a map, as Dagster's launchpad takes it");
         }
-        Weighted { job: job.job, weight: job.weight.number, run_config: job.run_config, tags: job.tags }
+        let partition = targets::partition(problems, &here, job.partition, &job.tags);
+        let assets = targets::assets(problems, &here.key("assets"), job.assets);
+        let job_name = name.unwrap_or_default();
+        Weighted { job: job_name, weight: job.weight.number, run_config, tags: job.tags, partition, assets }
     });
     JobMix { jobs: jobs.collect() }
 }
@@ -196,7 +209,7 @@ fn check_weights(problems: &mut Problems<'_>, at: &Path, jobs: &[RawJob]) {
     } else if percentages > 0 {
         let message = format!(
             "percentages and weights without `%` are mixed: each counts as a weight out of {shown}, so `{}` gets {}%",
-            jobs[0].job,
+            jobs[0].job.as_deref().unwrap_or(ASSET_JOB),
             (jobs[0].weight.number / sum * 1000.0).round() / 10.0
         );
         problems.remark(at, message, "write all of them with `%`, or none");

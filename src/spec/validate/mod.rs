@@ -4,6 +4,7 @@ mod faults;
 mod load;
 mod scenario;
 mod target;
+mod targets;
 mod thresholds;
 
 pub use scenario::scenario;
