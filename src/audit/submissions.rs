@@ -94,7 +94,7 @@ impl<'a> Judged<'a> {
         let (own, others): (Vec<_>, Vec<_>) =
             kin.chains.into_iter().partition(|chain| self.generation.foreign(self.plan, index, chain).is_none());
         for chain in &others {
-            other_writer(&key, self.generation.foreign(self.plan, index, chain), chain, found, audit);
+            other_writer(&key, self.generation.foreign(self.plan, index, chain).as_ref(), chain, found, audit);
         }
         own
     }
@@ -204,7 +204,7 @@ pub fn of_id<'a>(found: &'a [RunRecord], run_id: &str) -> &'a RunRecord {
 }
 
 /// Launches of the key by another dagstorm: the load was sent twice, and the system under test is not to blame.
-fn other_writer(key: &Key, foreign: Option<Foreign<'_>>, chain: &Chain<'_>, found: &[RunRecord], audit: &mut Audit) {
+fn other_writer(key: &Key, foreign: Option<&Foreign<'_>>, chain: &Chain<'_>, found: &[RunRecord], audit: &mut Audit) {
     let who = match foreign {
         Some(Foreign::Writer(Some(writer))) => format!("the dagstorm of data folder {writer}"),
         Some(Foreign::Writer(None)) => "an older dagstorm".to_owned(),

@@ -138,7 +138,7 @@ fn no_history(file: &Path, error: &dyn std::error::Error) -> Exit {
 
 fn table(again: &Again) -> String {
     let mut text = format!("{}/{}: {:?} — {}\n", again.scenario, again.generation, again.audit.verdict, again.summary);
-    list(&mut text, "- ", fold::findings(&again.audit.findings));
+    list(&mut text, "- ", &fold::findings(&again.audit.findings));
     for result in &again.audit.thresholds {
         let value = result.value.as_deref().unwrap_or("nothing");
         let holds = match result.holds {
@@ -151,7 +151,7 @@ fn table(again: &Again) -> String {
     let gaps = &again.audit.gaps;
     let folded = fold::fold(gaps.iter().map(|gap| (gap.reason, gap.message.as_str())));
     let told = folded.into_iter().map(|folded| format!("{}: {}", gaps[folded.places[0]].reason, folded.message));
-    list(&mut text, "not proved, ", told.collect());
+    list(&mut text, "not proved, ", &told.collect::<Vec<_>>());
     if again.same == Some(true) {
         text.push_str("  the same as was found then\n");
     }
@@ -159,7 +159,7 @@ fn table(again: &Again) -> String {
 }
 
 /// The first lines, and how many more there are.
-fn list(text: &mut String, mark: &str, lines: Vec<String>) {
+fn list(text: &mut String, mark: &str, lines: &[String]) {
     for line in lines.iter().take(MOST_LINES) {
         text.push_str(&format!("  {mark}{line}\n"));
     }

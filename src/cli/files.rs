@@ -141,12 +141,14 @@ impl Reading {
 }
 
 fn cannot(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "cannot be read: there is no such file or folder".to_owned(),
-        io::ErrorKind::PermissionDenied => "cannot be read: you have no permission to read it".to_owned(),
-        io::ErrorKind::IsADirectory => "cannot be read: it is a folder".to_owned(),
-        // What is left comes from the disk and is for those who look after it.
-        _ => format!("cannot be read: {error}"),
+    let known = [
+        (io::ErrorKind::NotFound, "there is no such file or folder"),
+        (io::ErrorKind::PermissionDenied, "you have no permission to read it"),
+        (io::ErrorKind::IsADirectory, "it is a folder"),
+    ];
+    match known.into_iter().find(|(kind, _)| *kind == error.kind()) {
+        Some((_, why)) => format!("cannot be read: {why}"),
+        None => format!("cannot be read: {error}"),
     }
 }
 

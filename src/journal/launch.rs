@@ -92,7 +92,7 @@ impl Generation {
         if let Some(other) = run.repository.as_deref().filter(|other| *other != code) {
             return Some(Foreign::Code(other));
         }
-        (self.writer.is_some() && run.writer != self.writer).then(|| Foreign::Writer(run.writer.as_ref()))
+        (self.writer.is_some() && run.writer != self.writer).then_some(Foreign::Writer(run.writer.as_ref()))
     }
 
     /// The run that an arrival was acknowledged as.

@@ -67,7 +67,7 @@ impl JobMix {
     /// An endless draw of indices into `jobs`. The shape of the arrivals has no part in it.
     pub fn draw(&self, seed: u64, phase: u64) -> Draw {
         let weights: Arc<[f64]> = self.jobs.iter().map(|choice| choice.weight).collect();
-        Draw::Weighted { rng: stream(seed, phase), total: weights.iter().sum(), weights }
+        Draw::Weighted { rng: Box::new(stream(seed, phase)), total: weights.iter().sum(), weights }
     }
 
     /// Of each arrival the index of its choice: of the job that it names, or of any job where it names none. A job that
@@ -113,7 +113,7 @@ fn at(mut point: f64, weights: &[f64]) -> Option<usize> {
 #[derive(Debug, Clone)]
 pub enum Draw {
     Weighted {
-        rng: ChaCha8Rng,
+        rng: Box<ChaCha8Rng>,
         weights: Arc<[f64]>,
         total: f64,
     },

@@ -242,7 +242,7 @@ fn request(path: &Path) -> io::Result<Option<Request>> {
     let is_reason = |line: &&str| !line.starts_with(BY) && !line.starts_with(SINCE);
     let reason = text.lines().filter(is_reason).collect::<Vec<_>>().join(" ");
     let tame = |text: &str| text.trim().chars().take(LONGEST_REASON).filter(|c| !c.is_control()).collect::<String>();
-    let written = || found.modified().ok().map(instant).unwrap_or(SystemClock.now());
+    let written = || found.modified().ok().map_or(SystemClock.now(), instant);
     Ok(Some(Request {
         reason: tame(&reason),
         by: field(BY).map_or_else(|| format!("the file {}", path.display()), tame),

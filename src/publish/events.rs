@@ -80,6 +80,7 @@ const MOST_VICTIMS: usize = 5;
 const NORMAL: &str = "Normal";
 const WARNING: &str = "Warning";
 
+#[expect(clippy::too_many_lines, reason = "one arm an event: the compiler finds the place of a new one")]
 fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
     Some(match event {
         Event::Accepted { generation, .. } => (NORMAL, "Accepted", format!("generation {generation} is accepted")),

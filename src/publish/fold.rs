@@ -255,6 +255,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table is long")]
     fn what_is_alike_stands_once_with_its_names() {
         let queued = |number: u32| {
             ("Unfinished", format!("run {} of a/ab-1/{number} is still QUEUED: no step of it has begun", id(number)))

@@ -22,8 +22,7 @@ pub fn markdown(report: &Report) -> String {
     text
 }
 
-fn render(report: &Report, out: &mut String) -> std::fmt::Result {
-    let counts = &report.audit.counts;
+fn head(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "# {}: {:?}\n", report.scenario, report.audit.verdict)?;
     writeln!(out, "{}.\n", report.summary.trim_end_matches('.'))?;
     headline(out, report)?;
@@ -33,8 +32,12 @@ fn render(report: &Report, out: &mut String) -> std::fmt::Result {
         writeln!(out, "| started | {started} |")?;
     }
     writeln!(out, "| audited | {} |", report.census_at)?;
-    writeln!(out, "| Dagster | {} |\n", report.dagster_version)?;
+    writeln!(out, "| Dagster | {} |\n", report.dagster_version)
+}
 
+fn render(report: &Report, out: &mut String) -> std::fmt::Result {
+    let counts = &report.audit.counts;
+    head(out, report)?;
     section(out, "Findings", &report.audit.findings)?;
     thresholds(out, report)?;
     if !report.audit.gaps.is_empty() {

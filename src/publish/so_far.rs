@@ -102,9 +102,9 @@ fn so_far(plan: &Plan, generation: &Generation) -> SoFar {
     let contract = plan.expect.contract;
     let permits_duplicates = contract == Contract::AtLeastOnce;
     let steps = generation.step_duplicates.values().map(|fact| fact.value.clone());
-    let doubled = told(duplicated.collect()).into_iter().chain(told(steps.collect()));
+    let doubled = told(&duplicated.collect::<Vec<_>>()).into_iter().chain(told(&steps.collect::<Vec<_>>()));
     (if permits_duplicates { &mut tolerated } else { &mut findings }).extend(doubled);
-    findings.extend(told(unexpected.collect()));
+    findings.extend(told(&unexpected.collect::<Vec<_>>()));
     findings.extend(generation.other_writer.as_ref().map(|other| other.value.reason.clone()));
     let permits_losses = contract == Contract::AtMostOnce;
     let never = generation.never_started.values().map(|fact| fact.value.clone()).take(SENTENCES);
@@ -145,7 +145,7 @@ fn ended(count: u32, status: &str) -> Option<String> {
 }
 
 /// What is alike stands once.
-fn told(messages: Vec<String>) -> Vec<String> {
+fn told(messages: &[String]) -> Vec<String> {
     let mut lines = fold::lines(messages.iter().map(|message| ("", message.as_str())));
     lines.truncate(SENTENCES);
     lines

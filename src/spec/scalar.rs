@@ -107,10 +107,7 @@ fn integer(text: &str, negative: bool) -> Option<Reading> {
     }
     if let Some(digits) = text.strip_prefix('0').filter(|digits| !digits.is_empty()) {
         // Zero, then nothing but underscores, is zero.
-        return of_base(digits, 8).map(|reading| match reading {
-            Reading::Fails => Reading::Integer(0),
-            other => other,
-        });
+        return of_base(digits, 8).map(|reading| if reading == Reading::Fails { Reading::Integer(0) } else { reading });
     }
     let (first, rest) = sexagesimal(text)?;
     if !is_digits(first) || (first.starts_with('0') && !rest.is_empty()) {

@@ -26,10 +26,7 @@ fn place(error: &Error) -> Place {
 
 /// The error itself, without what was wrapped around it.
 fn inner(error: &Error) -> &Error {
-    match error {
-        Error::WithSnippet { error, .. } | Error::AliasError { error, .. } => inner(error),
-        _ => error,
-    }
+    if let Error::WithSnippet { error, .. } | Error::AliasError { error, .. } = error { inner(error) } else { error }
 }
 
 fn kind(error: &Error) -> Option<&ErrorKind> {
@@ -122,7 +119,14 @@ fn of_kind(kind: &ErrorKind) -> String {
         let here = if character.is_control() { " cannot stand here" } else { "" };
         return format!("{can} `{}`{here}", character.escape_default());
     }
-    let sentences: [(bool, &str); 15] = [
+    let found = of_flow(kind).into_iter().chain(of_block(kind)).find(|(is_it, _)| *is_it);
+    found.map_or_else(|| odd(kind), |(_, sentence)| sentence).to_owned()
+}
+
+/// Whether it is this, and a sentence for it: of brackets, quotes and tabs.
+fn of_flow(kind: &ErrorKind) -> [(bool, &'static str); 6] {
+    use ErrorKind as K;
+    [
         (
             matches!(
                 kind,
@@ -151,6 +155,13 @@ fn of_kind(kind: &ErrorKind) -> String {
             "inside `[ ]` a `,` or the closing `]` is missing before this",
         ),
         (matches!(kind, K::MisplacedFlowCollectionEnd), "this bracket closes nothing"),
+    ]
+}
+
+/// The same, of lines, keys and what stands inside values.
+fn of_block(kind: &ErrorKind) -> [(bool, &'static str); 9] {
+    use ErrorKind as K;
+    [
         (matches!(kind, K::ExpectedBlockSequenceEntry), "a list goes on here without the `-` of its next item"),
         (
             matches!(
@@ -194,9 +205,7 @@ fn of_kind(kind: &ErrorKind) -> String {
         ),
         (matches!(kind, K::CommentNotSeparated), "a `#` begins a comment only after a space"),
         (matches!(kind, K::MissingAnchorOrAliasName), "after `*` or `&` the name of an anchor is missing"),
-    ];
-    let found = sentences.into_iter().find(|(is_it, _)| *is_it).map(|(_, sentence)| sentence);
-    found.unwrap_or_else(|| odd(kind)).to_owned()
+    ]
 }
 
 fn is_colon(kind: &ErrorKind) -> bool {

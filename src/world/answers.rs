@@ -53,10 +53,8 @@ const UNREACHABLE: &str = "DagsterUserCodeUnreachableError";
 /// What a member of this name and message means.
 pub fn meaning(typename: &str, message: &str) -> Meaning {
     let known = LAUNCH_ANSWERS.iter().find(|(known, _)| *known == typename);
-    match known.map_or(Meaning::InDoubt, |(_, meaning)| *meaning) {
-        Meaning::Final if message.contains(UNREACHABLE) => Meaning::Passing(Look::Location),
-        meaning => meaning,
-    }
+    let meaning = known.map_or(Meaning::InDoubt, |(_, meaning)| *meaning);
+    if meaning == Meaning::Final && message.contains(UNREACHABLE) { Meaning::Passing(Look::Location) } else { meaning }
 }
 
 /// What an answer came to.

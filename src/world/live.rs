@@ -139,6 +139,7 @@ fn seen<T>(answer: Result<T, Why>) -> Seen<T> {
 }
 
 impl World for LiveWorld {
+    #[allow(clippy::too_many_lines, reason = "one arm a query, each a call and where its answer goes")]
     async fn look(&self, target: &Target, query: &Query) -> Observation {
         let asked_at = SystemClock.now();
         let clients = self.clients(target);

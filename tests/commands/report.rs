@@ -44,6 +44,7 @@ fn spoilt(rig: &Rig, folder: &str, copy: &str, change: impl Fn(&mut Value)) {
     rig.write(&path, &report.to_string());
 }
 
+#[allow(clippy::too_many_lines, reason = "one story: each command shows what the one before left")]
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_are_shown_and_compared() {
     let (rig, [first, second]) = ran_twice().await;

@@ -101,7 +101,7 @@ async fn code(arguments: &Arguments, url: &str, headers: &IndexMap<String, Strin
     for (job, answer) in asked.into_iter().zip(answers) {
         match answer {
             Ok(JobCheck { invalid: Some(_), .. } | JobCheck { is_partitioned: true, .. }) => {
-                demanding.push(job.clone())
+                demanding.push(job.clone());
             }
             // A Dagster that cannot tell refuses the launch itself, and says why.
             Ok(JobCheck { invalid: None, is_partitioned: false }) | Err(_) => ready.push(job.clone()),

@@ -86,7 +86,7 @@ impl Ready {
         match &found {
             Found::Nowhere => {}
             Found::File { file, text, target: _, commented: _ } => {
-                files.push((file.clone(), Ok(text.clone().into_bytes())))
+                files.push((file.clone(), Ok(text.clone().into_bytes())));
             }
             Found::Flags(target) => text = format!("{}---\n{text}", target.text),
         }

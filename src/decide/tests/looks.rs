@@ -6,10 +6,10 @@ use super::*;
 fn since(case: &Case, second: f64) -> Option<f64> {
     let current = case.state.current.as_ref().unwrap();
     let decision = decide(&case.plan, current, &case.observation, at(second));
-    let mut sinces = decision.looks.into_iter().filter_map(|look| match look {
-        Query::Dagster { since, .. } => Some(since),
-        _ => None,
-    });
+    let mut sinces = decision
+        .looks
+        .into_iter()
+        .filter_map(|look| if let Query::Dagster { since, .. } = look { Some(since) } else { None });
     sinces.next().expect("a look at Dagster is due").map(|since| since.since(at(0.0)).as_secs_f64())
 }
 

@@ -149,7 +149,7 @@ fn launches_that_are_never_acknowledged_are_given_up_at_a_known_instant() {
         case.event(second, Event::LoadGivenUp { reason });
         let rejected = "not acknowledged in time: UnauthorizedError: ".to_owned();
         let rejected = Event::SubmitRefused { index: 0, reason: rejected, retry: false };
-        assert_eq!(notes(&case, second), [rejected.clone()]);
+        assert_eq!(notes(&case, second), std::slice::from_ref(&rejected));
         case.event(second, rejected);
         assert_eq!(notes(&case, second), [], "what is in doubt is looked up first");
         case.dagster(second + 1.0, &[(1, RunStatus::Success)]);

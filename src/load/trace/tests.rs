@@ -124,7 +124,7 @@ fn rows_say_what_they_launch() {
     let kept = serde_json::to_string(&reading.trace).expect("JSON");
     assert_eq!(serde_json::from_str::<Trace>(&kept).expect("a trace"), reading.trace);
 
-    let lines = RawTrace { file: "a.jsonl".to_owned(), ..raw.clone() };
+    let lines = RawTrace { file: "a.jsonl".to_owned(), ..raw };
     let text = "{\"time\":1,\"job\":\"fast_job\",\"n\":7}\n{\"time\":2,\"job\":\"fast_job\",\"owner\":3}\n";
     let reading = lines.read(text.as_bytes(), None).expect("it reads");
     let kinds = serde_json::to_value(&reading.trace.rows.expect("rows").kinds).expect("JSON");

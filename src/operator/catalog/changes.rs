@@ -124,7 +124,7 @@ impl Catalog {
             match targets_before.get(name) {
                 None => told.push(("ManifestAdded", format!("Target `{name}`, in {file}"))),
                 Some(before) if before != target => {
-                    told.push(("ManifestEdited", format!("Target `{name}`, in {file}")))
+                    told.push(("ManifestEdited", format!("Target `{name}`, in {file}")));
                 }
                 Some(_) => {}
             }

@@ -210,6 +210,7 @@ fn a_target_stays_while_its_file_cannot_be_read() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table is long")]
 fn what_a_commit_did_is_told() {
     let mut catalog = Catalog::default();
     let (a, b) = (scenario("a", "1/s"), scenario("b", "1/s"));

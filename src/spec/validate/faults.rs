@@ -138,7 +138,7 @@ fn stop_tasks(problems: &mut Problems<'_>, at: &Path, raw: RawStopTasks) -> Opti
         Selector::Family(text) => problems.not_empty(&at.key("family"), text),
         Selector::StartedBy(text) => problems.not_empty(&at.key("startedBy"), text),
         Selector::Tag(tags) if tags.is_empty() && !problems.left_out.touches(&at.key("tag")) => {
-            problems.add(&at.key("tag"), "is empty: it would mean every task")
+            problems.add(&at.key("tag"), "is empty: it would mean every task");
         }
         Selector::Tag(_) => {}
     }

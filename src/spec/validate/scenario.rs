@@ -38,8 +38,8 @@ pub fn scenario(raw: Raw<RawScenario>, left_out: &LeftOut, attachments: Attachme
     let Some(spec) = raw.spec.0 else {
         return Judged { problems: problems.found, outline: Some(Asks::default()), ..Judged::default() };
     };
-    let mut asks = Asks::default();
-    asks.target = spec.target.0.as_deref().and_then(|target| problems.name(&at.key("target"), target));
+    let target = spec.target.0.as_deref().and_then(|target| problems.name(&at.key("target"), target));
+    let mut asks = Asks { target, ..Asks::default() };
     let start = spec.start.and_then(|raw| start(&mut problems, &at.key("start"), raw, own_name, &mut asks));
     let overlaps = start.as_ref().is_some_and(|start| start.overlap == Overlap::Allow);
     if overlaps && own_name.len() > lane::LONGEST_NAME {
