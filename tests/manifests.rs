@@ -130,12 +130,48 @@ fn hostile_manifests_are_answered() {
 
 /// Words of the libraries that read manifests for us. They are for those who program with them.
 const RAW_WORDS: [&str; 42] = [
-    "scalar", "mapping", "sequence", "indicator", "while scanning", "while parsing", "did not find expected", "simple key",
-    "alias references", "unknown anchor", "EOF", "eof", "budget", "policy", "disallowed", "in this context", "misplaced",
-    "Component error", "Pattern", "CronPattern", "out of bounds", "invalid type", "invalid value", "invalid length",
-    "missing field", "expected struct", "enum ", "variant", "tuple", "newtype", "identifier", "key must be a string",
-    "trailing", "control character", "surrogate", "recursion", "at line", "relative URL", "InvalidInput", "os error",
-    "ParseError", "jiff",
+    "scalar",
+    "mapping",
+    "sequence",
+    "indicator",
+    "while scanning",
+    "while parsing",
+    "did not find expected",
+    "simple key",
+    "alias references",
+    "unknown anchor",
+    "EOF",
+    "eof",
+    "budget",
+    "policy",
+    "disallowed",
+    "in this context",
+    "misplaced",
+    "Component error",
+    "Pattern",
+    "CronPattern",
+    "out of bounds",
+    "invalid type",
+    "invalid value",
+    "invalid length",
+    "missing field",
+    "expected struct",
+    "enum ",
+    "variant",
+    "tuple",
+    "newtype",
+    "identifier",
+    "key must be a string",
+    "trailing",
+    "control character",
+    "surrogate",
+    "recursion",
+    "at line",
+    "relative URL",
+    "InvalidInput",
+    "os error",
+    "ParseError",
+    "jiff",
 ];
 
 /// No message shows what a library said: where, what is wrong and what to do are in our own words.
@@ -158,7 +194,8 @@ fn no_message_has_a_librarys_words() {
         }
     }
     for text in BROKEN {
-        for (name, text) in [("a.yaml", format!("{HEAD}spec:\n  target: a\n{text}\n")), ("a.json", (*text).to_owned())] {
+        for (name, text) in [("a.yaml", format!("{HEAD}spec:\n  target: a\n{text}\n")), ("a.json", (*text).to_owned())]
+        {
             let errors: Vec<_> = load(name, text.as_bytes(), &no_attachments)
                 .into_iter()
                 .flat_map(|document| document.content.err().unwrap_or_default())
@@ -182,7 +219,38 @@ const HEAD: &str = "apiVersion: dagstorm.dev/v1alpha1\nkind: Scenario\nmetadata:
 
 /// Beginnings of what people get wrong in YAML and in JSON, each refused by both readers.
 const BROKEN: [&str; 34] = [
-    "{", "[", "}", "]", "\"a", "'a", "a: b: c", "  a: 1\n b: 2", "- a\n b", "\ta: 1", "a:\n\t- b", "? a", "? [a]: b", "*a",
-    "a: *", "a: &", "a: @b", "a: `b`", "a: %b", "%YAML 9", "a: !b!c d", "a: {b: 1", "a: [1, 2", "a: [1, 2}", "a: \"\\q\"",
-    "a: \"\\u12\"", "a: 'b' c", "a: |x\n b", "<<: {a: 1}", "a: {- b}", "a: [a:b: c]", "- -", "{\"a\": 1,}", "{\"a\" 1}",
+    "{",
+    "[",
+    "}",
+    "]",
+    "\"a",
+    "'a",
+    "a: b: c",
+    "  a: 1\n b: 2",
+    "- a\n b",
+    "\ta: 1",
+    "a:\n\t- b",
+    "? a",
+    "? [a]: b",
+    "*a",
+    "a: *",
+    "a: &",
+    "a: @b",
+    "a: `b`",
+    "a: %b",
+    "%YAML 9",
+    "a: !b!c d",
+    "a: {b: 1",
+    "a: [1, 2",
+    "a: [1, 2}",
+    "a: \"\\q\"",
+    "a: \"\\u12\"",
+    "a: 'b' c",
+    "a: |x\n b",
+    "<<: {a: 1}",
+    "a: {- b}",
+    "a: [a:b: c]",
+    "- -",
+    "{\"a\": 1,}",
+    "{\"a\" 1}",
 ];

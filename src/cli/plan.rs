@@ -247,7 +247,10 @@ fn scenario_plan(one: &Planned<'_>, checked: &[CheckedFile<'_>], output: Output,
     let mut notes = warnings(scenario, checked);
     let begin = starts_at.or_else(|| starts_now(scenario).then_some(now));
     if scenario.suspend {
-        notes.push(Note { path: "spec.suspend".to_owned(), message: "it does not start as long as this is true".to_owned() });
+        notes.push(Note {
+            path: "spec.suspend".to_owned(),
+            message: "it does not start as long as this is true".to_owned(),
+        });
     }
     if let (Some(target), Some(begin)) = (target, begin) {
         let windows = forbidden(scenario, plan, &target.guard.deny_windows, begin);

@@ -136,7 +136,10 @@ fn show(arguments: &Arguments) -> Result<Exit, Failure> {
 
 fn index(reports: &Path) -> Result<Exit, Failure> {
     if !reports.is_dir() {
-        return Err(Failure::NoReport(format!("{}: there is no such folder: name the data folder with --data", reports.display())));
+        return Err(Failure::NoReport(format!(
+            "{}: there is no such folder: name the data folder with --data",
+            reports.display()
+        )));
     }
     let page = write_index(reports).with_context(|| format!("the index of {} cannot be written", reports.display()))?;
     print(&format!("{}\n", page.display()))?;

@@ -290,7 +290,8 @@ fn expectations(scenario: &Scenario, plan: &Plan, seen: &Seen) -> Vec<Problem> {
     }
     if let Some(most) = scenario.spec.limits.max_duration.filter(|most| most.duration() <= plan.ends_at) {
         let ends_at = Span::new(plan.ends_at);
-        let message = format!("the load lasts {ends_at}, {most} or longer: what has not finished when it ends is not waited for");
+        let message =
+            format!("the load lasts {ends_at}, {most} or longer: what has not finished when it ends is not waited for");
         notes.push(note(&spec().keys("limits.maxDuration"), message));
     }
     notes
@@ -360,7 +361,9 @@ mod tests {
         let plan = plan::compile(&scenario, &GenerationId { digest: scenario.digest(), repeat: 1 });
         let starts_at = "2026-11-26T01:59:30Z".parse().expect("an instant");
         let mut found = surprises(&scenario, &plan);
-        found.extend(target.iter().flat_map(|target| forbidden(&scenario, &plan, &target.guard.deny_windows, starts_at)));
+        found.extend(
+            target.iter().flat_map(|target| forbidden(&scenario, &plan, &target.guard.deny_windows, starts_at)),
+        );
         found.into_iter().map(|note| format!("{}: {}", note.path, note.message)).collect()
     }
 

@@ -146,7 +146,7 @@ pub fn outcome(state: &Generation, purpose: &Purpose, outcome: Outcome) -> Optio
                     | Receipt::Terminating
                     | Receipt::Published
                     | Receipt::Changed
-                    | Receipt::Copied { .. },
+                    | Receipt::Copied(_),
                 ) => Event::SubmitInDoubt { index: *index, reason: "the answer was not a launch's".to_owned() },
                 Outcome::Refused { reason, retry } => Event::SubmitRefused { index: *index, reason, retry },
                 Outcome::Unknown { reason } => Event::SubmitInDoubt { index: *index, reason },

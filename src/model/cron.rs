@@ -69,10 +69,7 @@ impl Field {
         if let Some(step) = step {
             let is_step = step.parse::<u32>().is_ok_and(|step| (1..=self.most).contains(&step));
             if !is_step {
-                return Some(format!(
-                    "the step of the {} is from 1 to {}, and `{step}` is not",
-                    self.name, self.most
-                ));
+                return Some(format!("the step of the {} is from 1 to {}, and `{step}` is not", self.name, self.most));
             }
         }
         let is_any = range == "*" || (range == "?" && self.is_day);
@@ -86,7 +83,9 @@ impl Field {
         let numbers: Result<Vec<u32>, String> = bounds.iter().map(|bound| self.number(bound)).collect();
         match numbers.as_deref() {
             Err(why) => Some(why.clone()),
-            Ok([from, to]) if from > to => Some(format!("the {} has the range `{range}`, which runs backwards", self.name)),
+            Ok([from, to]) if from > to => {
+                Some(format!("the {} has the range `{range}`, which runs backwards", self.name))
+            }
             Ok(_) => None,
         }
     }
@@ -98,7 +97,9 @@ impl Field {
         }
         match text.parse() {
             Ok(number) if (self.least..=self.most).contains(&number) => Ok(number),
-            Ok(_) | Err(_) => Err(format!("the {} is from {} to {}, and `{text}` is not", self.name, self.least, self.most)),
+            Ok(_) | Err(_) => {
+                Err(format!("the {} is from {} to {}, and `{text}` is not", self.name, self.least, self.most))
+            }
         }
     }
 }
@@ -204,7 +205,15 @@ mod tests {
             let message = text.parse::<Cron>().expect_err(text);
             assert!(message.contains(why), "{text}: {message}");
         }
-        for text in ["*/5 8-18/2 1,15 jan-MAR mon-fri", "0 0 L * *", "0 0 * * 7", "@daily", "@Hourly", "0 0 15W * ?", "0 9 * * 1#1"] {
+        for text in [
+            "*/5 8-18/2 1,15 jan-MAR mon-fri",
+            "0 0 L * *",
+            "0 0 * * 7",
+            "@daily",
+            "@Hourly",
+            "0 0 15W * ?",
+            "0 9 * * 1#1",
+        ] {
             text.parse::<Cron>().expect(text);
         }
     }

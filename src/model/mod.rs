@@ -2,6 +2,7 @@
 
 pub mod completion;
 pub mod condition;
+pub mod copies;
 pub mod criterion;
 pub mod cron;
 pub mod effect;
@@ -25,6 +26,7 @@ pub mod words;
 
 pub use completion::{CompletionOutcome, CompletionRecord, Completions, CompletionsTarget, Gathering};
 pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
+pub use copies::Copies;
 pub use criterion::{Criterion, Faults, Scope};
 pub use cron::Cron;
 pub use effect::{AclName, Effect, Outcome, Receipt, Undo};

@@ -8,8 +8,23 @@ use schemars::{
 
 /// The formats that draft-07 defines: a strict validator refuses a schema with any other.
 pub const FORMATS: [&str; 17] = [
-    "date-time", "date", "time", "email", "idn-email", "hostname", "idn-hostname", "ipv4", "ipv6", "uri", "uri-reference",
-    "iri", "iri-reference", "uri-template", "json-pointer", "relative-json-pointer", "regex",
+    "date-time",
+    "date",
+    "time",
+    "email",
+    "idn-email",
+    "hostname",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "uri",
+    "uri-reference",
+    "iri",
+    "iri-reference",
+    "uri-template",
+    "json-pointer",
+    "relative-json-pointer",
+    "regex",
 ];
 
 /// draft-07 without the formats that Rust's own types bring, such as `uint32`: their bounds stand beside them.

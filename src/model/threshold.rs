@@ -222,7 +222,14 @@ impl FromStr for Threshold {
 
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {}", self.metric, self.aggregate, self.comparison.sign(), self.render(self.value, Metric::show))
+        write!(
+            f,
+            "{} {} {} {}",
+            self.metric,
+            self.aggregate,
+            self.comparison.sign(),
+            self.render(self.value, Metric::show)
+        )
     }
 }
 

@@ -37,7 +37,8 @@ pub fn fold<'a>(messages: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Folde
             let places = group.iter().map(|(place, _)| *place).collect();
             folded.push(Folded { places, message: together(&group) });
         } else {
-            let alone = |(place, said): (usize, Said<'_>)| Folded { places: vec![place], message: said.message.to_owned() };
+            let alone =
+                |(place, said): (usize, Said<'_>)| Folded { places: vec![place], message: said.message.to_owned() };
             folded.extend(group.into_iter().map(alone));
         }
     }
@@ -154,7 +155,8 @@ fn gist(words: &[&str], is_reason: bool) -> String {
     let mut said: Vec<String> = vec![];
     for (place, word) in words.iter().enumerate() {
         let bare = word.trim_end_matches([',', ':', ';']);
-        let is_own = index(bare).is_some() || is_instant(bare) || is_id(bare) || (place > 0 && words[place - 1] == "run");
+        let is_own =
+            index(bare).is_some() || is_instant(bare) || is_id(bare) || (place > 0 && words[place - 1] == "run");
         said.push(if is_own { format!("…{}", &word[bare.len()..]) } else { (*word).to_owned() });
         if word.ends_with([':', ';']) && !is_reason && !is_own {
             break;
@@ -256,20 +258,31 @@ mod tests {
             ("Unfinished", format!("run {} of a/ab-1/{number} is still QUEUED: no step of it has begun", id(number)))
         };
         let started = |number: u32| {
-            let since = format!("its step work, started at 2026-11-24T12:00:{number:02}.000000Z by w{number}, had not ended 3s later");
+            let since = format!(
+                "its step work, started at 2026-11-24T12:00:{number:02}.000000Z by w{number}, had not ended 3s later"
+            );
             ("Unfinished", format!("run {} of a/ab-1/{number} is still STARTED: {since}", id(number)))
         };
         let one = |label, text: &str| (label, text.to_owned());
         for (messages, wanted) in [
             (vec![], vec![]),
             (vec![queued(1), queued(2)], vec![queued(1).1, queued(2).1]),
-            ([1, 2, 3, 5, 8, 9].map(queued).to_vec(), vec!["6 runs are still QUEUED (arrivals 1 to 3, 5, 8, 9)".to_owned()]),
+            (
+                [1, 2, 3, 5, 8, 9].map(queued).to_vec(),
+                vec!["6 runs are still QUEUED (arrivals 1 to 3, 5, 8, 9)".to_owned()],
+            ),
             (
                 (0..40).map(|number| queued(number * 2)).collect(),
                 vec!["40 runs are still QUEUED (arrivals 0, 2, 4, 6 and 36 more)".to_owned()],
             ),
             (
-                vec![started(1), queued(2), started(3), one("NotSent", "1 of 9 planned arrivals were never sent"), started(4)],
+                vec![
+                    started(1),
+                    queued(2),
+                    started(3),
+                    one("NotSent", "1 of 9 planned arrivals were never sent"),
+                    started(4),
+                ],
                 vec![
                     "3 runs are still STARTED (arrivals 1, 3, 4)".to_owned(),
                     queued(2).1,
@@ -277,28 +290,53 @@ mod tests {
                 ],
             ),
             (
-                (0..5).map(|number| ("NoEvents", format!("run {} succeeded without a single step event", id(number)))).collect(),
-                vec!["5 runs succeeded without a single step event (00000000, 00000001, 00000002, 00000003 and 1 more)".to_owned()],
+                (0..5)
+                    .map(|number| ("NoEvents", format!("run {} succeeded without a single step event", id(number))))
+                    .collect(),
+                vec![
+                    "5 runs succeeded without a single step event (00000000, 00000001, 00000002, 00000003 and 1 more)"
+                        .to_owned(),
+                ],
             ),
             (
-                (0..3).map(|number| ("lost", format!("a/ab-1/{number} was acknowledged as run {}, and Dagster has no such run", id(number)))).collect(),
+                (0..3)
+                    .map(|number| {
+                        (
+                            "lost",
+                            format!(
+                                "a/ab-1/{number} was acknowledged as run {}, and Dagster has no such run",
+                                id(number)
+                            ),
+                        )
+                    })
+                    .collect(),
                 vec!["3 arrivals were acknowledged as run …, and Dagster has no such run (numbers 0 to 2)".to_owned()],
             ),
             (
-                (0..3).map(|number| ("duplicated", format!("a/ab-1/{number}: step work was completed 2 times"))).collect(),
+                (0..3)
+                    .map(|number| ("duplicated", format!("a/ab-1/{number}: step work was completed 2 times")))
+                    .collect(),
                 vec!["3 arrivals: step work was completed 2 times (numbers 0 to 2)".to_owned()],
             ),
             (
-                (0..3).map(|number| ("lost", format!("a/ab-1/{number} was launched 2 times: {}, {}", id(number), id(9)))).collect(),
+                (0..3)
+                    .map(|number| ("lost", format!("a/ab-1/{number} was launched 2 times: {}, {}", id(number), id(9))))
+                    .collect(),
                 vec!["3 arrivals were launched 2 times (numbers 0 to 2)".to_owned()],
             ),
             (
-                (1..4).map(|number| ("FaultSkipped", format!("fault kill#{number} was not injected: no task runs"))).collect(),
+                (1..4)
+                    .map(|number| ("FaultSkipped", format!("fault kill#{number} was not injected: no task runs")))
+                    .collect(),
                 vec!["3 faults were not injected: no task runs (kill#1, kill#2, kill#3)".to_owned()],
             ),
             (
                 (1..4).map(|number| ("FaultNotRecovered", format!("fault kill#{number}: reason {number}"))).collect(),
-                vec!["fault kill#1: reason 1".to_owned(), "fault kill#2: reason 2".to_owned(), "fault kill#3: reason 3".to_owned()],
+                vec![
+                    "fault kill#1: reason 1".to_owned(),
+                    "fault kill#2: reason 2".to_owned(),
+                    "fault kill#3: reason 3".to_owned(),
+                ],
             ),
             (vec![one("x", ""), one("x", "")], vec![String::new(), String::new()]),
         ] {

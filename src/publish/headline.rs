@@ -189,7 +189,9 @@ fn change(now: Option<f64>, then: Option<f64>, shown: Option<String>, least: f64
     let word = if by > 0.0 { words.more } else { words.less };
     let sort = if (by > 0.0) == words.is_gain { Sort::Better } else { Sort::Worse };
     let text = match by.abs() / then {
-        relative if relative.is_finite() && relative < 2.0 => format!("{:.0}% {word} than the last run: {shown}", relative * 100.0),
+        relative if relative.is_finite() && relative < 2.0 => {
+            format!("{:.0}% {word} than the last run: {shown}", relative * 100.0)
+        }
         _ => format!("{word} than the last run: {shown}"),
     };
     Change { sort, words: text }

@@ -92,7 +92,8 @@ pub fn report(plan: &Plan, state: &State, generation: &Generation, census: &Cens
     let status = status::status(plan, state, generation, status::Beside::default()).status;
     let started_at = generation.started_at;
     let launches = launches(plan, generation, census);
-    let ended: Vec<(u32, Timestamp)> = launches.succeeded().filter_map(|one| Some((one.index, one.ended_at?))).collect();
+    let ended: Vec<(u32, Timestamp)> =
+        launches.succeeded().filter_map(|one| Some((one.index, one.ended_at?))).collect();
     let ends: Vec<Timestamp> = ended.iter().map(|(_, at)| *at).collect();
     let latencies = started_at.map_or(vec![], |started_at| plan.delays(started_at, ended));
     let run_latency = Quantiles::of(latencies.into_iter());

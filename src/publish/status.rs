@@ -15,8 +15,8 @@ use crate::{
     decide::{self, Turn},
     journal::{FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
     model::{
-        Condition, ConditionStatus, ConditionType, GenerationId, Key, Metric, Object, Outcome, Phase, Receipt, Request,
-        ScenarioName, TaskView, Timestamp, Verdict,
+        Condition, ConditionStatus, ConditionType, Copies, GenerationId, Key, Metric, Object, Outcome, Phase, Receipt,
+        Request, ScenarioName, TaskView, Timestamp, Verdict,
     },
     plan::Plan,
 };
@@ -159,6 +159,9 @@ pub struct FaultStatus {
     /// What it changes, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
+    /// Of `redeliver`: what became of the messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copies: Option<Copies>,
     /// When it was decided, before anything was changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intended_at: Option<Timestamp>,
@@ -407,7 +410,7 @@ fn changes(fault: &FaultState) -> Vec<String> {
     let said = fault.inject.iter().zip(&fault.outcomes).filter_map(|(effect, outcome)| {
         let said = effect.describe()?;
         Some(match outcome {
-            Some(Outcome::Done(Receipt::Copied { messages })) => format!("{said}: {messages} were copied"),
+            Some(Outcome::Done(Receipt::Copied(copies))) => format!("{said}: {}", copies.sentence()),
             Some(Outcome::Done(_) | Outcome::Refused { .. } | Outcome::Unknown { .. }) | None => said,
         })
     });
@@ -441,6 +444,7 @@ fn fault(planned: &crate::plan::PlannedFault, generation: &Generation) -> FaultS
         targets: injected.map(|fault| fault.targets.clone()).unwrap_or_default(),
         objects: injected.map(|fault| fault.objects.clone()).unwrap_or_default(),
         changes: injected.filter(|fault| fault.is_held() || fault.targets.is_empty()).map(changes).unwrap_or_default(),
+        copies: injected.and_then(FaultState::copies).cloned(),
         intended_at: injected.map(|fault| fault.intended_at),
         seen_at: known.and_then(|fault| fault.seen_at),
         heal_began_at: known.and_then(|fault| fault.heal.as_ref()).map(|heal| heal.cause.at),

@@ -66,8 +66,7 @@ fn findings(out: &mut String, title: &str, mark: char, findings: &[RecordedFindi
         return Ok(());
     }
     writeln!(out, "\n{title}")?;
-    let kinds: Vec<String> =
-        findings.iter().map(|finding| format!("{} ({})", finding.kind, finding.level)).collect();
+    let kinds: Vec<String> = findings.iter().map(|finding| format!("{} ({})", finding.kind, finding.level)).collect();
     let messages = kinds.iter().zip(findings).map(|(kind, finding)| (kind.as_str(), finding.message.as_str()));
     let folded = fold(messages);
     for folded in folded.iter().take(MOST_FINDINGS) {

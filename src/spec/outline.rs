@@ -100,7 +100,8 @@ impl Asks {
                 ("stopTasks.service", Need::Role(role.clone()))
             }
             Fault::StopTasks(StopTasks {
-                tasks: Selector::Family(_) | Selector::Tag(_) | Selector::StartedBy(_), ..
+                tasks: Selector::Family(_) | Selector::Tag(_) | Selector::StartedBy(_),
+                ..
             }) => ("stopTasks", Need::Cluster),
             Fault::DrainService(drain) => ("drainService.service", Need::Role(drain.service.clone())),
             Fault::DrainInstances(_) => ("drainInstances", Need::Cluster),

@@ -43,23 +43,21 @@ fn lack(at: &Path, need: &Need, target: &str, offers: &Offers) -> Option<Problem
         Need::Peer(name) => match &offers.peers {
             Known::Absent => lacks("network"),
             Known::Unknown => None,
-            Known::There(peers) => {
-                unnamed(at, name, peers, || format!("target `{target}` names no peer `{name}`")).or_else(|| {
+            Known::There(peers) => unnamed(at, name, peers, || format!("target `{target}` names no peer `{name}`"))
+                .or_else(|| {
                     let group = offers.shared_group.as_ref()?;
                     let message = format!("it would cut dagstorm off as well: dagstorm carries `{group}` itself");
                     let help = "give dagstorm's task a security group of its own";
                     Some(Problem::new(at.clone(), message).with_help(help))
-                })
-            }
+                }),
         },
     }
 }
 
 fn unnamed(at: &Path, name: &str, known: &Names, message: impl Fn() -> String) -> Option<Problem> {
     let is_known = known.names.iter().any(|one| one == name);
-    (!is_known && known.is_whole).then(|| {
-        Problem::new(at.clone(), message()).with_help(help_for(name, known.names.iter().map(String::as_str)))
-    })
+    (!is_known && known.is_whole)
+        .then(|| Problem::new(at.clone(), message()).with_help(help_for(name, known.names.iter().map(String::as_str))))
 }
 
 /// The scenarios that wait for themselves by `start.after`, each with the circle.

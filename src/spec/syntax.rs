@@ -62,7 +62,10 @@ fn explain(error: &Error, place: Place, text: &str) -> (String, &'static str) {
         return (too_much(&BudgetBreach::Aliases { aliases: MOST_ALIASES + 1 }), "");
     }
     if matches!(error, Error::MultipleDocuments { .. }) {
-        return ("a second document begins here without a `---` line of its own".to_owned(), "put `---` alone in a line");
+        return (
+            "a second document begins here without a `---` line of its own".to_owned(),
+            "put `---` alone in a line",
+        );
     }
     if matches!(error, Error::MergeKeyNotAllowed { .. } | Error::MergeValueNotMapOrSeqOfMaps { .. }) {
         return (MERGE.to_owned(), MERGE_HELP);
@@ -71,7 +74,8 @@ fn explain(error: &Error, place: Place, text: &str) -> (String, &'static str) {
         return ("not valid YAML: the text ends before the document does".to_owned(), "");
     }
     let is_key = text.lines().nth(place.line.saturating_sub(1) as usize).is_some_and(|line| line.contains("{{"));
-    let help = if is_key { "is this a template that was not rendered?" } else { "a key is a text, without `?`, `[` or `{`" };
+    let help =
+        if is_key { "is this a template that was not rendered?" } else { "a key is a text, without `?`, `[` or `{`" };
     let is_unread = matches!(error, Error::Unexpected { .. } | Error::Message { .. } | Error::InvalidScalar { .. });
     let what = if is_unread { "a list or a map stands where a key belongs" } else { "this cannot be read" };
     (format!("not valid YAML: {what}"), help)
@@ -133,10 +137,7 @@ fn of_kind(kind: &ErrorKind) -> String {
             "inside `[ ]` a `,` or the closing `]` is missing before this",
         ),
         (matches!(kind, K::MisplacedFlowCollectionEnd), "this bracket closes nothing"),
-        (
-            matches!(kind, K::ExpectedBlockSequenceEntry),
-            "a list goes on here without the `-` of its next item",
-        ),
+        (matches!(kind, K::ExpectedBlockSequenceEntry), "a list goes on here without the `-` of its next item"),
         (
             matches!(
                 kind,
@@ -151,10 +152,7 @@ fn of_kind(kind: &ErrorKind) -> String {
         (matches!(kind, K::SimpleKeyExpected | K::InvalidSimpleKey), "this line has no `:` after its key"),
         (is_colon(kind), "a `:` cannot stand here"),
         (
-            matches!(
-                kind,
-                K::InvalidTrailingSingleQuotedScalar | K::InvalidTrailingDoubleQuotedScalar
-            ),
+            matches!(kind, K::InvalidTrailingSingleQuotedScalar | K::InvalidTrailingDoubleQuotedScalar),
             "something follows the closing quote",
         ),
         (
@@ -276,10 +274,7 @@ fn way_out(kind: &ErrorKind) -> &'static str {
             "put the whole value in quotes",
         ),
         (
-            matches!(
-                kind,
-                K::UnknownQuotedScalarEscape | K::InvalidQuotedScalarHexEscape | K::InvalidUnicodeEscape
-            ),
+            matches!(kind, K::UnknownQuotedScalarEscape | K::InvalidQuotedScalarHexEscape | K::InvalidUnicodeEscape),
             "write `\\\\` for a backslash, or use single quotes",
         ),
     ];

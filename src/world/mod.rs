@@ -8,6 +8,7 @@ mod change;
 mod clock;
 mod cloudwatch;
 mod completions;
+mod copies;
 mod dagster;
 mod discover;
 pub mod ec2;

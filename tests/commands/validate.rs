@@ -73,7 +73,12 @@ fn exit_codes() {
         (&["validate", "--strict", "trace.yaml"], "", 2, "0 good, 1 bad\n"),
         (&["validate", "--strict", "good.yaml", "target.yaml"], "", 0, "2 good, 0 bad\n"),
         (&["validate", "--strict", "-"], &good, 2, "error: spec.target: no manifest that was given is the Target"),
-        (&["validate", "trace.yaml", "target.yaml"], "", 2, "error: spec.target: no manifest that was given is the Target"),
+        (
+            &["validate", "trace.yaml", "target.yaml"],
+            "",
+            2,
+            "error: spec.target: no manifest that was given is the Target",
+        ),
         (&["validate", "-", "target.yaml"], &good.replace("target: local", "target: locl"), 2, "did you mean `local`?"),
         (&["validate", "trace.yaml", "good.yaml"], "", 0, "did you mean `good`?"),
     ] {
@@ -187,7 +192,9 @@ fn what_may_surprise_is_a_warning() {
     let load = "[{ name: a, for: 10s, arrivals: { trace: { file: times.csv } }, jobs: { b: 90%, c: 1 } }, { name: none, for: 1s, arrivals: { poisson: { rate: 1/d } }, jobs: { b: 1 } }]";
     rig.write(
         "odd.yaml",
-        &format!("{HEAD}metadata: {{ name: odd }}\nspec: {{ target: local, load: {load}, limits: {{ maxInFlight: 1 }} }}\n"),
+        &format!(
+            "{HEAD}metadata: {{ name: odd }}\nspec: {{ target: local, load: {load}, limits: {{ maxInFlight: 1 }} }}\n"
+        ),
     );
     let done = rig.run(&["validate", "-o", "json", "odd.yaml", "target.yaml"]);
     assert_eq!((done.code, done.err.as_str()), (0, ""), "{}", done.out);
@@ -215,7 +222,10 @@ fn what_may_surprise_is_a_warning() {
 fn a_trace_launches_what_its_rows_name() {
     let rig = Rig::new();
     rig.write("target.yaml", &target(URL));
-    rig.write("runs.csv", "id;created_at;job\n7;2026-11-27 08:00:24;b\n8;2026-11-27 08:00:26;c\n9;2026-11-27 08:00:25;b\n");
+    rig.write(
+        "runs.csv",
+        "id;created_at;job\n7;2026-11-27 08:00:24;b\n8;2026-11-27 08:00:26;c\n9;2026-11-27 08:00:25;b\n",
+    );
     let load = "[{ name: a, for: 10s, arrivals: { trace: { file: runs.csv, columns: { job: job } } }, jobs: { b: 1, c: 99 } }]";
     rig.write("trace.yaml", &format!("{HEAD}metadata: {{ name: trace }}\nspec: {{ target: local, load: {load} }}\n"));
     let done = rig.run(&["plan", "--offline", "-o", "json", "trace.yaml", "target.yaml"]);

@@ -192,6 +192,7 @@ pub fn policy(core: &mut Core) -> PolicyView {
         denied: core.objects.at(policy_at).denied,
         unreadable: None,
         visible: queued(core),
+        max_receives: None,
         tags: core.objects.at(tags_at).queue_tags.clone(),
     }
 }

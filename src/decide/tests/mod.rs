@@ -20,8 +20,7 @@ use crate::{
     journal::{Record, State},
     model::{
         DagsterView, GenerationId, LocationView, RunCounts, RunStatus, RunView, Seen, ServiceView, TaskArn, TaskView,
-        Timed, Why,
-        WhyKind,
+        Timed, Why, WhyKind,
     },
     plan,
     spec::{Manifest, Scenario, load, no_attachments},

@@ -4,8 +4,22 @@ use super::{RawTrace, time::clip};
 
 /// Names that a column of times has, where it is not said which one it is.
 const TIMES: [&str; 16] = [
-    "time", "timestamp", "datetime", "date_time", "at", "start", "start_time", "started_at", "started", "created_at",
-    "create_timestamp", "created", "launched_at", "launch_time", "arrival", "arrival_time",
+    "time",
+    "timestamp",
+    "datetime",
+    "date_time",
+    "at",
+    "start",
+    "start_time",
+    "started_at",
+    "started",
+    "created_at",
+    "create_timestamp",
+    "created",
+    "launched_at",
+    "launch_time",
+    "arrival",
+    "arrival_time",
 ];
 const JOBS: [&str; 5] = ["job", "job_name", "jobname", "pipeline", "pipeline_name"];
 
@@ -30,16 +44,12 @@ impl RawTrace {
     ///
     /// # Errors
     /// A sentence that names what is not there, and what is.
-    pub(super) fn columns_of<I>(
-        &self,
-        header: &[&str],
-        find: impl Fn(usize, &str) -> I,
-    ) -> Result<Columns<I>, String> {
+    pub(super) fn columns_of<I>(&self, header: &[&str], find: impl Fn(usize, &str) -> I) -> Result<Columns<I>, String> {
         let place = |name: &str| {
             let index = header.iter().position(|cell| *cell == name);
-            index.map(|index| find(index, name)).ok_or_else(|| {
-                format!("there is no column `{}`; the header has {}", clip(name), listed(header))
-            })
+            index
+                .map(|index| find(index, name))
+                .ok_or_else(|| format!("there is no column `{}`; the header has {}", clip(name), listed(header)))
         };
         let time = match self.time_column() {
             Some(name) => place(name)?,

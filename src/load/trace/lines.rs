@@ -62,12 +62,12 @@ fn fields_of<'a>(columns: &'a Columns<String>, object: &'a Map<String, Value>) -
     let needed = |name: &String| field(name).ok_or_else(|| format!("the object has no field `{name}`"));
     let mut row = Row { time: time(needed(&columns.time)?)?, job: None, tags: vec![], run_config: vec![] };
     if let Some(name) = &columns.job {
-        row.job = Some(text(needed(name)?).ok_or_else(|| format!("the field `{name}` is not the name of a job"))?.into());
+        row.job =
+            Some(text(needed(name)?).ok_or_else(|| format!("the field `{name}` is not the name of a job"))?.into());
     }
     for (tag, name) in &columns.tags {
-        let value = field(name).map(|value| {
-            text(value).ok_or_else(|| format!("the field `{name}` is no text: a tag's value is one"))
-        });
+        let value = field(name)
+            .map(|value| text(value).ok_or_else(|| format!("the field `{name}` is no text: a tag's value is one")));
         row.tags.push((tag, value.transpose()?.unwrap_or_default().into()));
     }
     for (path, name) in &columns.run_config {

@@ -138,7 +138,8 @@ impl<'a> Collected<'a> {
         };
         let (first, first_line) = *self.first.get_or_insert((kind, line));
         if first != kind {
-            let message = format!("this is {kind}, and line {first_line} has {first}: all rows of a trace are of one kind");
+            let message =
+                format!("this is {kind}, and line {first_line} has {first}: all rows of a trace are of one kind");
             self.fail(Sort::Mixed, line, message);
         }
         if let Some(job) = row.job.as_deref()
@@ -155,7 +156,10 @@ impl<'a> Collected<'a> {
         }
         let kind = self.intern(row);
         if self.kinds.len() > MOST_KINDS {
-            return Err(wrong(line, format!("the rows have more than {MOST_KINDS} combinations of job, tags and config")));
+            return Err(wrong(
+                line,
+                format!("the rows have more than {MOST_KINDS} combinations of job, tags and config"),
+            ));
         }
         self.rows.push((micros, kind));
         Ok(())
@@ -170,9 +174,10 @@ impl<'a> Collected<'a> {
         for (path, value) in row.run_config {
             if let Some(value) = value {
                 let parts: Vec<&str> = path.split('.').collect();
-                let nested = parts.iter().rev().fold(value, |value, part| {
-                    Value::Object(Map::from_iter([((*part).to_owned(), value)]))
-                });
+                let nested = parts
+                    .iter()
+                    .rev()
+                    .fold(value, |value, part| Value::Object(Map::from_iter([((*part).to_owned(), value)])));
                 merge(&mut run_config, &nested);
             }
         }

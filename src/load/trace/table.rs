@@ -61,9 +61,8 @@ pub fn read(
 /// Which columns hold what, and whether the first row is a header.
 fn begin(raw: &RawTrace, cells: &[&str]) -> Result<(Columns<usize>, bool), String> {
     // A word, and not a number with a slip in it.
-    let is_word = |cell: &&str| {
-        cell.starts_with(|c: char| c.is_alphabetic() || c == '_') && cell.parse::<f64>().is_err()
-    };
+    let is_word =
+        |cell: &&str| cell.starts_with(|c: char| c.is_alphabetic() || c == '_') && cell.parse::<f64>().is_err();
     let columns = cells.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1);
     let is_header = cells.iter().take(columns).filter(|cell| !cell.is_empty()).all(is_word);
     if raw.names_columns() {
@@ -81,9 +80,7 @@ fn begin(raw: &RawTrace, cells: &[&str]) -> Result<(Columns<usize>, bool), Strin
 
 fn cells_of<'a>(columns: &'a Columns<usize>, row: &'a csv::StringRecord) -> Result<Row<'a>, String> {
     let cell = |index: usize| {
-        row.get(index).ok_or_else(|| {
-            format!("the row has {} columns, and column {} is needed", row.len(), index + 1)
-        })
+        row.get(index).ok_or_else(|| format!("the row has {} columns, and column {} is needed", row.len(), index + 1))
     };
     let mut read = Row { time: cell(columns.time)?.into(), job: None, tags: vec![], run_config: vec![] };
     if let Some(job) = columns.job {

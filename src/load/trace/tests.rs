@@ -33,7 +33,12 @@ fn traces_read() {
         ("a.csv", None, "id,time\n7,2026-11-27 08:00:24\n9,2026-11-27 08:00:25.5\n", vec![0, 1_500_000]),
         ("a.csv", None, "id;Start Time;job\n7;\"2026-11-27 08:00:24,250\";a\n", vec![0]),
         ("a.csv", None, "sep=;\r\nid;time\r\n7;1.5\r\n", vec![1_500_000]),
-        ("a.csv", None, "id\tcreated_at\n7\t2026-11-27 08:00:24+00\n8\t2026-11-27 10:00:24+01\n", vec![0, 3_600_000_000]),
+        (
+            "a.csv",
+            None,
+            "id\tcreated_at\n7\t2026-11-27 08:00:24+00\n8\t2026-11-27 10:00:24+01\n",
+            vec![0, 3_600_000_000],
+        ),
         ("a.csv", None, "id,time,created_at\n7,3,2026-11-27 08:00:24\n", vec![3_000_000]),
         ("a.csv", None, "1.5,\n0,\n", vec![0, 1_500_000]),
         ("a.jsonl", None, "{\"id\":7,\"created_at\":\"2026-11-27 08:00:24\"}\n", vec![0]),
@@ -95,7 +100,9 @@ fn columns(text: &str) -> RawTrace {
 
 #[test]
 fn rows_say_what_they_launch() {
-    let raw = columns(r#"{"job":"job","tags":{"team":"owner"},"runConfig":{"ops.load.config.day":"day","ops.load.config.n":"n"}}"#);
+    let raw = columns(
+        r#"{"job":"job","tags":{"team":"owner"},"runConfig":{"ops.load.config.day":"day","ops.load.config.n":"n"}}"#,
+    );
     let text = "time,job,owner,day,n\n2,slow_job,data,2026-11-27,\n1,fast_job,,,7\n3,slow_job,data,2026-11-27,\n";
     let reading = raw.read(text.as_bytes(), Some(&["fast_job", "slow_job"])).expect("it reads");
     assert_eq!(reading.unused_job, None);

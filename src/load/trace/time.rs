@@ -76,16 +76,17 @@ fn too_large(text: &str, number: f64) -> String {
         Some((word, seconds)) => {
             let instant = Timestamp::from_seconds(seconds).to_string();
             let day = instant.split('T').next().unwrap_or_default();
-            format!("`{shown}` is more than 366 days after the phase's begin; if it is an instant ({day}), add `numbers: {word}`")
+            format!(
+                "`{shown}` is more than 366 days after the phase's begin; if it is an instant ({day}), add `numbers: {word}`"
+            )
         }
         None => format!("`{shown}` is more than 366 days after the phase's begin: numbers are seconds since then"),
     }
 }
 
 fn date_and_time(text: &str) -> Result<(Kind, i64), String> {
-    let numbers = |text: &str| -> Vec<i32> {
-        text.split(['-', '/', '.']).map(|part| part.parse().unwrap_or(-1)).collect()
-    };
+    let numbers =
+        |text: &str| -> Vec<i32> { text.split(['-', '/', '.']).map(|part| part.parse().unwrap_or(-1)).collect() };
     let date_ends = text.find(|c: char| !c.is_ascii_digit() && !matches!(c, '-' | '/' | '.')).unwrap_or(text.len());
     let (date, rest) = text.split_at(date_ends);
     let year_first = date.len() > 4 && date.as_bytes()[..4].iter().all(u8::is_ascii_digit);

@@ -40,12 +40,8 @@ const REPORT: &str = concat!(
     include_str!("keys.js"),
     include_str!("main.js"),
 );
-const INDEX: &str = concat!(
-    include_str!("base.js"),
-    include_str!("table.js"),
-    include_str!("headline.js"),
-    include_str!("index.js"),
-);
+const INDEX: &str =
+    concat!(include_str!("base.js"), include_str!("table.js"), include_str!("headline.js"), include_str!("index.js"),);
 const COMPARISON: &str = concat!(include_str!("base.js"), include_str!("table.js"), include_str!("compare.js"));
 
 /// Renders a report as a page of its own.

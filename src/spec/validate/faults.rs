@@ -19,12 +19,7 @@ const MOST_FAULTS: usize = 100;
 const MOST_REPEATS: u32 = 1_000;
 
 /// The faults that are good, each with its place in the list.
-pub fn faults(
-    problems: &mut Problems<'_>,
-    at: &Path,
-    raw: Vec<RawFault>,
-    asks: &mut Asks,
-) -> Vec<(usize, FaultSpec)> {
+pub fn faults(problems: &mut Problems<'_>, at: &Path, raw: Vec<RawFault>, asks: &mut Asks) -> Vec<(usize, FaultSpec)> {
     if raw.len() > MOST_FAULTS {
         problems.add(at, format!("has {} faults; {MOST_FAULTS} are the most", raw.len()));
     }
@@ -142,7 +137,9 @@ fn stop_tasks(problems: &mut Problems<'_>, at: &Path, raw: RawStopTasks) -> Opti
         Selector::Service(text) => problems.not_empty(&at.key("service"), text),
         Selector::Family(text) => problems.not_empty(&at.key("family"), text),
         Selector::StartedBy(text) => problems.not_empty(&at.key("startedBy"), text),
-        Selector::Tag(tags) if tags.is_empty() && !problems.left_out.touches(&at.key("tag")) => problems.add(&at.key("tag"), "is empty: it would mean every task"),
+        Selector::Tag(tags) if tags.is_empty() && !problems.left_out.touches(&at.key("tag")) => {
+            problems.add(&at.key("tag"), "is empty: it would mean every task")
+        }
         Selector::Tag(_) => {}
     }
     Some(StopTasks { tasks, pick: raw.pick, follow: raw.follow, include_protected: raw.include_protected })
@@ -160,7 +157,8 @@ pub fn check_times(problems: &mut Problems<'_>, at: &Path, faults: &[(usize, Fau
             problems.add_with_help(&here.key("after"), message, format!("begin it before {ends}"));
             continue;
         }
-        let is_unknown = |field: &str| problems.left_out.touches(&here.key(field)) || problems.is_said(&here.key(field));
+        let is_unknown =
+            |field: &str| problems.left_out.touches(&here.key(field)) || problems.is_said(&here.key(field));
         if is_unknown("repeat") || is_unknown("for") {
             continue;
         }
@@ -179,8 +177,9 @@ pub fn check_times(problems: &mut Problems<'_>, at: &Path, faults: &[(usize, Fau
             problems.add_with_help(&here.key("repeat"), message, help);
         } else if last.saturating_add(length) > load_ends {
             let over = Span::new(last.saturating_add(length));
-            let message =
-                format!("it would be in place until {over}, and the load ends at {ends}: nothing shows then how it recovers");
+            let message = format!(
+                "it would be in place until {over}, and the load ends at {ends}: nothing shows then how it recovers"
+            );
             problems.add_with_help(&here.key("for"), message, "make it shorter or earlier, or make the load longer");
         }
     }

@@ -197,13 +197,7 @@ fn check_weights(problems: &mut Problems<'_>, at: &Path, jobs: &[RawJob]) {
 }
 
 /// How many arrivals the whole load plans; of the good phases, if some are not.
-pub fn check_amount(
-    problems: &mut Problems<'_>,
-    at: &Path,
-    load: &[(usize, LoadPhase)],
-    seed: u64,
-    limits: &Limits,
-) {
+pub fn check_amount(problems: &mut Problems<'_>, at: &Path, load: &[(usize, LoadPhase)], seed: u64, limits: &Limits) {
     let limit = limits.max_runs.filter(|limit| *limit > 0).unwrap_or(MOST_ARRIVALS).min(MOST_ARRIVALS);
     let most = limit as usize + 1;
     let mut count = 0;

@@ -86,13 +86,7 @@ pub fn scenario(raw: Raw<RawScenario>, left_out: &LeftOut, attachments: Attachme
     }
 }
 
-fn start(
-    problems: &mut Problems<'_>,
-    at: &Path,
-    raw: RawStart,
-    own_name: &str,
-    asks: &mut Asks,
-) -> Option<Start> {
+fn start(problems: &mut Problems<'_>, at: &Path, raw: RawStart, own_name: &str, asks: &mut Asks) -> Option<Start> {
     let given = [
         ("after", raw.after.is_some()),
         ("at", raw.at.is_some()),

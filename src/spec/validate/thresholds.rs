@@ -79,13 +79,7 @@ fn criterion(
     Some(Criterion { threshold: threshold?, scope, min_samples: raw.min_samples, abort_after })
 }
 
-fn scope(
-    problems: &mut Problems<'_>,
-    at: &Path,
-    metric: Metric,
-    raw: &RawCriterion,
-    names: &Names,
-) -> Option<Scope> {
+fn scope(problems: &mut Problems<'_>, at: &Path, metric: Metric, raw: &RawCriterion, names: &Names) -> Option<Scope> {
     let given = [("during", &raw.during), ("around", &raw.around), ("outside", &raw.outside)];
     let mut present = given.into_iter().filter_map(|(field, name)| Some((field, name.as_deref()?)));
     let Some((field, name)) = present.next() else {
