@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn a_queue_whose_messages_may_be_received_once_is_left_alone() {
         let target: Target = serde_json::from_value(serde_json::json!({
-            "name": "t", "dagster": { "url": "http://d/graphql", "location": "demo" } }))
+            "name": "t", "dagster": { "url": "http://d/graphql", "location": "demo", "repository": "r",
+            "requestTimeout": "5s", "settle": "15s" } }))
         .expect("a target");
         for (max_receives, is_aimed) in [(None, true), (Some(2), true), (Some(1), false)] {
             let observation = observation(max_receives);

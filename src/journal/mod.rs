@@ -25,4 +25,4 @@ pub use measure::{Evidence, Measured};
 pub use record::{Conclusion, Dependency, Event, Found, Record, Summary, ThresholdResult};
 pub use state::{IllegalRecord, State};
 pub use store::{Store, Trouble};
-pub use submission::{LaunchTrouble, Submission, SubmissionStage};
+pub use submission::{Departure, LaunchTrouble, Submission, SubmissionStage};

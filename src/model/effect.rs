@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Copies, Key, NetworkAclEntry, Object, SecurityGroupRule, TaskArn};
+use super::{Copies, Key, NetworkAclEntry, Object, SecurityGroupRule, TaskArn, Timestamp};
 
 /// One call that changes the world. Data alone: it can be recorded before it is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,6 +133,20 @@ pub enum Outcome {
     Refused { reason: String, retry: bool },
     /// It may have happened, now or a little later.
     Unknown { reason: String },
+}
+
+/// What came of an effect, and when its request went out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Acted {
+    pub outcome: Outcome,
+    /// Of a launch: when a connection took its request, right before the first byte was written. `None`: none did.
+    pub sent_at: Option<Timestamp>,
+}
+
+impl From<Outcome> for Acted {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, sent_at: None }
+    }
 }
 
 /// The proof that an effect happened.

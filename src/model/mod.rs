@@ -29,7 +29,7 @@ pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
 pub use copies::Copies;
 pub use criterion::{Criterion, Faults, Scope};
 pub use cron::Cron;
-pub use effect::{AclName, Effect, Outcome, Receipt, Undo};
+pub use effect::{AclName, Acted, Effect, Outcome, Receipt, Undo};
 pub use ids::{FaultId, GenerationId, Key, Names, ScenarioName, TaskArn, WriterId};
 pub use location::{LocationState, LocationView};
 pub use mark::{Mark, Object};

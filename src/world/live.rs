@@ -203,11 +203,11 @@ impl World for LiveWorld {
         observation
     }
 
-    async fn act(&self, target: &Target, effect: &Effect) -> Outcome {
+    async fn act(&self, target: &Target, effect: &Effect) -> Acted {
         let clients = self.clients(target);
-        match effect {
+        let outcome = match effect {
             Effect::LaunchRun { key: _, job, tags, run_config } => match &clients.dagster {
-                Ok(dagster) => dagster.launch(job, tags.iter(), run_config).await,
+                Ok(dagster) => return dagster.launch(job, tags.iter(), run_config).await,
                 Err(why) => Outcome::Refused { reason: why.message.clone(), retry: true },
             },
             Effect::TerminateRun { run_id } => match &clients.dagster {
@@ -231,7 +231,8 @@ impl World for LiveWorld {
             | Effect::DenyQueue { .. }
             | Effect::AllowQueue { .. }
             | Effect::CopyMessages { .. } => change::act(clients.aws().await, effect).await,
-        }
+        };
+        outcome.into()
     }
 
     async fn census(&self, target: &Target, query: &CensusQuery) -> Seen<Census> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dagstorm::{
     model::{
-        CensusQuery, Effect, GenerationId, Key, LocationState, LocationView, Outcome, Query, Receipt, RunStatus,
+        Acted, CensusQuery, Effect, GenerationId, Key, LocationState, LocationView, Outcome, Query, Receipt, RunStatus,
         ScenarioName, Seen, StepEventKind, Target, WhyKind,
     },
     spec::{self, Manifest},
@@ -78,6 +78,10 @@ impl Rig {
     }
 
     pub async fn launch(&self, index: u32, job: &str) -> Outcome {
+        self.act(index, job).await.outcome
+    }
+
+    pub async fn act(&self, index: u32, job: &str) -> Acted {
         let tags: IndexMap<String, String> = Self::tags(index).into_iter().collect();
         let effect = Effect::LaunchRun { key: Self::key(index), job: job.to_owned(), tags, run_config: json!({}) };
         self.world.act(&self.target, &effect).await
