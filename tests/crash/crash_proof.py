@@ -73,7 +73,9 @@ class Case:
         manifests = folder / "manifests"
         manifests.mkdir(parents=True)
         (manifests / "all.yaml").write_text(
-            yaml.safe_dump_all([cloud.target(self.dagster.url), scenario(fault or KINDS[kind], lasts_s)], sort_keys=False)
+            yaml.safe_dump_all(
+                [cloud.target(self.dagster.url), scenario(fault or KINDS[kind], lasts_s)], sort_keys=False
+            )
         )
         self.process: subprocess.Popen[bytes] | None = None
 

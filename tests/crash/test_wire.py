@@ -99,9 +99,7 @@ def test_a_message_that_had_its_last_receive_is_no_proof(tmp_path: Path) -> None
     dead = cloud.redrive(2)
     # Somebody tried the first message before, and failed.
     [tried] = cloud.sqs.receive_message(QueueUrl=cloud.queue, MaxNumberOfMessages=1)["Messages"]
-    cloud.sqs.change_message_visibility(
-        QueueUrl=cloud.queue, ReceiptHandle=tried["ReceiptHandle"], VisibilityTimeout=0
-    )
+    cloud.sqs.change_message_visibility(QueueUrl=cloud.queue, ReceiptHandle=tried["ReceiptHandle"], VisibilityTimeout=0)
     case = Case(cloud, tmp_path / "case", "redeliver", fault={"redeliver": {"share": "100%"}})
     try:
         case.start(cloud.emulator.url)
