@@ -23,8 +23,8 @@ use super::{
     queue,
 };
 use crate::model::{
-    AgeView, Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, RunRecord, Seen, StepsView, Target,
-    Timed, Timestamp, Why, WhyKind,
+    Acted, AgeView, Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, RunRecord, Seen, StepsView,
+    Target, Timed, Timestamp, Why, WhyKind,
 };
 
 /// So long the workers' records are waited for while a scenario runs.
