@@ -134,6 +134,7 @@ fn story() -> (Plan, Vec<Record>, State) {
     };
     let begin: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
     let at = |seconds: u64| begin.plus(std::time::Duration::from_secs(seconds));
+    let after = |millis: u64| begin.plus(std::time::Duration::from_millis(millis));
     let events = vec![
         (
             0,
@@ -145,8 +146,10 @@ fn story() -> (Plan, Vec<Record>, State) {
         ),
         (1, Event::Started { at: at(1), dagster_version: "1.13.27".to_owned() }),
         (1, Event::SubmitIntended { index: 0, attempt: 1, due: None }),
+        (1, Event::SubmitSent { index: 0, attempt: 1, sent_at: after(1_040) }),
         (1, Event::Submitted { index: 0, run_id: "run-0".to_owned(), found: Found::Acknowledged }),
         (5, Event::SubmitIntended { index: 1, attempt: 1, due: None }),
+        (10, Event::SubmitSent { index: 1, attempt: 1, sent_at: after(5_300) }),
         (10, Event::SubmitInDoubt { index: 1, reason: "timed out".to_owned() }),
         (
             11,

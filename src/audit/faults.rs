@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Audit;
 use crate::{
     journal::{FaultStage, FaultState, Generation},
-    model::Census,
+    model::{Census, Copies},
     plan::{Plan, PlannedFault},
 };
 
@@ -33,7 +33,12 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
                 audit.gap("FaultRefused", format!("fault {id} was refused: {reason}"));
             }
             FaultStage::Healed(_) if fault.seen_at.is_none() => {
-                audit.gap("FaultUnseen", format!("fault {id} was never seen in place"));
+                let said = fault.copies().map(|copies| format!(": {}", copies.sentence())).unwrap_or_default();
+                audit.gap("FaultUnseen", format!("fault {id} was never seen in place{said}"));
+            }
+            FaultStage::Healed(_) if fault.copies().is_some_and(|copies| !copies.is_whole()) => {
+                let said = fault.copies().map(Copies::sentence).unwrap_or_default();
+                audit.gap("FaultNotWhole", format!("fault {id} did not do all that it began: {said}"));
             }
             FaultStage::Healed(_) if is_cut_short(planned, fault) => {
                 let reason = fault.heal.as_ref().map(|heal| heal.cause.value.as_str()).unwrap_or_default();

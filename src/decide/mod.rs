@@ -130,6 +130,15 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     decision
 }
 
+/// The event that records when the request of a launch went out; `None`: it did not, or its fate is known already.
+pub fn sent(state: &Generation, purpose: &Purpose, sent_at: Option<Timestamp>) -> Option<Event> {
+    let Purpose::Submit { index, attempt } = purpose else { return None };
+    let submission = state.submissions.get(index)?;
+    let is_open = submission.attempts == *attempt && !submission.is_settled();
+    let sent_at = sent_at.filter(|_| is_open && submission.sent_at.is_none())?;
+    Some(Event::SubmitSent { index: *index, attempt: *attempt, sent_at })
+}
+
 /// The event that records what came of an act; `None` if its fate became known in another way meanwhile.
 pub fn outcome(state: &Generation, purpose: &Purpose, outcome: Outcome) -> Option<Event> {
     match purpose {
@@ -147,7 +156,7 @@ pub fn outcome(state: &Generation, purpose: &Purpose, outcome: Outcome) -> Optio
                     | Receipt::Terminating
                     | Receipt::Published
                     | Receipt::Changed
-                    | Receipt::Copied { .. },
+                    | Receipt::Copied(_),
                 ) => Event::SubmitInDoubt { index: *index, reason: "the answer was not a launch's".to_owned() },
                 Outcome::Refused { reason, retry } => Event::SubmitRefused { index: *index, reason, retry },
                 Outcome::Unknown { reason } => Event::SubmitInDoubt { index: *index, reason },

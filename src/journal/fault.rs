@@ -1,7 +1,7 @@
 //! What the records of one fault add up to.
 
 use super::generation::Fact;
-use crate::model::{Effect, Object, Outcome, TaskView, Timestamp, Undo};
+use crate::model::{Copies, Effect, Object, Outcome, Receipt, TaskView, Timestamp, Undo};
 
 /// One fault's way.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +95,14 @@ impl FaultState {
         self.outcomes.iter().flatten().find_map(|outcome| match outcome {
             Outcome::Refused { reason, retry: false } => Some(reason.as_str()),
             Outcome::Refused { retry: true, .. } | Outcome::Done(_) | Outcome::Unknown { .. } => None,
+        })
+    }
+
+    /// What became of the messages that it copied; `None`: it copied none, or no answer says so.
+    pub fn copies(&self) -> Option<&Copies> {
+        self.outcomes.iter().flatten().find_map(|outcome| match outcome {
+            Outcome::Done(Receipt::Copied(copies)) => Some(copies),
+            Outcome::Done(_) | Outcome::Refused { .. } | Outcome::Unknown { .. } => None,
         })
     }
 

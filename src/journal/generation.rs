@@ -213,6 +213,11 @@ impl Generation {
                 // It is sent at its instant, so that counts: not when it was written down.
                 self.submit_intended(due.map_or(at, |due| due.max(at)), *index, *attempt)?;
             }
+            Event::SubmitSent { index, attempt, sent_at } => {
+                self.open_submission(*index)?
+                    .sent(*attempt, *sent_at)
+                    .map_err(|error| format!("arrival {index}: {error}"))?;
+            }
             Event::Submitted { index, run_id, found } => self.submitted(at, *index, run_id, *found)?,
             Event::SubmitRefused { index, reason, retry: true } => {
                 self.open_submission(*index)?.stage = SubmissionStage::Deferred { at, reason: reason.clone() };
@@ -390,6 +395,8 @@ impl Generation {
             last_attempt_at: at,
             attempts: 0,
             doubts: 0,
+            sent_at: None,
+            first_sent: None,
             stage: SubmissionStage::Intended,
         });
         if submission.is_settled() {
@@ -402,6 +409,7 @@ impl Generation {
         submission.doubts += u32::from(attempt > 1 && was_in_doubt);
         submission.attempts = attempt;
         submission.last_attempt_at = at;
+        submission.sent_at = None;
         submission.stage = SubmissionStage::Intended;
         self.open.insert(index);
         self.advance();
@@ -422,7 +430,15 @@ impl Generation {
     /// A fate without an attempt of ours.
     fn unsent(&mut self, at: Timestamp, index: u32, stage: SubmissionStage) -> Result<(), String> {
         self.count(&stage);
-        let submission = Submission { first_attempt_at: at, last_attempt_at: at, attempts: 0, doubts: 0, stage };
+        let submission = Submission {
+            first_attempt_at: at,
+            last_attempt_at: at,
+            attempts: 0,
+            doubts: 0,
+            sent_at: None,
+            first_sent: None,
+            stage,
+        };
         if self.submissions.insert(index, submission).is_some() {
             return Err(format!("arrival {index} is adopted or dropped, yet known"));
         }

@@ -68,7 +68,7 @@ impl Evidence<'_> {
             }
             Metric::Lateness => {
                 let sent = self.generation.submissions.iter().filter(|(_, submission)| submission.attempts > 0);
-                delays(sent.map(|(index, submission)| (*index, submission.first_attempt_at)).collect())
+                delays(sent.map(|(index, submission)| (*index, submission.departure().at())).collect())
             }
             Metric::RecoveryTime => of(self.recoveries(&criterion.scope)),
             metric @ (Metric::QueueAge | Metric::QueueDepth | Metric::Workers) => {

@@ -27,4 +27,4 @@ pub use record::{
 };
 pub use state::{IllegalRecord, State};
 pub use store::{Store, Trouble};
-pub use submission::{LaunchTrouble, Submission, SubmissionStage};
+pub use submission::{Departure, LaunchTrouble, Submission, SubmissionStage};

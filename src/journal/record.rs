@@ -55,6 +55,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         due: Option<Timestamp>,
     },
+    /// A connection took the request of this attempt at `sent_at`. Written with what came of it.
+    SubmitSent { index: u32, attempt: u32, sent_at: Timestamp },
     /// Dagster has the run.
     Submitted { index: u32, run_id: String, found: Found },
     /// Dagster certainly does not have the run.

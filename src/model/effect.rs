@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Key, NetworkAclEntry, Object, SecurityGroupRule, TaskArn};
+use super::{Copies, Key, NetworkAclEntry, Object, SecurityGroupRule, TaskArn, Timestamp};
 
 /// One call that changes the world. Data alone: it can be recorded before it is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub enum Effect {
     DenyQueue { url: String },
     /// Takes that statement away, and leaves the rest of the policy as it is.
     AllowQueue { url: String },
-    /// Copies so many of the visible messages: each is then delivered twice.
+    /// Copies so many of the visible messages, so that each is delivered twice. Receiving them counts for a redrive policy.
     CopyMessages { url: String, count: u32 },
 }
 
@@ -143,6 +143,20 @@ pub enum Outcome {
     Unknown { reason: String },
 }
 
+/// What came of an effect, and when its request went out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Acted {
+    pub outcome: Outcome,
+    /// Of a launch: when a connection took its request, right before the first byte was written. `None`: none did.
+    pub sent_at: Option<Timestamp>,
+}
+
+impl From<Outcome> for Acted {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, sent_at: None }
+    }
+}
+
 /// The proof that an effect happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -155,9 +169,8 @@ pub enum Receipt {
     Published,
     /// The object is as the effect wants it.
     Changed,
-    Copied {
-        messages: u32,
-    },
+    /// Messages were copied: how many are proved to be twice in the queue, and what became of the others.
+    Copied(Copies),
 }
 
 /// How to take a fault back. It is recorded inside the intent, before the fault is injected.

@@ -2,6 +2,7 @@
 
 pub mod completion;
 pub mod condition;
+pub mod copies;
 pub mod criterion;
 pub mod cron;
 pub mod effect;
@@ -26,9 +27,10 @@ pub mod words;
 
 pub use completion::{CompletionOutcome, CompletionRecord, Completions, CompletionsTarget, Gathering};
 pub use condition::{Condition, ConditionStatus, ConditionType, Phase};
+pub use copies::Copies;
 pub use criterion::{Criterion, Faults, Scope};
 pub use cron::Cron;
-pub use effect::{AclName, Effect, Outcome, Receipt, Undo};
+pub use effect::{AclName, Acted, Effect, Outcome, Receipt, Undo};
 pub use ids::{FaultId, GenerationId, Key, Names, ScenarioName, TaskArn, WriterId};
 pub use location::{LocationState, LocationView};
 pub use mark::{Mark, Object};

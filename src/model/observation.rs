@@ -346,6 +346,8 @@ pub struct PolicyView {
     /// The rest of the policy cannot be read: then it is not touched.
     pub unreadable: Option<String>,
     pub visible: u64,
+    /// How often a message may be received before the redrive policy moves it to the dead letters; `None`: there is none.
+    pub max_receives: Option<u32>,
     pub tags: IndexMap<String, String>,
 }
 

@@ -35,7 +35,7 @@ pub async fn take_back<W: World>(world: &W, target: &Target, leftover: &Leftover
 
 async fn send<W: World>(world: &W, target: &Target, effects: &[&Effect]) -> Result<(), String> {
     for effect in effects {
-        match world.act(target, effect).await {
+        match world.act(target, effect).await.outcome {
             Outcome::Done(_) => {}
             Outcome::Refused { reason, .. } | Outcome::Unknown { reason } => return Err(reason),
         }

@@ -14,6 +14,8 @@ pub fn say(plan: Option<&Plan>, scenario: &ScenarioName, record: &Record) {
         tracing::info!(%scenario, key = key(index), run_id, ?found, "launched");
     } else if let Event::SubmitIntended { index, attempt, .. } = &record.event {
         tracing::debug!(%scenario, key = key(index), attempt, "launching");
+    } else if let Event::SubmitSent { index, attempt, sent_at } = &record.event {
+        tracing::debug!(%scenario, key = key(index), attempt, %sent_at, "sent");
     } else if let Event::SubmitRefused { index, reason, retry } = &record.event {
         tracing::warn!(%scenario, key = key(index), reason, retry, "launch refused");
     } else if let Event::SubmitInDoubt { index, reason } | Event::SubmitAbsent { index, reason } = &record.event {

@@ -109,6 +109,7 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::Compacted { .. }
         | Event::WriterNamed { .. }
         | Event::SubmitIntended { .. }
+        | Event::SubmitSent { .. }
         | Event::TerminateIntended { .. }
         | Event::InjectIntended { .. }
         | Event::HealIntended { .. }

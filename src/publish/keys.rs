@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     audit::{Audit, Finding},
-    journal::{Foreign, Found, Generation, Submission, SubmissionStage},
+    journal::{Departure, Foreign, Found, Generation, Submission, SubmissionStage},
     model::{Census, Chain, Key, RunRecord, RunStatus, RunView, StepEventKind, Timestamp, runs::kin},
     plan::Plan,
 };
@@ -39,6 +39,11 @@ pub(super) struct Row<'a> {
 impl Row<'_> {
     pub fn attempts(&self) -> u32 {
         self.submission.map_or(0, |submission| submission.attempts)
+    }
+
+    /// When its launch was let go and went out; `None`: it was never tried.
+    pub fn departure(&self) -> Option<Departure> {
+        self.submission.filter(|submission| submission.attempts > 0).map(Submission::departure)
     }
 
     /// What became of its launch, in the audit's words.
@@ -171,6 +176,9 @@ struct Line<'a> {
     key: String,
     job: &'a str,
     due: Option<Timestamp>,
+    /// When dagstorm let it go, and when a connection took the request: of the attempt that lateness is measured by.
+    released: Option<Timestamp>,
+    sent: Option<Timestamp>,
     attempts: u32,
     outcome: &'static str,
     run_id: String,
@@ -197,6 +205,8 @@ pub fn keys(plan: &Plan, generation: &Generation, census: &Census, audit: &Audit
             key: row.key.to_string(),
             job: row.job,
             due: row.due,
+            released: row.departure().map(|departure| departure.released_at),
+            sent: row.departure().and_then(|departure| departure.sent_at),
             attempts: row.attempts(),
             outcome: row.outcome(),
             run_id: row.run_ids(),

@@ -85,6 +85,8 @@ fn render(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "## Latency\n\n| | samples | p50 | p95 | p99 | max |\n| --- | ---: | ---: | ---: | ---: | ---: |")?;
     quantiles(out, "run, from its intended instant to its end", report.run_latency.as_ref())?;
     quantiles(out, "launch, behind its intended instant", report.load.lateness.as_ref())?;
+    quantiles(out, "of that, until dagstorm let it go", report.load.release_delay.as_ref())?;
+    quantiles(out, "and until a connection took it", report.load.send_delay.as_ref())?;
     writeln!(out, "\n| job | planned | succeeded |\n| --- | ---: | ---: |")?;
     for job in &report.jobs {
         writeln!(out, "| {} | {} | {} |", job.job, job.planned, job.succeeded)?;

@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{
     decide::{self, Turn},
-    journal::{FaultStage, FaultState, Found, Generation, State, Submission, SubmissionStage},
+    journal::{Departure, FaultStage, FaultState, Generation, State, SubmissionStage},
     model::{
-        Condition, ConditionStatus, ConditionType, GenerationId, Key, Metric, Object, Outcome, Phase, Receipt, Request,
-        ScenarioName, TaskView, Timestamp, Verdict,
+        Condition, ConditionStatus, ConditionType, Copies, GenerationId, Key, Metric, Object, Outcome, Phase, Receipt,
+        Request, ScenarioName, TaskView, Timestamp, Verdict,
     },
     plan::Plan,
 };
@@ -121,9 +121,16 @@ pub struct Load {
     /// Why launches were rejected: the most frequent reasons first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rejections: Vec<Rejected>,
-    /// From the intended instant to the launch.
+    /// From the intended instant to that at which a connection took the request; one sample a launch. Where it is not known
+    /// when it went out, to its release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lateness: Option<Quantiles>,
+    /// Of that, from the intended instant to the release: a free place among `maxConcurrentLaunches`, and a durable intent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release_delay: Option<Quantiles>,
+    /// And from the release to a connection; of launches of which it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_delay: Option<Quantiles>,
 }
 
 /// Launches that were rejected for one reason.
@@ -159,6 +166,9 @@ pub struct FaultStatus {
     /// What it changes, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
+    /// Of `redeliver`: what became of the messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copies: Option<Copies>,
     /// When it was decided, before anything was changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intended_at: Option<Timestamp>,
@@ -361,25 +371,14 @@ fn load(plan: &Plan, generation: &Generation, now: Option<Timestamp>) -> Load {
     let stages = || generation.submissions.values().map(|submission| &submission.stage);
     let count = |is: fn(&SubmissionStage) -> bool| stages().filter(|stage| is(stage)).count() as u32;
     let started_at = generation.started_at.unwrap_or(generation.accepted_at);
-    let sent = |submission: &Submission| match submission.stage {
-        // The attempt that was acknowledged is the last one; of others the first may have arrived.
-        SubmissionStage::Acknowledged { found: Found::Acknowledged, .. } => submission.last_attempt_at,
-        SubmissionStage::Acknowledged { found: Found::LookedUp | Found::Adopted, .. }
-        | SubmissionStage::Intended
-        | SubmissionStage::InDoubt(_)
-        | SubmissionStage::Deferred { .. }
-        | SubmissionStage::Rejected(_)
-        | SubmissionStage::Absent(_)
-        | SubmissionStage::Dropped { .. } => submission.first_attempt_at,
-    };
     let attempted = generation.submissions.iter().filter(|(_, submission)| submission.attempts > 0);
     let mut arrivals = plan.arrivals.from(0);
-    let lateness: Vec<Duration> = attempted
-        .filter_map(|(index, submission)| {
-            let due = started_at.plus(arrivals.at(*index)?.offset);
-            Some(sent(submission).since(due))
-        })
+    let departures: Vec<(Timestamp, Departure)> = attempted
+        .filter_map(|(index, submission)| Some((started_at.plus(arrivals.at(*index)?.offset), submission.departure())))
         .collect();
+    let lateness: Vec<Duration> = departures.iter().map(|(due, departure)| departure.at().since(*due)).collect();
+    let released = departures.iter().map(|(due, departure)| departure.released_at.since(*due));
+    let sent = departures.iter().filter_map(|(_, departure)| Some(departure.sent_at?.since(departure.released_at)));
     let dropped = count(|stage| matches!(stage, SubmissionStage::Dropped { .. }));
     Load {
         planned: plan.arrivals.len(),
@@ -392,6 +391,8 @@ fn load(plan: &Plan, generation: &Generation, now: Option<Timestamp>) -> Load {
         dropped,
         rejections: rejections(plan, generation),
         lateness: Quantiles::of(lateness.into_iter()),
+        release_delay: Quantiles::of(released),
+        send_delay: Quantiles::of(sent),
     }
 }
 
@@ -407,7 +408,7 @@ fn changes(fault: &FaultState) -> Vec<String> {
     let said = fault.inject.iter().zip(&fault.outcomes).filter_map(|(effect, outcome)| {
         let said = effect.describe()?;
         Some(match outcome {
-            Some(Outcome::Done(Receipt::Copied { messages })) => format!("{said}: {messages} were copied"),
+            Some(Outcome::Done(Receipt::Copied(copies))) => format!("{said}: {}", copies.sentence()),
             Some(Outcome::Done(_) | Outcome::Refused { .. } | Outcome::Unknown { .. }) | None => said,
         })
     });
@@ -441,6 +442,7 @@ fn fault(planned: &crate::plan::PlannedFault, generation: &Generation) -> FaultS
         targets: injected.map(|fault| fault.targets.clone()).unwrap_or_default(),
         objects: injected.map(|fault| fault.objects.clone()).unwrap_or_default(),
         changes: injected.filter(|fault| fault.is_held() || fault.targets.is_empty()).map(changes).unwrap_or_default(),
+        copies: injected.and_then(FaultState::copies).cloned(),
         intended_at: injected.map(|fault| fault.intended_at),
         seen_at: known.and_then(|fault| fault.seen_at),
         heal_began_at: known.and_then(|fault| fault.heal.as_ref()).map(|heal| heal.cause.at),

@@ -77,7 +77,7 @@ fn explain(error: &Error, place: Place, text: &str) -> (String, &'static str) {
     let is_key = text.lines().nth(place.line.saturating_sub(1) as usize).is_some_and(|line| line.contains("{{"));
     let help =
         if is_key { "is this a template that was not rendered?" } else { "a key is a text, without `?`, `[` or `{`" };
-    let is_unread = matches!(error, Error::Unexpected { .. } | Error::Message { .. });
+    let is_unread = matches!(error, Error::Unexpected { .. } | Error::Message { .. } | Error::InvalidScalar { .. });
     let what = if is_unread { "a list or a map stands where a key belongs" } else { "this cannot be read" };
     (format!("not valid YAML: {what}"), help)
 }

@@ -6,7 +6,7 @@ use std::{future::Future, time::Duration};
 use aws_sdk_ecs::types::ContainerInstanceStatus;
 
 use super::{
-    acl, aws,
+    acl, aws, copies,
     ec2::{Ec2, Ec2Error, ErrorCode},
     live::Aws,
     queue,
@@ -53,7 +53,7 @@ pub async fn act(aws: &Aws, effect: &Effect) -> Outcome {
         Effect::DeleteAcls { fault } => within(with_ec2(aws, async |ec2| acl::delete(ec2, fault).await)).await,
         Effect::DenyQueue { url } => within(queue::deny(aws, url)).await,
         Effect::AllowQueue { url } => within(queue::allow(aws, url)).await,
-        Effect::CopyMessages { url, count } => queue::copy(&aws.changes.sqs, url, *count).await,
+        Effect::CopyMessages { url, count } => copies::copy(aws, url, *count).await,
     }
 }
 

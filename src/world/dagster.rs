@@ -8,10 +8,17 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::graphql::{self, Answer, EventsData, LaunchData, RunsData, TerminateData};
-use super::{answers::launched, event_log, partitions::select_assets, proxy::is_loopback, spool::Spool};
+use super::{
+    answers::launched,
+    event_log,
+    outgoing::{Outgoing, SentAt},
+    partitions::select_assets,
+    proxy::is_loopback,
+    spool::Spool,
+};
 use crate::model::{
-    Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, Runs, ScenarioName, Seen, StepEvent,
-    Timestamp, Why, WhyKind, tags, target::DagsterTarget,
+    Acted, Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, Runs, ScenarioName, Seen,
+    StepEvent, Timestamp, Why, WhyKind, tags, target::DagsterTarget,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -109,7 +116,7 @@ impl Dagster {
         assets: &[String],
         tags: impl Iterator<Item = (&String, &String)>,
         run_config: &Value,
-    ) -> Outcome {
+    ) -> Acted {
         let tags: Vec<Value> = tags.map(|(key, value)| json!({ "key": key, "value": value })).collect();
         let mut selector = json!({
             "jobName": job,
@@ -122,14 +129,18 @@ impl Dagster {
             "runConfigData": run_config,
             "executionMetadata": { "tags": tags },
         });
-        match self.call::<LaunchData>(graphql::LAUNCH, &json!({ "params": params }), Partial::Taken).await {
+        let (variables, sent_at) = (json!({ "params": params }), SentAt::default());
+        let called: Result<LaunchData, Failure> =
+            self.call_noting(graphql::LAUNCH, &variables, Partial::Taken, &sent_at).await;
+        let outcome = match called {
             Ok(data) => launched(data),
             Err(Failure { why, refused: true }) => {
                 let retry = why.kind != WhyKind::Protocol;
                 Outcome::Refused { reason: why.message, retry }
             }
             Err(Failure { why, refused: false }) => Outcome::Unknown { reason: why.message },
-        }
+        };
+        Acted { outcome, sent_at: sent_at.get() }
     }
 
     /// Ends one run that is under way, as far as its launcher can: asked for, not waited for.
@@ -303,10 +314,21 @@ impl Dagster {
         variables: &Value,
         partial: Partial,
     ) -> Result<T, Failure> {
+        self.call_noting(document, variables, partial, &SentAt::default()).await
+    }
+
+    /// Likewise; notes when it went out.
+    async fn call_noting<T: DeserializeOwned>(
+        &self,
+        document: &str,
+        variables: &Value,
+        partial: Partial,
+        sent_at: &SentAt,
+    ) -> Result<T, Failure> {
         let body = json!({ "query": document, "variables": variables });
-        let (status, text) = match self.post(&body).await {
+        let (status, text) = match self.post(&body, sent_at).await {
             // The server ended the connection under the request. Reading changes nothing, so it is read again at once.
-            Err(error) if !is_mutation(document) && is_reset(&error) => self.post(&body).await,
+            Err(error) if !is_mutation(document) && is_reset(&error) => self.post(&body, sent_at).await,
             answer => answer,
         }
         .map_err(|error| self.lost(&error))?;
@@ -333,8 +355,10 @@ impl Dagster {
         }
     }
 
-    async fn post(&self, body: &Value) -> Result<(StatusCode, String), reqwest::Error> {
-        let response = self.http.post(&self.target.url).json(body).send().await?;
+    async fn post(&self, body: &Value, sent_at: &SentAt) -> Result<(StatusCode, String), reqwest::Error> {
+        let outgoing = Outgoing::new(body.to_string().into_bytes(), sent_at.clone());
+        let request = self.http.post(&self.target.url).header(header::CONTENT_TYPE, "application/json");
+        let response = request.body(reqwest::Body::wrap(outgoing)).send().await?;
         Ok((response.status(), response.text().await?))
     }
 

@@ -23,8 +23,8 @@ use super::{
     queue,
 };
 use crate::model::{
-    AgeView, Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, RunRecord, Seen, StepsView, Target,
-    Timed, Timestamp, Why, WhyKind,
+    Acted, AgeView, Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, RunRecord, Seen, StepsView,
+    Target, Timed, Timestamp, Why, WhyKind,
 };
 
 /// So long the workers' records are waited for while a scenario runs.
@@ -214,11 +214,11 @@ impl World for LiveWorld {
         observation
     }
 
-    async fn act(&self, target: &Target, effect: &Effect) -> Outcome {
+    async fn act(&self, target: &Target, effect: &Effect) -> Acted {
         let clients = self.clients(target);
-        match effect {
+        let outcome = match effect {
             Effect::LaunchRun { key: _, job, assets, tags, run_config } => match &clients.dagster {
-                Ok(dagster) => dagster.launch(job, assets, tags.iter(), run_config).await,
+                Ok(dagster) => return dagster.launch(job, assets, tags.iter(), run_config).await,
                 Err(why) => Outcome::Refused { reason: why.message.clone(), retry: true },
             },
             Effect::TerminateRun { run_id } => match &clients.dagster {
@@ -242,7 +242,8 @@ impl World for LiveWorld {
             | Effect::DenyQueue { .. }
             | Effect::AllowQueue { .. }
             | Effect::CopyMessages { .. } => change::act(clients.aws().await, effect).await,
-        }
+        };
+        outcome.into()
     }
 
     async fn census(&self, target: &Target, query: &CensusQuery) -> Seen<Census> {

@@ -8,6 +8,7 @@ mod change;
 mod clock;
 mod cloudwatch;
 mod completions;
+mod copies;
 mod dagster;
 mod discover;
 pub mod ec2;
@@ -17,6 +18,7 @@ mod graphql;
 mod leftovers;
 mod live;
 mod location;
+mod outgoing;
 mod own;
 mod partitions;
 mod postgres;
@@ -37,7 +39,7 @@ pub use leftovers::{Leftover, Leftovers};
 pub use live::LiveWorld;
 pub use survey::{Identity, Permitted};
 
-use crate::model::{Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timestamp};
+use crate::model::{Acted, Census, CensusQuery, Datum, Effect, Observation, Outcome, Query, Seen, Target, Timestamp};
 
 /// The services that dagstorm acts on, as one object: a fault in one makes calls to another fail.
 ///
@@ -47,7 +49,7 @@ pub trait World: Send + Sync + 'static {
     fn look(&self, target: &Target, query: &Query) -> impl Future<Output = Observation> + Send;
 
     /// Does one effect once, without retries of its own where a repeat could do harm.
-    fn act(&self, target: &Target, effect: &Effect) -> impl Future<Output = Outcome> + Send;
+    fn act(&self, target: &Target, effect: &Effect) -> impl Future<Output = Acted> + Send;
 
     /// Reads all records of one generation, complete or not at all.
     fn census(&self, target: &Target, query: &CensusQuery) -> impl Future<Output = Seen<Census>> + Send;

@@ -1,19 +1,11 @@
-//! The SQS client: the depth of a queue, its policy, and copies of its messages.
+//! The SQS client: the depth of a queue, and its policies.
 
-use std::time::Duration;
-
-use aws_sdk_sqs::{
-    Client,
-    types::{
-        Message, MessageSystemAttributeName, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
-        QueueAttributeName,
-    },
-};
+use aws_sdk_sqs::{Client, types::QueueAttributeName};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::{aws, change::changed, live::Aws};
-use crate::model::{Object, Outcome, PolicyView, QueueView, Receipt, Seen, Why, WhyKind};
+use crate::model::{Object, Outcome, PolicyView, QueueView, Seen, Why, WhyKind};
 
 /// The id of our statement in a queue's policy: only dagstorm's own may be called so.
 const SID: &str = "DagstormDenyDataPlane";
@@ -22,14 +14,6 @@ const DATA_PLANE: [&str; 4] =
     ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"];
 /// What one page lists at most.
 const PAGE: i32 = 1_000;
-/// What one call receives at most.
-const BATCH: u32 = 10;
-/// For so long nobody else gets a message that is being copied.
-const HELD_S: i32 = 30;
-/// Copying ends within this: the calls of an effect must all have ended when its settle has passed.
-const COPY_WITHIN: Duration = Duration::from_secs(8);
-/// What is not made visible by then becomes so by itself.
-const RELEASE_WITHIN: Duration = Duration::from_secs(11);
 
 /// Reads the depth. SQS's numbers are approximate by design.
 pub async fn look(client: &Client, name: &str) -> Seen<QueueView> {
@@ -83,8 +67,12 @@ async fn try_policy(client: &Client, name: &str) -> Result<PolicyView, Why> {
         Ok(policy) => (policy.has_ours(), None),
         Err(reason) => (false, Some(reason)),
     };
-    let Attributes { arn, visible, policy: _ } = attributes;
-    Ok(PolicyView { url, arn, denied, unreadable, visible, tags })
+    let max_receives = max_receives(&attributes.redrive).map_err(|reason| Why {
+        kind: WhyKind::Protocol,
+        message: format!("the redrive policy of {what}: {reason}"),
+    })?;
+    let Attributes { arn, visible, policy: _, redrive: _ } = attributes;
+    Ok(PolicyView { url, arn, denied, unreadable, visible, max_receives, tags })
 }
 
 /// All queues of the account and the region, with their tags.
@@ -132,18 +120,23 @@ async fn tags(client: &Client, url: &str) -> Result<IndexMap<String, String>, Wh
     Ok(tags.into_iter().collect())
 }
 
-struct Attributes {
+pub(super) struct Attributes {
     arn: String,
     visible: u64,
     policy: String,
+    pub(super) redrive: String,
 }
 
 type AttributesError =
     aws_sdk_sqs::error::SdkError<aws_sdk_sqs::operation::get_queue_attributes::GetQueueAttributesError>;
 
-async fn attributes(client: &Client, url: &str) -> Result<Attributes, AttributesError> {
-    let names =
-        [QueueAttributeName::Policy, QueueAttributeName::QueueArn, QueueAttributeName::ApproximateNumberOfMessages];
+pub(super) async fn attributes(client: &Client, url: &str) -> Result<Attributes, AttributesError> {
+    let names = [
+        QueueAttributeName::Policy,
+        QueueAttributeName::QueueArn,
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::RedrivePolicy,
+    ];
     let call = client.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
     let answer = call.send().await?;
     let text = |name| answer.attributes().and_then(|found| found.get(&name)).cloned().unwrap_or_default();
@@ -151,7 +144,23 @@ async fn attributes(client: &Client, url: &str) -> Result<Attributes, Attributes
         arn: text(QueueAttributeName::QueueArn),
         visible: text(QueueAttributeName::ApproximateNumberOfMessages).parse().unwrap_or(0),
         policy: text(QueueAttributeName::Policy),
+        redrive: text(QueueAttributeName::RedrivePolicy),
     })
+}
+
+/// How often a redrive policy lets a message be received; `None`: there is no policy. SQS keeps the number as it was given, as
+/// a text too.
+pub(super) fn max_receives(redrive: &str) -> Result<Option<u32>, String> {
+    if redrive.is_empty() {
+        return Ok(None);
+    }
+    let policy: Value = serde_json::from_str(redrive).map_err(|error| error.to_string())?;
+    let count = &policy["maxReceiveCount"];
+    let number = match count.as_str() {
+        Some(text) => text.parse().ok(),
+        None => count.as_u64().and_then(|number| u32::try_from(number).ok()),
+    };
+    number.map(Some).ok_or_else(|| "it has no maxReceiveCount".to_owned())
 }
 
 /// A queue's policy, of which we know our own statement alone.
@@ -222,96 +231,6 @@ async fn change_policy(aws: &Aws, url: &str, change: impl FnOnce(Policy, &str) -
     call.send().await.map_or_else(|error| aws::outcome(&format!("SetQueueAttributes {url}"), &error), |_| changed())
 }
 
-/// Copies up to `count` of the visible messages with all their attributes, and makes the originals visible again.
-///
-/// What it holds when it fails becomes visible by itself within half a minute. `client` repeats nothing that may have been
-/// carried out.
-pub async fn copy(client: &Client, url: &str, count: u32) -> Outcome {
-    let began = tokio::time::Instant::now();
-    let is_late = || began.elapsed() >= COPY_WITHIN;
-    // All are received before any is copied: a copy shall not be copied again.
-    let mut held: Vec<Message> = vec![];
-    let mut trouble = None;
-    while (held.len() as u32) < count && !is_late() {
-        let wanted = (count - held.len() as u32).min(BATCH);
-        match receive(client, url, wanted).await {
-            Ok(messages) if messages.is_empty() => break,
-            Ok(messages) => held.extend(messages),
-            Err(outcome) => {
-                trouble = Some(outcome);
-                break;
-            }
-        }
-    }
-    let mut copied = 0;
-    for message in &held {
-        if trouble.is_some() || is_late() {
-            break;
-        }
-        match send(client, url, message).await {
-            Ok(()) => copied += 1,
-            Err(outcome) => trouble = Some(outcome),
-        }
-    }
-    for message in held.iter().take_while(|_| began.elapsed() < RELEASE_WITHIN) {
-        let Some(receipt) = message.receipt_handle() else { continue };
-        let release = client.change_message_visibility().queue_url(url).receipt_handle(receipt).visibility_timeout(0);
-        if let Err(error) = release.send().await {
-            tracing::debug!(url, error = %aws::why("ChangeMessageVisibility", &error), "it becomes visible by itself");
-        }
-    }
-    match (copied, trouble) {
-        (0, Some(outcome)) => outcome,
-        (0, None) => Outcome::Refused { reason: "no message could be received".to_owned(), retry: true },
-        (messages, _) => Outcome::Done(Receipt::Copied { messages }),
-    }
-}
-
-async fn receive(client: &Client, url: &str, wanted: u32) -> Result<Vec<Message>, Outcome> {
-    let answer = client
-        .receive_message()
-        .queue_url(url)
-        .max_number_of_messages(i32::try_from(wanted).unwrap_or(1))
-        .visibility_timeout(HELD_S)
-        .wait_time_seconds(0)
-        .message_attribute_names("All")
-        .message_system_attribute_names(MessageSystemAttributeName::All)
-        .send()
-        .await;
-    match answer {
-        Ok(answer) => Ok(answer.messages.unwrap_or_default()),
-        // What was received and not answered is visible again soon: nothing was copied.
-        Err(error) => {
-            let Why { kind, message: reason } = aws::why("ReceiveMessage", &error);
-            Err(Outcome::Refused { reason, retry: !matches!(kind, WhyKind::Unauthorized | WhyKind::NotFound) })
-        }
-    }
-}
-
-async fn send(client: &Client, url: &str, message: &Message) -> Result<(), Outcome> {
-    let system = |name: MessageSystemAttributeName| message.attributes().and_then(|all| all.get(&name)).cloned();
-    let mut call = client
-        .send_message()
-        .queue_url(url)
-        .message_body(message.body().unwrap_or_default())
-        .set_message_attributes(message.message_attributes.clone());
-    if let Some(trace) = system(MessageSystemAttributeName::AwsTraceHeader) {
-        let value = MessageSystemAttributeValue::builder().data_type("String").string_value(trace).build();
-        let value = value.map_err(|error| Outcome::Refused { reason: error.to_string(), retry: false })?;
-        call = call.message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, value);
-    }
-    if let Some(group) = system(MessageSystemAttributeName::MessageGroupId) {
-        call = call.message_group_id(group);
-    }
-    if url.ends_with(".fifo") {
-        // The same one as before would be taken for the message itself, or for its last copy, and dropped.
-        let id = message.message_id().unwrap_or_default();
-        let times = system(MessageSystemAttributeName::ApproximateReceiveCount).unwrap_or_default();
-        call = call.message_deduplication_id(format!("dagstorm-{id}-{times}"));
-    }
-    call.send().await.map(|_| ()).map_err(|error| aws::outcome("SendMessage", &error))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,6 +255,19 @@ mod tests {
             assert_eq!(policy(&denied).without_ours(), before);
         }
         assert_eq!(policy("").without_ours(), "");
+    }
+
+    #[test]
+    fn a_redrive_policy_says_how_often_a_message_may_be_received() {
+        for (text, expected) in [
+            ("", Ok(None)),
+            (r#"{"deadLetterTargetArn":"arn","maxReceiveCount":3}"#, Ok(Some(3))),
+            (r#"{"deadLetterTargetArn":"arn","maxReceiveCount":"1"}"#, Ok(Some(1))),
+            (r#"{"deadLetterTargetArn":"arn"}"#, Err("it has no maxReceiveCount".to_owned())),
+        ] {
+            assert_eq!(max_receives(text), expected, "{text}");
+        }
+        assert!(max_receives("{").is_err());
     }
 
     #[test]

@@ -6,8 +6,9 @@ use dagstorm::{
     audit::{self, Audit},
     journal::{Event, Found, Record, State},
     model::{
-        Census, CompletionOutcome, CompletionRecord, Completions, Effect, Failure, FaultId, GenerationId, Origin,
-        Outcome, Receipt, RunRecord, RunStatus, RunView, StepEvent, StepEventKind, TaskArn, TaskView, Timestamp, Undo,
+        Census, CompletionOutcome, CompletionRecord, Completions, Copies, Effect, Failure, FaultId, GenerationId,
+        Origin, Outcome, Receipt, RunRecord, RunStatus, RunView, StepEvent, StepEventKind, TaskArn, TaskView,
+        Timestamp, Undo,
     },
     plan::{self, Plan},
     publish::{self, Report},
@@ -113,6 +114,15 @@ spec:
             (18, Event::Healed { fault, asked_at: at(18.0) }),
         ] {
             self.events.push((second, event));
+        }
+    }
+
+    /// What the fault did was to copy messages.
+    pub fn copied(&mut self, copies: Copies) {
+        for (_, event) in &mut self.events {
+            if let Event::InjectTried { outcome, .. } = event {
+                *outcome = Outcome::Done(Receipt::Copied(copies.clone()));
+            }
         }
     }
 

@@ -129,6 +129,14 @@ class Cloud:
         key = iam.create_access_key(UserName=name)["AccessKey"]
         self.keys = (key["AccessKeyId"], key["SecretAccessKey"])
 
+    def redrive(self, receives: int) -> str:
+        """A queue of dead letters for what was received so often; returns its URL."""
+        dead = self.sqs.create_queue(QueueName=f"dead-{self.queue_name}")["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": receives})
+        self.sqs.set_queue_attributes(QueueUrl=self.queue, Attributes={"RedrivePolicy": policy})
+        return str(dead)
+
     def messages(self) -> int:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)["Attributes"]

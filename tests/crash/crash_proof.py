@@ -65,13 +65,17 @@ class Crash:
 class Case:
     """One life of an operator on a cloud, in folders of its own."""
 
-    def __init__(self, cloud: Cloud, folder: Path, kind: str, lasts_s: int = 12) -> None:
+    def __init__(
+        self, cloud: Cloud, folder: Path, kind: str, lasts_s: int = 12, fault: dict[str, Any] | None = None
+    ) -> None:
         self.cloud, self.folder, self.dagster = cloud, folder, Dagster()
         self.data = folder / "data"
         manifests = folder / "manifests"
         manifests.mkdir(parents=True)
         (manifests / "all.yaml").write_text(
-            yaml.safe_dump_all([cloud.target(self.dagster.url), scenario(KINDS[kind], lasts_s)], sort_keys=False)
+            yaml.safe_dump_all(
+                [cloud.target(self.dagster.url), scenario(fault or KINDS[kind], lasts_s)], sort_keys=False
+            )
         )
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -67,6 +67,56 @@ def test_a_bad_wire_was_bad_in_every_way(lives: dict[str, Lived]) -> None:
     assert set(total) == set(Mischief), total
 
 
+def bodies(cloud: Cloud, url: str) -> Counter[str]:
+    """What a consumer gets until there is no more."""
+    found: Counter[str] = Counter()
+    while messages := cloud.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
+            found[message["Body"]] += 1
+            cloud.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return found
+
+
+def test_a_queue_whose_messages_may_be_received_once_is_left_alone(tmp_path: Path) -> None:
+    cloud = Cloud(tmp_path / "cloud")
+    dead = cloud.redrive(1)
+    case = Case(cloud, tmp_path / "case", "redeliver")
+    try:
+        case.start(cloud.emulator.url)
+        assert waits(case.is_final, 60), case.tail()
+        case.stop()
+        assert case.fault()["state"] == "Skipped", case.fault()
+        assert "maxReceiveCount: 1" in case.fault()["reason"], case.fault()
+        assert bodies(cloud, cloud.queue) == {f"message {number}": 1 for number in range(MESSAGES)}
+        assert bodies(cloud, dead) == {}
+    finally:
+        case.close()
+        cloud.close()
+
+
+def test_a_message_that_had_its_last_receive_is_no_proof(tmp_path: Path) -> None:
+    cloud = Cloud(tmp_path / "cloud")
+    dead = cloud.redrive(2)
+    # Somebody tried the first message before, and failed.
+    [tried] = cloud.sqs.receive_message(QueueUrl=cloud.queue, MaxNumberOfMessages=1)["Messages"]
+    cloud.sqs.change_message_visibility(QueueUrl=cloud.queue, ReceiptHandle=tried["ReceiptHandle"], VisibilityTimeout=0)
+    case = Case(cloud, tmp_path / "case", "redeliver", fault={"redeliver": {"share": "100%"}})
+    try:
+        case.start(cloud.emulator.url)
+        assert waits(case.is_final, 60), case.tail()
+        case.stop()
+        copies = case.fault()["copies"]
+        assert case.fault()["state"] == "Healed", case.fault()
+        assert (copies["messages"], copies["spent"], copies["received"]) == (MESSAGES - 1, 1, MESSAGES), copies
+        found = bodies(cloud, cloud.queue)
+        assert found.pop(tried["Body"]) == 1
+        assert found == {f"message {number}": 2 for number in range(MESSAGES) if f"message {number}" != tried["Body"]}
+        assert bodies(cloud, dead) == {tried["Body"]: 1}
+    finally:
+        case.close()
+        cloud.close()
+
+
 def test_copies_in_a_fifo_queue_are_delivered(tmp_path: Path) -> None:
     cloud = Cloud(tmp_path / "cloud", fifo=True)
     case = Case(cloud, tmp_path / "case", "redeliver")
@@ -75,6 +125,7 @@ def test_copies_in_a_fifo_queue_are_delivered(tmp_path: Path) -> None:
         assert waits(case.is_final, 60), case.tail()
         case.stop()
         assert case.fault()["state"] == "Healed", case.fault()
+        assert case.fault()["copies"]["messages"] == MESSAGES // 2, case.fault()
         assert cloud.messages() == MESSAGES + MESSAGES // 2
         received: Counter[tuple[str, str, str]] = Counter()
         while sum(received.values()) < MESSAGES + MESSAGES // 2:

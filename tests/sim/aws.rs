@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 use dagstorm::{
     decide::SEND_SLACK,
     model::{
-        Effect, NetworkInterface, NetworkView, Object, ObjectsView, Outcome, PolicyView, Receipt, RulePeer, RunStatus,
-        ServiceView, TaskArn, TaskView, Timestamp, mark, network::batches,
+        Copies, Effect, NetworkInterface, NetworkView, Object, ObjectsView, Outcome, PolicyView, Receipt, RulePeer,
+        RunStatus, ServiceView, TaskArn, TaskView, Timestamp, mark, network::batches,
     },
     world::{Leftover, Leftovers},
 };
@@ -53,7 +53,13 @@ impl SimWorld {
             }
         }
         match effect {
-            Effect::CopyMessages { count, .. } => Outcome::Done(Receipt::Copied { messages: *count }),
+            // Workers may have been faster than the copies.
+            Effect::CopyMessages { count, .. } => {
+                let messages = self.core.lock().unwrap().copies;
+                let gone = u32::from(messages == 0);
+                let received = messages + gone;
+                Outcome::Done(Receipt::Copied(Copies { messages, wanted: *count, received, gone, ..Copies::default() }))
+            }
             _ => Outcome::Done(Receipt::Changed),
         }
     }
@@ -192,6 +198,7 @@ pub fn policy(core: &mut Core) -> PolicyView {
         denied: core.objects.at(policy_at).denied,
         unreadable: None,
         visible: queued(core),
+        max_receives: None,
         tags: core.objects.at(tags_at).queue_tags.clone(),
     }
 }

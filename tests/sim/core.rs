@@ -60,6 +60,8 @@ pub struct Core {
     pub orphans: Vec<Orphan>,
     /// So many objects were taken back by their marks alone.
     pub rescued: u64,
+    /// How many messages were copied last.
+    pub copies: u32,
     /// The data folder is never lost: who knows of a fault does not depend on its marks.
     pub keeps_disk: bool,
     /// So often a fault could not be taken back because of what somebody else did.
@@ -132,6 +134,7 @@ impl Core {
             objects: Objects::new(BEGAN),
             orphans: vec![],
             rescued: 0,
+            copies: 0,
             keeps_disk: true,
             stalled: 0,
             strength: vec![],

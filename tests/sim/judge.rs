@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use dagstorm::{
     journal::{Event, Found, Generation, Record, State, SubmissionStage},
-    model::{GenerationId, Key, Phase, ScenarioName, StepEvent, StepEventKind, Timestamp, Verdict},
+    model::{
+        self, Effect, GenerationId, Key, Phase, Receipt, ScenarioName, StepEvent, StepEventKind, Timestamp, Verdict,
+    },
     operator::Desired,
     plan::{self, Plan},
     publish::{self, Beside, Folder, Status},
@@ -112,6 +114,9 @@ pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
                     if is_aborted(&disk.durable(&name), &past.generation) {
                         violations.push(format!("{name}: Passed, yet it was aborted"));
                     }
+                    if is_copied_in_vain(&disk.durable(&name), &past.generation) {
+                        violations.push(format!("{name}: Passed, yet a redelivery copied nothing"));
+                    }
                     if !core.truth_holds(&planned(&disk.durable(&name), &past.generation), mine) {
                         violations.push(format!("{name}: Passed, yet the truth differs"));
                     }
@@ -186,6 +191,28 @@ fn accepted(records: &[Record], generation: &GenerationId) -> Option<Plan> {
         Event::Accepted { generation: id, scenario, .. } if id == generation => Some(plan::compile(scenario, id)),
         _ => None,
     })
+}
+
+/// Whether a fault of a generation was to copy messages, and none of its answers says that one is there twice.
+fn is_copied_in_vain(records: &[Record], generation: &GenerationId) -> bool {
+    let (mut is_meant, mut in_vain) = (false, BTreeSet::new());
+    for record in records {
+        match &record.event {
+            Event::Accepted { generation: other, .. } => is_meant = other == generation,
+            Event::FaultIntended { fault, inject, .. } if is_meant => {
+                if matches!(inject[..], [Effect::CopyMessages { .. }]) {
+                    in_vain.insert(fault.clone());
+                }
+            }
+            Event::InjectTried { fault, outcome: model::Outcome::Done(Receipt::Copied(copies)), .. } if is_meant => {
+                if copies.messages > 0 {
+                    in_vain.remove(fault);
+                }
+            }
+            _ => {}
+        }
+    }
+    !in_vain.is_empty()
 }
 
 fn is_aborted(records: &[Record], generation: &GenerationId) -> bool {

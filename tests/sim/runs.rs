@@ -49,8 +49,10 @@ pub struct SimRun {
 impl Core {
     /// Of so many messages that wait there is another one now.
     pub fn copy(&mut self, count: usize) {
+        self.copies = 0;
         for run in self.runs.values_mut().filter(|run| run.status == RunStatus::Queued).take(count) {
             run.copied = true;
+            self.copies += 1;
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dagstorm::{
     model::{
-        AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, LocationState,
+        Acted, AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, LocationState,
         LocationView, Observation, Outcome, PartitionAsk, PartitionView, PartitionsView, Query, QueueView, Receipt,
         RunRecord, RunStatus, RunView, Runs, ScenarioName, Seen, ServiceView, StepEvent, StepEventKind, StepsView,
         Target, TaskView, Timed, Timestamp, Why, WhyKind, tags,
@@ -80,7 +80,60 @@ impl World for SimWorld {
         observation
     }
 
-    async fn act(&self, _: &Target, effect: &Effect) -> Outcome {
+    async fn act(&self, _: &Target, effect: &Effect) -> Acted {
+        // A connection is at hand at once.
+        let sent_at = matches!(effect, Effect::LaunchRun { .. }).then(|| self.clock.now());
+        Acted { outcome: self.carry_out(effect).await, sent_at }
+    }
+
+    async fn census(&self, _: &Target, query: &CensusQuery) -> Seen<Census> {
+        let (wait, fails) = {
+            let mut core = self.core.lock().unwrap();
+            self.check_silence(&mut core, "reads the records");
+            let fails = core.strikes(Mishap::CensusFailed, 20).is_some() || core.is_outage();
+            let slow = core.storm.strikes(Mishap::CensusSlow, 20).map(|mut dice| dice.millis(1, 30_000));
+            (slow.unwrap_or_else(|| core.millis(1, 900)), fails)
+        };
+        pause(&self.core, wait).await;
+        if fails {
+            return Seen::Unavailable(why());
+        }
+        let taken_at = self.clock.now();
+        let core = self.core.lock().unwrap();
+        let mut runs: Vec<RunRecord> =
+            of(&core, &query.scenario, &query.generation).map(|(id, run)| record(&core, id, run)).collect();
+        if self.mutant == Mutant::BlindAuditor {
+            for run in &mut runs {
+                let mut seen = false;
+                run.events
+                    .retain(|event| event.kind != StepEventKind::Succeeded || !std::mem::replace(&mut seen, true));
+            }
+        }
+        Seen::Fresh(Census { taken_at, dagster_version: "simulated".to_owned(), runs, completions: None })
+    }
+
+    async fn leftovers(&self, _: &Target) -> Leftovers {
+        let (wait, fails) = {
+            let mut core = self.core.lock().unwrap();
+            self.check_silence(&mut core, "looks for leftovers");
+            (core.millis(1, 900), core.strikes(Mishap::LookFailed, 20).is_some())
+        };
+        pause(&self.core, wait).await;
+        if fails {
+            Leftovers { found: vec![], unseen: vec![why()] }
+        } else {
+            aws::leftovers(&self.core.lock().unwrap())
+        }
+    }
+
+    async fn emit(&self, _: &Target, _: &[Datum]) -> Outcome {
+        Outcome::Done(Receipt::Published)
+    }
+}
+
+impl SimWorld {
+    /// An effect, with the fate that is drawn for it.
+    async fn carry_out(&self, effect: &Effect) -> Outcome {
         if let Some(violation) = self.disk.check_intent(effect, self.epoch) {
             let mut core = self.core.lock().unwrap();
             if core.is_for_an_orphan(effect) {
@@ -145,52 +198,6 @@ impl World for SimWorld {
         }
     }
 
-    async fn census(&self, _: &Target, query: &CensusQuery) -> Seen<Census> {
-        let (wait, fails) = {
-            let mut core = self.core.lock().unwrap();
-            self.check_silence(&mut core, "reads the records");
-            let fails = core.strikes(Mishap::CensusFailed, 20).is_some() || core.is_outage();
-            let slow = core.storm.strikes(Mishap::CensusSlow, 20).map(|mut dice| dice.millis(1, 30_000));
-            (slow.unwrap_or_else(|| core.millis(1, 900)), fails)
-        };
-        pause(&self.core, wait).await;
-        if fails {
-            return Seen::Unavailable(why());
-        }
-        let taken_at = self.clock.now();
-        let core = self.core.lock().unwrap();
-        let mut runs: Vec<RunRecord> =
-            of(&core, &query.scenario, &query.generation).map(|(id, run)| record(&core, id, run)).collect();
-        if self.mutant == Mutant::BlindAuditor {
-            for run in &mut runs {
-                let mut seen = false;
-                run.events
-                    .retain(|event| event.kind != StepEventKind::Succeeded || !std::mem::replace(&mut seen, true));
-            }
-        }
-        Seen::Fresh(Census { taken_at, dagster_version: "simulated".to_owned(), runs, completions: None })
-    }
-
-    async fn leftovers(&self, _: &Target) -> Leftovers {
-        let (wait, fails) = {
-            let mut core = self.core.lock().unwrap();
-            self.check_silence(&mut core, "looks for leftovers");
-            (core.millis(1, 900), core.strikes(Mishap::LookFailed, 20).is_some())
-        };
-        pause(&self.core, wait).await;
-        if fails {
-            Leftovers { found: vec![], unseen: vec![why()] }
-        } else {
-            aws::leftovers(&self.core.lock().unwrap())
-        }
-    }
-
-    async fn emit(&self, _: &Target, _: &[Datum]) -> Outcome {
-        Outcome::Done(Receipt::Published)
-    }
-}
-
-impl SimWorld {
     /// Whoever was superseded while it stood still does nothing any more.
     pub fn check_silence(&self, core: &mut Core, what: &str) {
         if core.silent.contains(&self.epoch) {
@@ -251,6 +258,7 @@ impl SimWorld {
         core.runs.iter().find(|(_, run)| run.key == *key && run.origin.is_launch()).map(|(id, _)| id.clone())
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm a query")]
     fn answer(&self, query: &Query, asked_at: Timestamp, fails: bool) -> Observation {
         let mut core = self.core.lock().unwrap();
         let mut observation = Observation::default();

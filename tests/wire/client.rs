@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dagstorm::{
     model::{
-        CensusQuery, Effect, GenerationId, Key, LocationState, LocationView, Observation, Outcome, Query, Receipt,
-        RunStatus, ScenarioName, Seen, StepEventKind, Target, WhyKind,
+        Acted, CensusQuery, Effect, GenerationId, Key, LocationState, LocationView, Observation, Outcome, Query,
+        Receipt, RunStatus, ScenarioName, Seen, StepEventKind, Target, WhyKind,
     },
     spec::{self, Manifest},
     world::{LiveWorld, World},
@@ -82,6 +82,10 @@ impl Rig {
     }
 
     pub async fn launch(&self, index: u32, job: &str) -> Outcome {
+        self.act(index, job).await.outcome
+    }
+
+    pub async fn act(&self, index: u32, job: &str) -> Acted {
         let tags: IndexMap<String, String> = Self::tags(index).into_iter().collect();
         let effect = Effect::LaunchRun {
             key: Self::key(index),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
 
 mod client;
+mod connections;
 mod contract;
 mod dagster;
 mod idle;

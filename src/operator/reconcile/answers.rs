@@ -30,11 +30,12 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         while let Some((tenure, answer)) = next {
             match answer {
                 _ if tenure != self.tenure => {}
-                Answer::Acted(purpose, outcome) => {
+                Answer::Acted(purpose, acted) => {
                     let is_launch = matches!(purpose, Purpose::Submit { .. });
                     self.observation.launching -= u32::from(is_launch);
                     let current = self.state.current.as_ref().expect("an act is of a generation");
-                    events.extend(decide::outcome(current, &purpose, outcome));
+                    events.extend(decide::sent(current, &purpose, acted.sent_at));
+                    events.extend(decide::outcome(current, &purpose, acted.outcome));
                 }
                 Answer::Looked(query, observation) => {
                     looked.any = true;

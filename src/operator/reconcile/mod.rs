@@ -27,7 +27,9 @@ use super::{Control, Desired, Ears, Handle, LastVerdicts, claims, say::say};
 use crate::{
     decide::{self, Act, Decision, Purpose, Turn},
     journal::{Event, FaultStage, Fenced, Record, State, Store, SubmissionStage},
-    model::{Census, FaultId, Observation, Outcome, Query, Request, ScenarioName, Seen, Timestamp, Verdict, lane},
+    model::{
+        Acted, Census, FaultId, Observation, Outcome, Query, Request, ScenarioName, Seen, Timestamp, Verdict, lane,
+    },
     plan::{self, Plan},
     publish::{self, Beside, Rejection},
     spec::Deletion,
@@ -97,7 +99,7 @@ struct Asked {
 }
 
 enum Answer {
-    Acted(Purpose, Outcome),
+    Acted(Purpose, Acted),
     Looked(Query, Box<Observation>),
     Counted(Seen<Census>),
     Emitted(Outcome),
@@ -278,15 +280,15 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             if due > shared.clock.now() {
                 shared.clock.sleep_until(due).await;
             }
-            let outcome = if is_launch && !sending.load(Ordering::Relaxed) {
-                refused("stopped before it was sent")
+            let acted = if is_launch && !sending.load(Ordering::Relaxed) {
+                refused("stopped before it was sent").into()
             } else if shared.clock.now() > due.plus(decide::SEND_SLACK) {
                 // Whatever is judged by the instant of the intent must hold for the call itself.
-                refused("it could not be sent in time")
+                refused("it could not be sent in time").into()
             } else {
                 shared.world.act(&target, &act.effect).await
             };
-            Answer::Acted(act.purpose, outcome)
+            Answer::Acted(act.purpose, acted)
         });
     }
 

@@ -80,7 +80,7 @@ pub fn of_history(history: &History) -> Measured {
             });
         }
         let sent = generation.submissions.iter().filter(|(_, submission)| submission.attempts > 0);
-        let sent = sent.map(|(index, submission)| (*index, submission.first_attempt_at)).collect();
+        let sent = sent.map(|(index, submission)| (*index, submission.departure().at())).collect();
         lateness = plan.delays(started_at, sent).iter().map(std::time::Duration::as_secs_f64).collect();
     }
     Measured {

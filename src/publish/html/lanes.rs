@@ -35,7 +35,7 @@ pub struct Lane {
     pub index: Option<u32>,
     pub job: Option<String>,
     pub due: Option<i64>,
-    /// Its first attempt.
+    /// When its launch went out.
     pub sent: Option<i64>,
     pub notes: Vec<Note>,
     pub runs: Vec<LaneRun>,
@@ -156,7 +156,7 @@ pub fn lanes(plan: &Plan, generation: &Generation, census: &Census, audit: &Audi
             index: key.map(|key| key.index),
             job: job.or_else(|| evidence.job(subject)),
             due,
-            sent: submission.filter(|known| known.attempts > 0).map(|known| origin.to(known.first_attempt_at)),
+            sent: submission.filter(|known| known.attempts > 0).map(|known| origin.to(known.departure().at())),
             notes: its.iter().map(|(sort, finding)| note(sort, finding, origin)).collect(),
             runs,
         }

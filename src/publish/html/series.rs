@@ -117,7 +117,7 @@ pub fn series(plan: &Plan, generation: &Generation, census: &Census, bands: &[Ba
     };
     let spans = |from_launch: bool| {
         launches.all.iter().filter_map(move |one| {
-            let sent = generation.submissions.get(&one.index).map(|known| known.first_attempt_at);
+            let sent = generation.submissions.get(&one.index).map(|known| known.departure().at());
             let from = if from_launch { sent.or(one.started_at)? } else { one.started_at? };
             Some((origin.to(from), one.ended_at.map(|at| origin.to(at))))
         })

@@ -32,7 +32,6 @@ async fn answer(State(script): State<Script>, headers: HeaderMap) -> (StatusCode
         "DescribeServices" => (200, r#"{"services": [{"status": "ACTIVE", "desiredCount": 3}]}"#),
         "DescribeContainerInstances" => (200, r#"{"containerInstances": [{"status": "ACTIVE"}]}"#),
         "GetQueueAttributes" => (200, r#"{"Attributes": {"QueueArn": "arn:aws:sqs:us-east-1:000000000000:tasks"}}"#),
-        "ReceiveMessage" => (200, r#"{"Messages": [{"MessageId": "1", "Body": "x"}]}"#),
         _ => script.answers.lock().expect("no holder panics").pop_front().expect("no call more than answers"),
     };
     (StatusCode::from_u16(status).expect("a status"), body)
@@ -64,7 +63,6 @@ fn effects() -> Vec<Effect> {
         Effect::SetDesiredCount { cluster: cluster.clone(), service, from: 3, to: 0 },
         Effect::SetInstance { cluster, instance, draining: true },
         Effect::DenyQueue { url: URL.to_owned() },
-        Effect::CopyMessages { url: URL.to_owned(), count: 1 },
     ];
     for object in objects {
         effects.push(Effect::Mark { object: object.clone(), tags: tags.clone() });
