@@ -66,6 +66,14 @@ pub fn has_converged(around: &Surroundings, folder: &Folder, now: Timestamp) -> 
         && disk.names().iter().all(|name| wanted.contains_key(name) || is_final(name) || disk.is_empty(name))
 }
 
+/// What came of the mishaps.
+fn count(core: &Core, outcome: &mut Outcome) {
+    let retried = core.runs.values().filter(|run| !run.origin.is_launch()).count();
+    outcome.counts.add("retries", retried as u64);
+    outcome.counts.add("faults stalled", core.stalled);
+    outcome.counts.add("objects taken back by their marks", core.rescued);
+}
+
 pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
     let (disk, script) = (&around.disk, &around.script);
     let mut core = around.core.lock().unwrap();
@@ -76,10 +84,7 @@ pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
     let (now, baseline) = (core.objects.now(), &core.objects.baseline);
     violations
         .extend(objects::all().iter().filter_map(|one| Some(format!("at the end: {}", now.differs(baseline, one)?))));
-    let retried = core.runs.values().filter(|run| !run.origin.is_launch()).count();
-    outcome.counts.add("retries", retried as u64);
-    outcome.counts.add("faults stalled", core.stalled);
-    outcome.counts.add("objects taken back by their marks", core.rescued);
+    count(&core, outcome);
     let latest = folder.latest();
     for name in disk.names() {
         let mut state = State::default();
@@ -204,10 +209,10 @@ fn is_copied_in_vain(records: &[Record], generation: &GenerationId) -> bool {
                     in_vain.insert(fault.clone());
                 }
             }
-            Event::InjectTried { fault, outcome: model::Outcome::Done(Receipt::Copied(copies)), .. } if is_meant => {
-                if copies.messages > 0 {
-                    in_vain.remove(fault);
-                }
+            Event::InjectTried { fault, outcome: model::Outcome::Done(Receipt::Copied(copies)), .. }
+                if is_meant && copies.messages > 0 =>
+            {
+                in_vain.remove(fault);
             }
             _ => {}
         }
