@@ -261,7 +261,7 @@ async fn what_the_client_sends_fits_both_schemas() {
         );
         let Seen::Fresh(view) = rig.look(&["fast_job", "no_job"]).await else { panic!("no look") };
         let message = "code location `demo` has no job `no_job`".to_owned();
-        let known = "it has: fast_job, slow_job, wide_job, picky_job".to_owned();
+        let known = "it has: fast_job, slow_job, wide_job, picky_job, day_job, dims_job".to_owned();
         let lacks = LocationState::Lacks { jobs: vec!["no_job".to_owned()], message, known };
         let location = LocationView { state: lacks, forbidden: None };
         assert_eq!((view.runs.len(), view.location), (1, Some(location)));
