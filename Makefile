@@ -19,7 +19,9 @@ DENIED := $(TARGET_DIR)/.deny
 _ := $(shell mkdir -p $(TARGET_DIR))
 # They wait more than they compute; each of the two has a stack of its own.
 SIDE_BY_SIDE := python -m pytest -q -n 2
-PYTHON_TESTS := tests/e2e tests/crash tests/sim tests/browser benches
+PYTHON_TESTS := tests/e2e tests/crash tests/sim tests/browser tests/foreign benches
+# Beside the one that is installed: the oldest Dagster that is supported, and one between.
+FOREIGN_VERSIONS := 1.8.0 1.11.16
 
 # The first Python that is new enough and can make virtual environments.
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -29,18 +31,19 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 .PHONY: help
 help: ## this list
 	@echo 'make TARGET, where TARGET is'
-	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  \1 /' | awk '{ name = $$1; $$1 = ""; printf "  %-12s%s\n", name, $$0 }'
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  \1 /' | awk '{ name = $$1; $$1 = ""; printf "  %-18s%s\n", name, $$0 }'
 
 .PHONY: demo
 demo: setup ## the whole loop on real parts in three minutes: load, a worker killed, the verdict (KEEP=1 keeps the stack)
 	@exec $(BIN)/python -m dagstorm_local.demo --program $(TARGET_DIR)/debug/dagstorm --stack $(STACK) $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: test
-test: setup ## all tests: Rust, the local stack's, crashes on the emulated AWS, the report in a browser, and end to end on a real stack
+test: setup ## all tests: Rust, the local stack's, crashes on the emulated AWS, the report in a browser, a foreign Dagster, and end to end on a real stack
 	cargo test --locked
 	cd $(LOCAL) && ../../$(BIN)/$(SIDE_BY_SIDE) --dist loadfile
 	PYTHONPATH=$(LOCAL)/tests $(BIN)/$(SIDE_BY_SIDE) --dist loadfile tests/crash
 	$(BIN)/python -m pytest -q tests/browser
+	$(BIN)/python -m pytest -q tests/foreign
 	$(BIN)/$(SIDE_BY_SIDE) --dist worksteal tests/e2e
 
 # Everything after the line that counts is cargo's.
@@ -61,6 +64,23 @@ audit-proof: ## histories with a planted defect each, audited; a line a defect, 
 .PHONY: crash-proof
 crash-proof: setup ## SIGKILL after every AWS call of every fault kind (KIND='denyQueue'), then a restart or `heal --all`; ends with `n crash points, u unhealed`
 	@PYTHONPATH=$(LOCAL)/tests $(BIN)/python tests/crash/crash_proof.py $(if $(KIND),--kind '$(KIND)')
+
+.PHONY: foreign
+foreign: setup ## verdicts on a Dagster that we did not set up, against that Dagster's own records; CASE=retry: those with this in their name
+	@$(BIN)/python -m pytest -q tests/foreign $(if $(CASE),-k '$(CASE)')
+
+.PHONY: foreign-versions
+foreign-versions: setup $(FOREIGN_VERSIONS:%=.tools/dagster-%/.filled) ## the same with other versions of Dagster, each in a virtual environment of its own in .tools
+	@for version in $(FOREIGN_VERSIONS); do \
+		echo "Dagster $$version"; \
+		.tools/dagster-$$version/bin/python -m pytest -q -rs tests/foreign $(if $(CASE),-k '$(CASE)'); \
+	done
+
+.tools/dagster-%/.filled: tests/foreign/requirements-%.lock
+	@echo "Dagster $* in .tools/dagster-$* (about a minute)"
+	@[ -x .tools/dagster-$*/bin/python ] || $(PYTHON) -m venv .tools/dagster-$*
+	@.tools/dagster-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 .PHONY: fuzz
 fuzz: ## broken manifests at random for a minute (FUZZ_SECONDS=60): nothing may fall or hang
@@ -87,8 +107,11 @@ bench: $(STAMP) ## a million keys audited beside DuckDB; a million arrivals plan
 	$(BIN)/python benches/drop_to_launch.py --program $(TARGET_DIR)/release-lite/dagstorm
 
 .PHONY: lock
-lock: $(STAMP) ## new exact versions in deploy/local/requirements.lock, from requirements.in
+lock: $(STAMP) ## new exact versions in deploy/local/requirements.lock and those of tests/foreign, from their .in files
 	$(BIN)/python -m dagstorm_local.lock $(LOCAL)/requirements.in $(LOCK)
+	for version in $(FOREIGN_VERSIONS); do \
+		$(BIN)/python -m dagstorm_local.lock tests/foreign/requirements-$$version.in tests/foreign/requirements-$$version.lock; \
+	done
 
 .PHONY: sdl
 sdl: $(STAMP) ## keep the GraphQL schema of the Dagster that is installed, for the tests of the operator's documents

@@ -21,7 +21,11 @@ pub fn split<'a>(plan: &Plan, generation: &Generation, census: &'a Census) -> (C
     }
     let ids: BTreeSet<&str> = copies.iter().map(|(record, _)| record.run.run_id.as_str()).collect();
     let findings = copies.iter().map(|(record, why)| {
-        let message = format!("{}: run {} is no launch of it: {why}", record.name(), record.run.run_id);
+        let id = &record.run.run_id;
+        let message = match &record.run.key {
+            Some(key) => format!("{key}: run {id} carries its tags and is no launch of it, but {why}"),
+            None => format!("run {id} carries the tags of this generation without a key, and is {why}"),
+        };
         finding(FindingKind::Copied, record.run.key.clone(), std::slice::from_ref(*record), message)
     });
     let findings = findings.collect();
@@ -52,9 +56,9 @@ fn of_key<'a>(plan: &Plan, generation: &Generation, runs: &'a [RunRecord]) -> Ve
         copies.extend(again);
         let why = match generation.foreign(plan, index, chain) {
             None | Some(Foreign::Writer(_)) => continue,
-            Some(Foreign::Job(job)) => format!("it is of the job `{job}`, and the key is of `{}`", plan.job(index)),
+            Some(Foreign::Job(job)) => format!("one of the job `{job}`, where the key is of `{}`", plan.job(index)),
             Some(Foreign::Code(code)) => {
-                format!("it is of the code `{code}`, and the key is of `{}`", generation.target.dagster.code())
+                format!("one in the code `{code}`, where the key is of `{}`", generation.target.dagster.code())
             }
         };
         copies.extend(chain.runs.iter().chain(&chain.doubled).map(|run| (by_id(&run.run_id), why.clone())));

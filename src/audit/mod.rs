@@ -6,6 +6,7 @@ mod copies;
 mod effects;
 mod executions;
 mod faults;
+mod retries;
 mod submissions;
 #[cfg(test)]
 mod tests;
@@ -213,7 +214,8 @@ pub fn audit_generation(plan: &Plan, generation: &Generation, census: &Census) -
         let message = format!("it was aborted at {}: {}", aborted.at, aborted.value);
         audit.found(Finding::of_scenario(FindingKind::Aborted, message));
     }
-    let (census, copies) = copies::split(plan, generation, census);
+    let whole = census;
+    let (census, copies) = copies::split(plan, generation, whole);
     let census = &*census;
     audit.counts.copied = copies.len() as u32;
     audit.copies = copies;
@@ -226,7 +228,7 @@ pub fn audit_generation(plan: &Plan, generation: &Generation, census: &Census) -
     audit.assumptions = assumptions(generation, census);
     let Audit { findings, tolerated, recoveries, unfinished, copies, .. } = &mut audit;
     let mut lists = [findings, tolerated, recoveries, unfinished, copies];
-    circumstances::explain(generation, census, lists.iter_mut().flat_map(|list| list.iter_mut()));
+    circumstances::explain(generation, whole, lists.iter_mut().flat_map(|list| list.iter_mut()));
     for list in lists {
         list.sort_by(|a, b| (&a.key, a.kind, a.level, &a.step).cmp(&(&b.key, b.kind, b.level, &b.step)));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Audit, Finding, FindingKind, Level, completions::completed_steps, unfinished};
+use super::{Audit, Finding, FindingKind, Level, completions::completed_steps, retries, unfinished};
 use crate::{
     journal::{Foreign, Found, Generation, SubmissionStage, is_never_started},
     model::{Census, Chain, Key, RunRecord, StepEventKind, runs::kin},
@@ -12,13 +12,13 @@ use crate::{
 /// So many reasons of rejected launches are written out.
 const MOST_REASONS: usize = 3;
 
-/// What the runs of one acknowledged key are judged by.
-struct Judged<'a> {
-    plan: &'a Plan,
-    generation: &'a Generation,
-    census: &'a Census,
-    /// The steps that a worker has recorded as completed.
-    recorded: BTreeSet<(&'a str, &'a str)>,
+/// What the runs of one key are judged by.
+pub struct Judged<'a> {
+    pub plan: &'a Plan,
+    pub generation: &'a Generation,
+    pub census: &'a Census,
+    /// The steps that a worker has recorded as completed, by run.
+    pub recorded: BTreeSet<(&'a str, &'a str)>,
 }
 
 /// `census`: without the runs that only copied a key.
@@ -38,7 +38,6 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
     let (mut unsettled, mut open) = (0, vec![]);
     for (index, submission) in &generation.submissions {
         audit.counts.attempted += u32::from(!matches!(submission.stage, SubmissionStage::Dropped { .. }));
-        let key = plan.key(*index);
         let found = runs.remove(index).unwrap_or_default();
         match &submission.stage {
             SubmissionStage::Acknowledged { found: how, run_id, .. } => {
@@ -53,24 +52,30 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
                 }
                 open.extend(judged.acknowledged(*index, run_id, found, audit));
             }
-            SubmissionStage::Rejected(_) => audit.counts.rejected += 1,
+            SubmissionStage::Rejected(_) => {
+                audit.counts.rejected += 1;
+                judged.unasked(*index, Some("was rejected"), found, audit);
+            }
             SubmissionStage::Absent(_) => {
                 audit.counts.indeterminate += 1;
                 audit.counts.resolved_absent += 1;
+                judged.unasked(*index, Some("was counted as never launched"), found, audit);
             }
-            SubmissionStage::Dropped { .. } => audit.counts.dropped += 1,
+            SubmissionStage::Dropped { .. } => {
+                audit.counts.dropped += 1;
+                judged.unasked(*index, Some("was dropped"), found, audit);
+            }
             SubmissionStage::Intended | SubmissionStage::InDoubt(_) | SubmissionStage::Deferred { .. } => {
                 audit.counts.indeterminate += 1;
                 unsettled += 1;
+                judged.unasked(*index, None, found, audit);
             }
         }
-        if !matches!(submission.stage, SubmissionStage::Acknowledged { .. }) && !found.is_empty() {
-            let message = format!("{key} was counted as never launched, yet Dagster has {}", ids(found).join(", "));
-            audit.counts.unexpected += 1;
-            audit.findings.push(finding(FindingKind::Unexpected, Some(key), found, message));
-        }
     }
-    for found in strangers.into_iter().chain(runs.into_values()) {
+    for (index, found) in runs {
+        judged.unasked(index, Some("was never attempted"), found, audit);
+    }
+    for found in strangers {
         let key = found[0].run.key.as_ref();
         let name = key.map_or("a run without a key".to_owned(), ToString::to_string);
         let message = format!("{name} was never attempted, yet Dagster has {}", ids(found).join(", "));
@@ -82,6 +87,36 @@ pub fn judge(plan: &Plan, generation: &Generation, census: &Census, audit: &mut 
 }
 
 impl<'a> Judged<'a> {
+    /// The launches of a key that are this data folder's own. Those of other writers are told.
+    fn own(&self, index: u32, found: &'a [RunRecord], audit: &mut Audit) -> Vec<Chain<'a>> {
+        let key = self.plan.key(index);
+        let kin = kin(found.iter().map(|record| &record.run));
+        let (own, others): (Vec<_>, Vec<_>) =
+            kin.chains.into_iter().partition(|chain| self.generation.foreign(self.plan, index, chain).is_none());
+        for chain in &others {
+            other_writer(&key, self.generation.foreign(self.plan, index, chain), chain, found, audit);
+        }
+        own
+    }
+
+    /// Judges the runs of a key that was not acknowledged. `why` there can be none; `None`: its launch is in doubt, and there may
+    /// be one.
+    fn unasked(&self, index: u32, why: Option<&str>, found: &'a [RunRecord], audit: &mut Audit) {
+        let (key, own) = (self.plan.key(index), self.own(index, found, audit));
+        let Some(why) = why else {
+            retries::doubled(&key, &own, audit);
+            return;
+        };
+        let all = own.iter().flat_map(|chain| chain.runs.iter().chain(&chain.doubled));
+        let runs: Vec<String> = all.map(|run| run.run_id.clone()).collect();
+        if runs.is_empty() {
+            return;
+        }
+        let message = format!("{key} {why}, yet Dagster has {}", runs.join(", "));
+        audit.counts.unexpected += own.len() as u32;
+        audit.findings.push(Finding { runs, ..finding(FindingKind::Unexpected, Some(key), &[], message) });
+    }
+
     /// Judges the runs of a key that was acknowledged. Returns the run that the key still waits for.
     fn acknowledged(
         &self,
@@ -90,14 +125,8 @@ impl<'a> Judged<'a> {
         found: &'a [RunRecord],
         audit: &mut Audit,
     ) -> Option<&'a RunRecord> {
-        let key = self.plan.key(index);
-        let kin = kin(found.iter().map(|record| &record.run));
-        let (own, others): (Vec<_>, Vec<_>) =
-            kin.chains.into_iter().partition(|chain| self.generation.foreign(self.plan, index, chain).is_none());
-        for chain in &others {
-            other_writer(&key, self.generation.foreign(self.plan, index, chain), chain, found, audit);
-        }
-        doubled(&key, &own, found, audit);
+        let (key, own) = (self.plan.key(index), self.own(index, found, audit));
+        retries::doubled(&key, &own, audit);
         if own.is_empty() {
             let message = format!("{key} was acknowledged as run {run_id}, and Dagster has no such run");
             audit.counts.lost += 1;
@@ -113,7 +142,7 @@ impl<'a> Judged<'a> {
             audit.findings.push(finding(FindingKind::Unexpected, Some(key.clone()), found, message));
         }
         for chain in own.iter().filter(|chain| chain.retries() > 0) {
-            retried(&key, chain, found, audit);
+            retries::retried(self, &key, chain, found, audit);
         }
         if own.iter().any(Chain::has_succeeded) {
             audit.counts.completed += 1;
@@ -159,10 +188,10 @@ impl<'a> Judged<'a> {
             audit.findings.push(finding(FindingKind::FalselyFailed, Some(key), found, message));
         } else if let Some(error) = last.own_error() {
             audit.counts.failed += 1;
-            let message = format!("{key} failed by its own code in run {run_id}{retries}: {error}{refused}");
+            let message = format!("{key} failed by its own code in run {run_id}: {error}{retries}{refused}");
             audit.found(finding(FindingKind::Failed, Some(key), one, message));
         } else {
-            let why = last.run.failure_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            let why = last.cause().map(|why| format!(" ({why})")).unwrap_or_default();
             let message = format!("{key} was acknowledged and ended as {status}{why}{retries}{refused}");
             audit.counts.lost += 1;
             audit.found(finding(FindingKind::Lost, Some(key), one, message));
@@ -170,7 +199,7 @@ impl<'a> Judged<'a> {
     }
 }
 
-fn of_id<'a>(found: &'a [RunRecord], run_id: &str) -> &'a RunRecord {
+pub fn of_id<'a>(found: &'a [RunRecord], run_id: &str) -> &'a RunRecord {
     found.iter().find(|record| record.run.run_id == run_id).expect("a chain is made of these runs")
 }
 
@@ -183,74 +212,9 @@ fn other_writer(key: &Key, foreign: Option<Foreign<'_>>, chain: &Chain<'_>, foun
     };
     audit.counts.other_writers += 1;
     let message =
-        format!("{who} launched {key} as well, as run {}: two dagstorms were at work on this scenario", chain.root);
+        format!("{key} was launched by {who}, as run {}: two dagstorms were at work on this scenario", chain.root);
     let record = of_id(found, &chain.runs[0].run_id);
     audit.findings.push(finding(FindingKind::OtherWriter, Some(key.clone()), std::slice::from_ref(record), message));
-}
-
-/// More than one launch of the key; or a run that Dagster ran again twice.
-fn doubled(key: &Key, own: &[Chain<'_>], found: &[RunRecord], audit: &mut Audit) {
-    let mut is_counted = false;
-    let mut tell = |runs: Vec<String>, message: String, audit: &mut Audit| {
-        audit.counts.duplicated += u32::from(!std::mem::replace(&mut is_counted, true));
-        audit.found(Finding { runs, ..finding(FindingKind::Duplicated, Some(key.clone()), &[], message) });
-    };
-    if own.len() > 1 {
-        let roots: Vec<String> = own.iter().map(|chain| chain.root.to_owned()).collect();
-        let message = format!("{key} was launched {} times: {}", own.len(), roots.join(", "));
-        tell(roots, message, audit);
-    }
-    for chain in own.iter().filter(|chain| !chain.doubled.is_empty()) {
-        let further: Vec<String> = chain.doubled.iter().map(|run| run.run_id.clone()).collect();
-        let message = format!("{key}: Dagster ran a failed run again more than once: {}", further.join(", "));
-        let all = found.iter().map(|record| record.run.run_id.clone()).collect();
-        tell(all, message, audit);
-    }
-}
-
-/// What Dagster ran again is one launch: a recovery, with what made it necessary.
-fn retried(key: &Key, chain: &Chain<'_>, found: &[RunRecord], audit: &mut Audit) {
-    audit.counts.retried += 1;
-    let runs: Vec<String> = chain.runs.iter().map(|run| run.run_id.clone()).collect();
-    let failed = chain.runs.iter().rev().nth(1);
-    let why = failed.and_then(|failed| {
-        let record = of_id(found, &failed.run_id);
-        record.own_error().or_else(|| failed.failure_reason.as_ref().map(ToString::to_string))
-    });
-    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
-    let failed = failed.map_or_else(
-        || format!("run {}, which is gone from Dagster,", chain.root),
-        |run| format!("run {}", run.run_id),
-    );
-    let times = match chain.retries() {
-        1 => "ran it again".to_owned(),
-        more => format!("ran it again {more} times"),
-    };
-    let end = chain.end();
-    let message = format!("{key}: {failed} failed{why}, and Dagster {times}: run {} is {}", end.run_id, end.status);
-    audit.recoveries.push(Finding { runs, ..finding(FindingKind::Retried, Some(key.clone()), &[], message) });
-    done_again(key, chain, found, audit);
-}
-
-/// Steps that completed in a run and again in a retry of it: Dagster was told to execute all steps again.
-fn done_again(key: &Key, chain: &Chain<'_>, found: &[RunRecord], audit: &mut Audit) {
-    let mut done: BTreeMap<&str, &str> = BTreeMap::new();
-    for run in &chain.runs {
-        let record = of_id(found, &run.run_id);
-        let succeeded = record.events.iter().filter(|event| event.kind == StepEventKind::Succeeded);
-        let steps: BTreeSet<&str> = succeeded.map(|event| &*event.step).collect();
-        for step in steps {
-            let Some(before) = done.insert(step, &run.run_id) else { continue };
-            audit.counts.steps_reexecuted += 1;
-            let message = format!(
-                "{key}: step {step} completed in run {before} and again in its retry {}, as a retry of all steps does",
-                run.run_id
-            );
-            let runs = vec![before.to_owned(), run.run_id.clone()];
-            let again = finding(FindingKind::Reexecuted, Some(key.clone()), &[], message);
-            audit.recoveries.push(Finding { runs, step: Some(step.to_owned()), ..again });
-        }
-    }
 }
 
 /// Every step that was started or failed was completed, by Dagster's log or by its worker's own record.

@@ -1,9 +1,9 @@
 //! `dagstorm completions`: what a shell completes the command line with.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::{Shell, generate};
 
-use super::{Cli, Exit, print};
+use super::{Exit, command, print};
 
 /// Print the completions of a shell.
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub struct Arguments {
 
 pub fn execute(arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut script = vec![];
-    generate(arguments.shell, &mut Cli::command(), "dagstorm", &mut script);
+    generate(arguments.shell, &mut command(), "dagstorm", &mut script);
     print(&String::from_utf8(script)?)?;
     Ok(Exit::Passed)
 }

@@ -18,8 +18,8 @@ const ROUNDS: usize = 3;
 /// Take back everything that faults left behind in the account and the region, with no local state.
 ///
 /// Every AWS object that a fault changes carries its mark: the tags `dagstorm:fault`, `dagstorm:heal-by`,
-/// `dagstorm:writer` and `dagstorm:undo.N`. This finds them all and takes them back, also those of a dagstorm that is at work: it notices.
-/// Whoever may set these tags may let dagstorm change the object that carries them.
+/// `dagstorm:writer` and `dagstorm:undo.N`. This finds them all and takes them back, also those of a dagstorm that is at
+/// work: it notices. Anyone who can set these tags can make dagstorm change the object that carries them.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true), after_help = "Exit codes: 0 nothing is left, 1 something is, 4 it \
 cannot be known.
@@ -27,12 +27,12 @@ cannot be known.
 Examples:
   dagstorm heal --all --dry-run
   dagstorm heal --all --region eu-west-1
-  dagstorm heal --fault nightly/3f2a9c-1/cut")]
+  dagstorm heal --fault nightly/3f2a9c41d0b7-1/cut.1")]
 pub struct Arguments {
     /// All faults.
     #[arg(long, group = "what")]
     all: bool,
-    /// One fault, as its mark names it: `scenario/generation/fault`.
+    /// One fault, as its mark names it: `scenario/generation/fault.occurrence`.
     #[arg(long, value_name = "FAULT", group = "what")]
     fault: Option<String>,
     /// The region; by default the one that the environment or the profile names.

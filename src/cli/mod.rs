@@ -95,6 +95,11 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// The command line as clap describes it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Parses the command line, runs the command and says how it ended.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

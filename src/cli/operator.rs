@@ -40,7 +40,7 @@ pub struct Arguments {
     /// (30 s by default in ECS, 120 s at most).
     #[arg(long, value_name = "DURATION", env = "DAGSTORM_STOP_TIMEOUT", default_value = "25s")]
     stop_timeout: Span,
-    /// Keep so many reports of each scenario; older ones are removed. The last verdict of a scenario always stays.
+    /// Keep this many reports of each scenario; older ones are removed. The last verdict of a scenario always stays.
     #[arg(long, value_name = "NUMBER", env = "DAGSTORM_KEEP_REPORTS")]
     keep_reports: Option<usize>,
     /// Keep reports for so long, as in 30d. The last verdict of a scenario always stays.

@@ -1,7 +1,7 @@
 //! What is good and may still surprise: load that is not what was meant, faults that meet, thresholds without samples.
 //! Pure, and known without a look at anything: `validate`, `plan` and `run` say it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     fault::{DrainService, Fault, Selector, StopTasks},
@@ -91,9 +91,6 @@ impl Seen {
 fn load(scenario: &Scenario, plan: &Plan, seen: &Seen) -> Vec<Problem> {
     let at = spec().key("load");
     let mut notes = vec![];
-    let runs = |job: &str| -> u32 {
-        plan.choices.iter().zip(&seen.choices).filter(|(choice, _)| choice.job == job).map(|(_, runs)| runs).sum()
-    };
     for (index, phase) in scenario.spec.load.iter().enumerate() {
         let here = at.index(index);
         if seen.phases[index] == 0 {
@@ -112,17 +109,34 @@ fn load(scenario: &Scenario, plan: &Plan, seen: &Seen) -> Vec<Problem> {
             notes.push(note(&here.key("for"), message).with_help(help));
         }
     }
-    let mut names: Vec<&str> = vec![];
+    notes.extend(undrawn(scenario, plan, seen));
+    notes
+}
+
+/// Jobs that no arrival of the whole load is of, at the first phase that names them.
+fn undrawn(scenario: &Scenario, plan: &Plan, seen: &Seen) -> Vec<Problem> {
+    let drawn = plan.choices.iter().zip(&seen.choices).filter(|(_, runs)| **runs > 0);
+    let mut known: BTreeSet<&str> = drawn.map(|(choice, _)| choice.job.as_str()).collect();
+    let mut notes = vec![];
     for (index, phase) in scenario.spec.load.iter().enumerate() {
-        for job in &phase.jobs.jobs {
-            if !names.contains(&job.job.as_str()) && runs(&job.job) == 0 {
-                notes.push(note(&at.index(index).key("jobs"), format!("no arrival draws the job `{}`", job.job)));
+        let jobs = phase.jobs.jobs.iter().map(|job| job.job.as_str());
+        let jobs: Vec<&str> = jobs.filter(|job| known.insert(job)).collect();
+        let message = match &jobs[..] {
+            [] => continue,
+            [job] => format!("no arrival draws the job `{job}`"),
+            jobs => {
+                let named: Vec<String> = jobs.iter().take(MOST_NAMED).map(|job| format!("`{job}`")).collect();
+                let more = if jobs.len() > MOST_NAMED { ", …" } else { "" };
+                format!("no arrival draws these {} jobs: {}{more}", jobs.len(), named.join(", "))
             }
-            names.push(&job.job);
-        }
+        };
+        notes.push(note(&spec().key("load").index(index).key("jobs"), message));
     }
     notes
 }
+
+/// So many names stand in a warning.
+const MOST_NAMED: usize = 4;
 
 /// Bounds that what arrives breaks.
 fn bounds(scenario: &Scenario, seen: &Seen) -> Option<Problem> {

@@ -71,7 +71,7 @@ impl<'a> Predecessor<'a> {
         if adopting.runs > adopting.first {
             let message = format!(
                 "another dagstorm is at work: {who} launched run {} of arrival {last} after this one had begun to look. Stop one of \
-                 the two; this one goes on by itself when the other is gone",
+                 the two; an operator goes on by itself when the other one is gone",
                 newest.run_id
             );
             return why(WhyKind::Mismatch, message);

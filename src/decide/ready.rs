@@ -16,8 +16,14 @@ use crate::{
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// … and how seldom at most while it is not.
 const LOOK_SELDOM: Duration = Duration::from_secs(10);
-/// A look at many runs costs the server more: so many runs add a second.
-const RUNS_A_SECOND: usize = 500;
+/// All runs are asked for this often …
+const WHOLE_EVERY: Duration = Duration::from_secs(60);
+/// … and less often the more there are: so much later for each `RUNS_OF_A_SHARE`.
+const WHOLE_SHARE: Duration = Duration::from_secs(30);
+const RUNS_OF_A_SHARE: u32 = 500;
+/// Changes are asked for from so long before the last one that is known: Dagster's writers are not synchronous, and 1.8 gives
+/// whole seconds.
+const OVERLAP: Duration = Duration::from_secs(10);
 /// A service is looked at this long before a fault that needs it.
 const LOOK_AHEAD: Duration = Duration::from_secs(5);
 
@@ -38,19 +44,32 @@ fn look_at_dagster(
     now: Timestamp,
     decision: &mut Decision,
 ) {
-    let runs = observation.dagster.as_ref().and_then(|seen| seen.answer.fresh()).map_or(0, |view| view.runs.len());
-    let pace = LOOK_EVERY + Duration::from_secs((runs / RUNS_A_SECOND) as u64);
-    let due = next_look(state, &Dependency::Dagster, observation.dagster.as_ref().map(|seen| seen.asked_at), pace, now);
+    let since = since(state, observation, now);
+    let asked_at = observation.dagster.as_ref().map(|seen| seen.asked_at);
+    let due = next_look(state, &Dependency::Dagster, asked_at, LOOK_EVERY, now);
     if due <= now {
         let jobs = if asks_for_jobs(state) { plan.jobs() } else { vec![] };
         decision.looks.push(Query::Dagster {
             scenario: plan.scenario.clone(),
             generation: plan.generation.clone(),
             jobs,
+            since,
         });
     } else {
         decision.wake(due);
     }
+}
+
+/// From when on Dagster's changes are asked for; `None`: for every run. A look costs Dagster what has changed, not what there
+/// is.
+///
+/// Before the start all runs are asked for, since they may have to be adopted; and now and then, since runs that somebody
+/// deleted are in no list of changes.
+fn since(state: &Generation, observation: &Observation, now: Timestamp) -> Option<Timestamp> {
+    let (runs, whole_at) = observation.known_runs()?;
+    let every = WHOLE_EVERY + WHOLE_SHARE * (runs.len() as u32 / RUNS_OF_A_SHARE);
+    let is_due = state.started_at.is_none() || now >= whole_at.plus(every);
+    if is_due { None } else { runs.updated_at().map(|at| at.minus(OVERLAP)) }
 }
 
 /// Whether a look asks for the code location and its jobs too: before the start, and as long as something of them is not

@@ -28,7 +28,7 @@ use crate::model::{
     mark::{self, FAULT_TAG},
 };
 
-/// A fault as a scenario declares it. A new one is one more file and one more arm here.
+/// A fault as a scenario declares it. `docs/architecture.md` lists what a new one touches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Fault {

@@ -104,7 +104,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// The identity of a data folder, and so of whichever dagstorm writes there: every run and every fault's mark names it.
+/// The identity of a data folder, and so of whichever dagstorm writes there: every run names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriterId(Arc<str>);
 

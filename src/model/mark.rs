@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Effect, Timestamp, WriterId};
 
-/// `scenario/generation/fault`.
+/// `scenario/generation/fault.occurrence`.
 pub const FAULT_TAG: &str = "dagstorm:fault";
 /// The id of the data folder whose dagstorm set the mark.
 pub const WRITER_TAG: &str = "dagstorm:writer";

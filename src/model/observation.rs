@@ -82,8 +82,9 @@ impl<T> Timed<T> {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Query {
-    /// Dagster itself and all runs of one generation. Where `jobs` are named, also whether they exist.
-    Dagster { scenario: ScenarioName, generation: GenerationId, jobs: Vec<String> },
+    /// Dagster itself and the runs of one generation that Dagster has changed since an instant by its own clock; `None`: all
+    /// of them. Where `jobs` are named, also whether they exist.
+    Dagster { scenario: ScenarioName, generation: GenerationId, jobs: Vec<String>, since: Option<Timestamp> },
     /// The step events of some runs of one generation, of a Dagster of this version.
     Steps { scenario: ScenarioName, generation: GenerationId, version: String, run_ids: Vec<String> },
     /// One ECS service and its tasks.
@@ -135,6 +136,8 @@ pub struct Observation {
     pub dagster: Option<Timed<DagsterView>>,
     /// What the last look that succeeded had shown, while the last one has failed.
     pub runs_before: Runs,
+    /// When the last look was asked that showed every run there was.
+    pub runs_whole_at: Option<Timestamp>,
     /// The runs that were asked for last.
     pub steps: Option<Timed<StepsView>>,
     pub services: BTreeMap<String, Timed<ServiceView>>,
@@ -201,12 +204,24 @@ impl Observation {
         match &mut newer.answer {
             Seen::Fresh(view) => {
                 let is_whole = view.since.is_none();
+                if is_whole {
+                    self.runs_whole_at = Some(newer.asked_at);
+                }
                 let shown = std::mem::replace(&mut view.runs, before);
                 view.runs.absorb(shown, is_whole);
             }
             Seen::Unavailable(_) => self.runs_before = before,
         }
         self.dagster = Some(newer);
+    }
+
+    /// Every run that is known, whether or not the last look succeeded, and when a look last showed all there were.
+    pub fn known_runs(&self) -> Option<(&Runs, Timestamp)> {
+        let runs = match &self.dagster {
+            Some(Timed { answer: Seen::Fresh(view), .. }) => &view.runs,
+            Some(Timed { answer: Seen::Unavailable(_), .. }) | None => &self.runs_before,
+        };
+        Some((runs, self.runs_whole_at?))
     }
 
     /// Takes runs whose step events were read out of those that are to be read.

@@ -16,26 +16,40 @@ pub struct Chain<'a> {
     pub root: &'a str,
     /// The launched run and its retries, in their order; never empty.
     pub runs: Vec<&'a RunView>,
-    /// Further retries of a run that had been retried before: Dagster ran it again twice.
+    /// Further retries of a run that had been retried before, and the retries of those: Dagster ran it again twice.
     pub doubled: Vec<&'a RunView>,
     /// Runs that a person or a program made of them by re-execution, and what followed from those.
     pub again: Vec<&'a RunView>,
 }
 
 impl<'a> Chain<'a> {
-    /// The run that says how the launch ended, or that is under way.
+    /// The run that says how the launch ended, or that is under way. Of two retries of one run it is the one that succeeded,
+    /// else one that has not ended.
     pub fn end(&self) -> &'a RunView {
+        let last = self.last();
+        if self.doubled.is_empty() {
+            return last;
+        }
+        let is_retried = |run: &RunView| self.doubled.iter().any(|next| is_retry_of(next, run));
+        let further = self.doubled.iter().copied().filter(|run| !is_retried(run));
+        let ends: Vec<&RunView> = [last].into_iter().chain(further).collect();
+        let succeeded = ends.iter().find(|run| run.status == RunStatus::Success);
+        let open = || ends.iter().find(|run| !is_over(run));
+        succeeded.or_else(open).copied().unwrap_or(last)
+    }
+
+    fn last(&self) -> &'a RunView {
         self.runs.last().expect("a chain has a run")
     }
 
     /// Its last run failed, and Dagster has announced another one that is not there yet.
     pub fn awaits_retry(&self) -> bool {
-        self.end().status == RunStatus::Failure && self.end().will_retry
+        awaits_retry(self.end())
     }
 
     /// Nothing more is to come of it.
     pub fn has_ended(&self) -> bool {
-        self.end().status.is_terminal() && !self.awaits_retry()
+        is_over(self.end())
     }
 
     pub fn has_succeeded(&self) -> bool {
@@ -44,9 +58,18 @@ impl<'a> Chain<'a> {
 
     /// How often Dagster has run it again, also where runs of it are gone from Dagster.
     pub fn retries(&self) -> usize {
-        let counted = self.end().origin.retry_number().map_or(0, |number| number as usize);
-        counted.max(self.runs.len() - 1)
+        // Dagster counts all retries of a root; with two of one run that is no longer how often it was run again.
+        let number = self.end().origin.retry_number().filter(|_| self.doubled.is_empty());
+        number.map_or(0, |number| number as usize).max(self.runs.len() - 1)
     }
+}
+
+fn awaits_retry(run: &RunView) -> bool {
+    run.status == RunStatus::Failure && run.will_retry
+}
+
+fn is_over(run: &RunView) -> bool {
+    run.status.is_terminal() && !awaits_retry(run)
 }
 
 /// The runs of one key, told apart.
@@ -103,24 +126,35 @@ fn chain<'a>(root: &'a str, first: &'a RunView, group: Vec<&'a RunView>) -> Chai
     let ids: BTreeSet<&str> = group.iter().map(|run| run.run_id.as_str()).collect();
     let mut rest: Vec<&RunView> = group.into_iter().filter(|run| run.run_id != first.run_id).collect();
     loop {
-        let last = chain.end();
-        let (retries, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|run| is_retry_of(run, last, &ids));
+        let last = chain.last();
+        let (retries, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|run| follows(run, last, &ids));
         rest = others;
         let mut retries = retries.into_iter();
         let Some(next) = retries.next() else { break };
         chain.doubled.extend(retries);
         chain.runs.push(next);
     }
+    // A retry of a further retry is a further one too.
+    while let Some(place) = rest.iter().position(|run| chain.doubled.iter().any(|of| is_retry_of(run, of))) {
+        chain.doubled.push(rest.remove(place));
+    }
     chain.again = rest;
     chain
 }
 
-/// A re-execution may have copied the number of the retry that it is of: a retry has a higher one. A retry of a run that is gone
-/// from Dagster follows the last one that is there.
-fn is_retry_of(run: &RunView, of: &RunView, ids: &BTreeSet<&str>) -> bool {
+/// A re-execution may have copied the number of the retry that it is of: a retry has a higher one.
+fn is_retry_of(run: &RunView, of: &RunView) -> bool {
+    is_retry_after(run, of, |parent| *parent == of.run_id)
+}
+
+/// The same, also where runs between the two are gone from Dagster. `ids`: those that are there.
+fn follows(run: &RunView, of: &RunView, ids: &BTreeSet<&str>) -> bool {
+    is_retry_after(run, of, |parent| *parent == of.run_id || !ids.contains(parent))
+}
+
+fn is_retry_after(run: &RunView, of: &RunView, is_parent: impl Fn(&str) -> bool) -> bool {
     let Origin::Retry { parent, number, .. } = &run.origin else { return false };
-    let follows = *parent == of.run_id || !ids.contains(parent.as_str());
-    follows && of.origin.retry_number().is_none_or(|before| *number > before)
+    is_parent(parent) && of.origin.retry_number().is_none_or(|before| *number > before)
 }
 
 /// How many launches stand where: each counts once, by the last run of its chain.
@@ -194,11 +228,14 @@ pub struct Runs {
     changed_without_key: BTreeSet<usize>,
     /// Runs that have ended and whose steps were not read yet, by their end.
     unread: BTreeSet<(Option<Timestamp>, usize)>,
+    /// When Dagster last changed any of them, by its own clock.
+    updated_at: Option<Timestamp>,
 }
 
 impl Runs {
     /// Takes in what a look shows of a run. One that has not changed costs nothing further.
     pub fn insert(&mut self, run: RunView) {
+        self.updated_at = self.updated_at.max(run.updated_at);
         let index = run.key.as_ref().map(|key| key.index);
         let known = self.by_id.get(&run.run_id).copied();
         if known.is_some_and(|place| self.runs[place] == run) {
@@ -244,6 +281,11 @@ impl Runs {
         self.changed.clear();
         self.changed_without_key.clear();
         newer.runs.into_iter().for_each(|run| self.insert(run));
+    }
+
+    /// When Dagster last changed any of them, by its own clock.
+    pub fn updated_at(&self) -> Option<Timestamp> {
+        self.updated_at
     }
 
     /// Arrivals with a run that the last look changed.

@@ -82,7 +82,7 @@ type Place<'a> = (&'a str, &'a spec::Document);
 struct KnownScenario {
     good: Option<Scenario>,
     rejection: Option<Rejection>,
-    /// The wish, made once: reconcilers compare it by its address.
+    /// What the operator is asked to run, made once for each version of the manifest.
     wanted: Option<Arc<Wanted>>,
 }
 

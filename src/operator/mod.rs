@@ -50,7 +50,7 @@ pub struct Shared<W, S, C> {
     pub store: S,
     pub clock: C,
     pub folder: Folder,
-    /// The data folder, as runs and marks name it.
+    /// The data folder, as runs name it.
     pub writer: WriterId,
     /// This writer's epoch.
     pub epoch: u64,

@@ -1,4 +1,4 @@
-//! The identity of a data folder: runs and marks name it, so that two dagstorms can tell their work apart.
+//! The identity of a data folder: runs name it, so that two dagstorms can tell their work apart.
 
 use std::{fs, io, path::Path};
 

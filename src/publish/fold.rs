@@ -158,7 +158,9 @@ fn gist(words: &[&str], is_reason: bool) -> String {
         let is_own =
             index(bare).is_some() || is_instant(bare) || is_id(bare) || (place > 0 && words[place - 1] == "run");
         said.push(if is_own { format!("…{}", &word[bare.len()..]) } else { (*word).to_owned() });
-        if word.ends_with([':', ';']) && !is_reason && !is_own {
+        // What follows the name of a step is what happened to it.
+        let is_step = place > 0 && words[place - 1].trim_start_matches('(') == "step";
+        if word.ends_with([':', ';']) && !is_reason && !is_own && !is_step {
             break;
         }
     }
@@ -325,9 +327,23 @@ mod tests {
                 vec!["3 arrivals were launched 2 times (numbers 0 to 2)".to_owned()],
             ),
             (
-                (1..4)
-                    .map(|number| ("FaultSkipped", format!("fault kill#{number} was not injected: no task runs")))
-                    .collect(),
+                (0..4).map(|number| ("failed", format!("a/ab-1/{number} failed by its own code in run {}: step load: KeyError: {number}", id(number)))).collect(),
+                vec!["4 arrivals failed by their own code in run …: step load: KeyError (numbers 0 to 3)".to_owned()],
+            ),
+            (
+                (0..3).map(|number| ("retried", format!("a/ab-1/{number}: run {} failed (step load: it crashed), and Dagster ran it again: run {} is SUCCESS", id(number), id(9)))).collect(),
+                vec!["3 arrivals: run … failed (step load: it crashed), and Dagster ran it again (numbers 0 to 2)".to_owned()],
+            ),
+            (
+                (0..3).map(|number| ("writer", format!("a/ab-1/{number} was launched by the dagstorm of data folder x, as run {}: two dagstorms were at work", id(number)))).collect(),
+                vec!["3 arrivals were launched by the dagstorm of data folder x, as run …: two dagstorms were at work (numbers 0 to 2)".to_owned()],
+            ),
+            (
+                (0..3).map(|number| ("copied", format!("a/ab-1/{number}: run {} carries its tags and is no launch of it, but a re-execution of run {}", id(number), id(9)))).collect(),
+                vec!["3 arrivals: run … carries its tags and is no launch of it, but a re-execution of run (numbers 0 to 2)".to_owned()],
+            ),
+            (
+                (1..4).map(|number| ("FaultSkipped", format!("fault kill#{number} was not injected: no task runs"))).collect(),
                 vec!["3 faults were not injected: no task runs (kill#1, kill#2, kill#3)".to_owned()],
             ),
             (

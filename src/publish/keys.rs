@@ -28,6 +28,8 @@ pub(super) struct Row<'a> {
     statuses: Vec<RunStatus>,
     /// When the last of its launches ended; `None`: one is under way.
     ended: Option<Timestamp>,
+    /// Dagster's error, where no launch of it has succeeded.
+    cause: Option<String>,
     /// The words of the findings about it.
     pub words: Vec<String>,
     /// How often a worker recorded a step of it as completed; `None`: that was not read.
@@ -44,13 +46,13 @@ impl Row<'_> {
         self.submission.map_or("notSent", outcome)
     }
 
-    /// Why it was not launched; empty: it was, or nobody knows.
+    /// Why it was not launched, or why its run failed; empty: neither, or nobody knows.
     pub fn reason(&self) -> &str {
         match self.submission.map(|submission| &submission.stage) {
             Some(SubmissionStage::Rejected(reason) | SubmissionStage::Absent(reason)) => reason,
+            Some(SubmissionStage::Acknowledged { .. }) => self.cause.as_deref().unwrap_or_default(),
             Some(
-                SubmissionStage::Acknowledged { .. }
-                | SubmissionStage::Dropped { .. }
+                SubmissionStage::Dropped { .. }
                 | SubmissionStage::Intended
                 | SubmissionStage::InDoubt(_)
                 | SubmissionStage::Deferred { .. },
@@ -141,6 +143,11 @@ pub(super) fn rows<'a>(
             due: generation.started_at.map(|started| started.plus(arrival.offset)),
             submission: generation.submissions.get(&index),
             retries: chains.iter().map(Chain::retries).sum(),
+            cause: if chains.iter().any(Chain::has_succeeded) {
+                None
+            } else {
+                chains.iter().find_map(|chain| of_id(&chain.end())?.cause())
+            },
             statuses: chains.iter().map(|chain| chain.end().status.clone()).collect(),
             ended: chains.iter().filter(|chain| chain.has_ended()).filter_map(|chain| chain.end().ended_at).max(),
             runs: found,
@@ -178,7 +185,7 @@ struct Line<'a> {
     /// By the workers' own records; empty where they were not read.
     effects_completed: Option<usize>,
     findings: String,
-    /// Why it was rejected.
+    /// Why it was rejected, or Dagster's error of its run.
     reason: &'a str,
 }
 

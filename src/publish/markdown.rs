@@ -57,11 +57,17 @@ fn render(report: &Report, out: &mut String) -> std::fmt::Result {
         ("resolved absent", counts.resolved_absent),
         ("dropped", counts.dropped),
         ("completed", counts.completed),
+        ("failed by their own code", counts.failed),
+        ("of those, while a fault was in place", counts.failed_under_faults),
         ("lost", counts.lost),
+        ("never started", counts.never_started),
         ("duplicated", counts.duplicated),
+        ("launched by another dagstorm", counts.other_writers),
         ("unexpected", counts.unexpected),
         ("unfinished", counts.unfinished),
         ("falsely failed", counts.falsely_failed),
+        ("run again by Dagster", counts.retried),
+        ("copies (runs)", counts.copied),
     ] {
         writeln!(out, "| {word} | {number} |")?;
     }
@@ -84,7 +90,8 @@ fn render(report: &Report, out: &mut String) -> std::fmt::Result {
     faults(out, report)?;
     section(out, "Not ended", &report.audit.unfinished)?;
     section(out, "Permitted by the contract", &report.audit.tolerated)?;
-    section(out, "Re-executed (recovery, no violation)", &report.audit.recoveries)?;
+    section(out, "Retried and re-executed (no violation)", &report.audit.recoveries)?;
+    section(out, "Runs that only copied the tags (told, not judged)", &report.audit.copies)?;
     writeln!(out, "## What this rests on\n")?;
     for assumption in &report.audit.assumptions {
         writeln!(out, "- {assumption}")?;

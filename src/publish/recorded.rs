@@ -33,6 +33,8 @@ pub struct Recorded {
     #[serde(default)]
     pub unfinished: Vec<RecordedFinding>,
     #[serde(default)]
+    pub copies: Vec<RecordedFinding>,
+    #[serde(default)]
     pub thresholds: Vec<ThresholdResult>,
     pub gaps: Vec<RecordedGap>,
     #[serde(default)]

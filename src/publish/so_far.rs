@@ -211,6 +211,11 @@ mod tests {
         let unexpected = Event::UnexpectedSeen { run_id: "r9".to_owned(), reason: "r9 is nobody's".to_owned() };
         let runs = RunCounts { succeeded: 4, failed: 2, canceled: 1, ..RunCounts::default() };
         let counted = Event::Counted { runs };
+        let retrying = Event::Counted { runs: RunCounts { retrying: 3, ..RunCounts::default() } };
+        let reason = "r5 will never start".to_owned();
+        let never = Event::NeverStartedSeen { run_id: "r5".to_owned(), reason };
+        let reason = "another dagstorm launched r6".to_owned();
+        let other = Event::OtherWriterSeen { run_id: "r6".to_owned(), reason, is_first: false };
         let aborted = Event::Aborted { reason: "limits.abortOn: x".to_owned() };
         let calm = [
             Event::SubmitIntended { index: 0, attempt: 1, due: None },
@@ -225,7 +230,32 @@ mod tests {
             ("atMostOnce", vec![duplicate], vec![double], vec![]),
             ("atLeastOnce", vec![unexpected], vec!["r9 is nobody's"], vec![]),
             ("exactlyOnce", vec![counted.clone()], vec![canceled, fails], vec![]),
+            // A threshold says how many may fail; it says nothing of what was canceled.
+            (
+                "exactlyOnce, thresholds: { failures: ['rate < 50%'] }",
+                vec![counted.clone()],
+                vec![canceled],
+                vec![fails],
+            ),
+            (
+                "exactlyOnce, thresholds: { successRate: ['rate > 50%'] }",
+                vec![counted.clone()],
+                vec![canceled],
+                vec![fails],
+            ),
+            (
+                "exactlyOnce, thresholds: { throughput: ['rate > 1/s'] }",
+                vec![counted.clone()],
+                vec![canceled, fails],
+                vec![],
+            ),
             ("atMostOnce", vec![counted], vec![], vec![canceled, fails]),
+            ("exactlyOnce", vec![retrying], vec![], vec![]),
+            ("exactlyOnce", vec![never.clone()], vec!["r5 will never start"], vec![]),
+            ("atLeastOnce", vec![never.clone()], vec!["r5 will never start"], vec![]),
+            ("atMostOnce", vec![never], vec![], vec!["r5 will never start"]),
+            ("atLeastOnce", vec![other.clone()], vec!["another dagstorm launched r6"], vec![]),
+            ("atMostOnce", vec![other], vec!["another dagstorm launched r6"], vec![]),
             (
                 "exactlyOnce",
                 vec![aborted],

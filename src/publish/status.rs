@@ -1,4 +1,4 @@
-//! `status/<scenario>.yaml`, rendered from the journal's state alone.
+//! `status/<scenario>.yaml`, rendered from the journal's state and from what the journal does not hold (`Beside`).
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -145,7 +145,7 @@ pub struct FaultStatus {
     pub name: String,
     /// In words.
     pub what: String,
-    /// Pending, Injecting, InPlace, Healing, Stalled, Recovered, Healed, NotRecovered or Skipped.
+    /// Pending, Injecting, InPlace, Healing, Stalled, Recovered, Healed, NotRecovered, Refused or Skipped.
     pub state: &'static str,
     /// Why it is in this state.
     #[serde(skip_serializing_if = "Option::is_none")]

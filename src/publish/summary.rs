@@ -51,7 +51,8 @@ fn render(report: &Recorded, out: &mut String) -> std::fmt::Result {
     faults(out, report)?;
     findings(out, "Not ended", '?', &report.unfinished)?;
     findings(out, "Permitted by the contract", '·', &report.tolerated)?;
-    findings(out, "Re-executed (recovery, no violation)", '·', &report.recoveries)?;
+    findings(out, "Retried and re-executed (no violation)", '·', &report.recoveries)?;
+    findings(out, "Runs that only copied the tags (told, not judged)", '·', &report.copies)?;
     if !report.assumptions.is_empty() {
         writeln!(out, "\nIt rests on")?;
         for assumption in &report.assumptions {

@@ -198,7 +198,7 @@ pub enum Contract {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// So many runs are under way at once at most; arrivals beyond it are dropped, and counted.
+    /// Most runs that are under way at once; arrivals beyond it are dropped, and counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<u32>,
     /// A load that plans more arrivals than this is refused.
@@ -219,7 +219,7 @@ pub struct AbortOn {
     /// A CloudWatch alarm, by its name, in the state ALARM. While it is in ALARM, the scenario does not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alarm: Option<String>,
-    /// A gauge, compared: `queueDepth > 500`. It is looked at every 2 s.
+    /// A gauge, compared: `queueDepth > 500`. It is looked at every 2 s, `queueAge` every 15 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
     /// `true`: a look at Dagster that shows two runs of one key, or a step that was completed twice.

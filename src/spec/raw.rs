@@ -254,7 +254,7 @@ fn default_quiet() -> Span {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Limits")]
 pub struct RawLimits {
-    /// So many runs under way at once at most. An arrival beyond it is dropped and counted; the load was not the planned
+    /// Most runs that are under way at once. An arrival beyond it is dropped and counted; the load was not the planned
     /// one then.
     pub max_in_flight: Option<u32>,
     /// A load that plans more arrivals than this is refused.

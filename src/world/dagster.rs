@@ -150,8 +150,14 @@ impl Dagster {
     }
 
     /// Finds every run of a generation by its tags; with `jobs`, says how the code location stands that shall have them.
-    pub async fn look(&self, scenario: &ScenarioName, generation: &GenerationId, jobs: &[String]) -> Seen<DagsterView> {
-        match self.try_look(scenario, generation, jobs).await {
+    pub async fn look(
+        &self,
+        scenario: &ScenarioName,
+        generation: &GenerationId,
+        jobs: &[String],
+        since: Option<Timestamp>,
+    ) -> Seen<DagsterView> {
+        match self.try_look(scenario, generation, jobs, since).await {
             Ok(view) => Seen::Fresh(view),
             Err(why) => Seen::Unavailable(why),
         }
@@ -162,9 +168,14 @@ impl Dagster {
         scenario: &ScenarioName,
         generation: &GenerationId,
         jobs: &[String],
+        since: Option<Timestamp>,
     ) -> Result<DagsterView, Why> {
         let with_jobs = !jobs.is_empty();
-        let first = self.runs_page(scenario, generation, None, With { jobs: with_jobs, ..With::look() }).await?;
+        let mut filter = json!({ "tags": of(scenario, generation) });
+        if let Some(since) = since {
+            filter["updatedAfter"] = json!(since.as_micros() as f64 / 1e6);
+        }
+        let first = self.filtered_page(&filter, None, With { jobs: with_jobs, ..With::look() }).await?;
         let location = if with_jobs { Some(self.location_view(&first, jobs).await?) } else { None };
         let version = first.version.clone();
         let mut runs = Runs::default();
@@ -172,10 +183,10 @@ impl Dagster {
         loop {
             runs.extend(page.iter().map(graphql::Run::view));
             let Some(last) = page.last().filter(|_| page.len() == PAGE) else { break };
-            let next = self.runs_page(scenario, generation, Some(&last.run_id), With::look()).await?;
+            let next = self.filtered_page(&filter, Some(&last.run_id), With::look()).await?;
             page = next.runs_or_error.fields.results;
         }
-        Ok(DagsterView { version, runs, since: None, location })
+        Ok(DagsterView { version, runs, since, location })
     }
 
     /// Reads every run of a generation with its raw step events.

@@ -144,9 +144,9 @@ impl World for LiveWorld {
         let clients = self.clients(target);
         let mut observation = Observation::default();
         match query {
-            Query::Dagster { scenario, generation, jobs } => {
+            Query::Dagster { scenario, generation, jobs, since } => {
                 let answer = match clients.dagster() {
-                    Ok(dagster) => dagster.look(scenario, generation, jobs).await,
+                    Ok(dagster) => dagster.look(scenario, generation, jobs, *since).await,
                     Err(why) => Seen::Unavailable(why),
                 };
                 observation.dagster = Some(Timed { asked_at, answer });

@@ -1,5 +1,5 @@
-//! What a dry run asks of AWS beside the operator's own looks: who we are, what lies around a partition, whether a change
-//! would be permitted. Nothing here changes anything.
+//! Looks at AWS that join several calls: who we are, the network around a partition, objects with marks; and whether EC2 would
+//! permit a change. The operator and `dagstorm plan` both use them. Nothing here changes anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 

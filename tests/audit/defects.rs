@@ -74,20 +74,24 @@ fn fault_event(event: &Event) -> bool {
 }
 
 pub const ALL: &[Defect] = &[
-    Defect { name: "lost: Dagster has no such run", plant: |s| s.drop_run(3), says: "Failed Lost/Run" },
+    Defect { name: "lost: Dagster has no such run", plant: |s| s.drop_run(3), says: "Failed Lost/Run#3" },
     Defect {
         name: "lost: three of them",
         plant: |s| [2, 5, 7].iter().for_each(|index| s.drop_run(*index)),
-        says: "Failed Lost/Run Lost/Run Lost/Run",
+        says: "Failed Lost/Run#2 Lost/Run#5 Lost/Run#7",
     },
-    Defect { name: "lost: the run failed", plant: |s| ended(s, 3, RunStatus::Failure, true), says: "Failed Lost/Run" },
+    Defect {
+        name: "lost: the run failed",
+        plant: |s| ended(s, 3, RunStatus::Failure, true),
+        says: "Failed Lost/Run#3",
+    },
     Defect {
         name: "lost: the run was canceled before its step ended",
         plant: |s| {
             ended(s, 3, RunStatus::Canceled, false);
             s.run(3).events.pop();
         },
-        says: "Failed Lost/Run",
+        says: "Failed Lost/Run#3",
     },
     Defect {
         name: "lost: the run failed before any step",
@@ -95,21 +99,21 @@ pub const ALL: &[Defect] = &[
             ended(s, 3, RunStatus::Failure, false);
             s.run(3).events.clear();
         },
-        says: "Failed Lost/Run",
+        says: "Failed Lost/Run#3",
     },
-    Defect { name: "duplicated: launched twice", plant: |s| s.complete(3, "again"), says: "Failed Duplicated/Run" },
+    Defect { name: "duplicated: launched twice", plant: |s| s.complete(3, "again"), says: "Failed Duplicated/Run#3" },
     Defect {
         name: "duplicated: launched twice, the second failed",
         plant: |s| {
             s.complete(3, "again");
             s.runs.last_mut().unwrap().run.status = RunStatus::Failure;
         },
-        says: "Failed Duplicated/Run",
+        says: "Failed Duplicated/Run#3",
     },
     Defect {
         name: "duplicated: a step completed twice",
         plant: |s| completed_again(s, 3),
-        says: "Failed Duplicated/Step",
+        says: "Failed Duplicated/Step#3",
     },
     Defect {
         name: "duplicated: a step completed three times",
@@ -117,7 +121,7 @@ pub const ALL: &[Defect] = &[
             completed_again(s, 3);
             completed_again(s, 3);
         },
-        says: "Failed Duplicated/Step",
+        says: "Failed Duplicated/Step#3",
     },
     Defect {
         name: "duplicated: late, long after its run had ended",
@@ -126,7 +130,7 @@ pub const ALL: &[Defect] = &[
             record.events.push(step(StepEventKind::Started, 400.0, None));
             record.events.push(step(StepEventKind::Succeeded, 401.0, None));
         },
-        says: "Failed Duplicated/Step",
+        says: "Failed Duplicated/Step#3",
     },
     Defect {
         name: "duplicated: both deliveries of a declared retry completed",
@@ -136,7 +140,7 @@ pub const ALL: &[Defect] = &[
             record.events.push(step(StepEventKind::Started, 34.0, None));
             record.events.push(step(StepEventKind::Succeeded, 35.0, None));
         },
-        says: "Failed Duplicated/Step",
+        says: "Failed Duplicated/Step#3",
     },
     Defect {
         name: "re-executed within a declared retry: it began three times, and two would be right",
@@ -146,7 +150,7 @@ pub const ALL: &[Defect] = &[
             record.events.insert(3, step(StepEventKind::Restarted, 31.6, None));
             record.events.insert(4, step(StepEventKind::Restarted, 31.8, None));
         },
-        says: "Passed recovery/Step",
+        says: "Passed recovery:Reexecuted/Step#3",
     },
     Defect {
         name: "duplicated: run and step at once",
@@ -154,7 +158,7 @@ pub const ALL: &[Defect] = &[
             s.complete(3, "again");
             completed_again(s, 3);
         },
-        says: "Failed Duplicated/Run Duplicated/Step",
+        says: "Failed Duplicated/Run#3 Duplicated/Step#3",
     },
     Defect {
         name: "unexpected: a key that was never attempted",
@@ -164,7 +168,7 @@ pub const ALL: &[Defect] = &[
             key.index = 99;
             s.runs.last_mut().unwrap().run.key = Some(key);
         },
-        says: "Failed Unexpected/Run",
+        says: "Failed Unexpected/Run#99",
     },
     Defect {
         name: "unexpected: a run of ours without a key",
@@ -177,33 +181,33 @@ pub const ALL: &[Defect] = &[
     Defect {
         name: "unexpected: rejected, and there all the same",
         plant: |s| s.fate(3, Event::SubmitRefused { index: 3, reason: "invalid".to_owned(), retry: false }),
-        says: "Failed Unexpected/Run Rejected",
+        says: "Failed Unexpected/Run#3 Rejected",
     },
     Defect {
         name: "unexpected: looked up as absent, and there all the same",
         plant: |s| s.fate(3, Event::SubmitAbsent { index: 3, reason: "absent".to_owned() }),
-        says: "Failed Unexpected/Run ResolvedAbsent",
+        says: "Failed Unexpected/Run#3 ResolvedAbsent",
     },
     Defect {
         name: "unexpected: acknowledged as another run",
         plant: |s| s.run(3).run.run_id = "other".to_owned(),
-        says: "Failed Unexpected/Run",
+        says: "Failed Unexpected/Run#3",
     },
     Defect {
         name: "falsely failed: every step completed",
         plant: |s| ended(s, 3, RunStatus::Failure, false),
-        says: "Failed FalselyFailed/Run",
+        says: "Failed FalselyFailed/Run#3",
     },
     Defect {
         name: "falsely failed: canceled after the work",
         plant: |s| ended(s, 3, RunStatus::Canceled, false),
-        says: "Failed FalselyFailed/Run",
+        says: "Failed FalselyFailed/Run#3",
     },
     Defect { name: "no step event at all", plant: |s| s.run(3).events.clear(), says: "Unknown NoEvents" },
     Defect {
         name: "a step that was started and has no end",
         plant: |s| drop(s.run(3).events.pop()),
-        says: "Unknown NoCompletion unfinished/Step",
+        says: "Unknown NoCompletion open:Unfinished/Step#3",
     },
     Defect {
         name: "arrivals that were never sent",
@@ -356,7 +360,7 @@ pub const ALL: &[Defect] = &[
     Defect {
         name: "no defect: executed again after its worker was stopped",
         plant: |s| executed_elsewhere(s, "victim"),
-        says: "Passed recovery/Step",
+        says: "Passed recovery:Reexecuted/Step#0",
     },
     Defect {
         name: "no defect: a declared retry",

@@ -63,12 +63,12 @@ pub const ALL: &[Defect] = &[
     Defect {
         name: "lost at effect level: a worker dropped its completion",
         plant: |s| drop_record(s, 3),
-        says: "Failed Lost/Effect",
+        says: "Failed Lost/Effect#3",
     },
     Defect {
         name: "lost at effect level: the record says that it failed",
         plant: |s| record(s, 3).outcome = CompletionOutcome::Other("failed".to_owned()),
-        says: "Failed Lost/Effect",
+        says: "Failed Lost/Effect#3",
     },
     Defect {
         name: "lost at effect level: the record was never finished",
@@ -76,14 +76,14 @@ pub const ALL: &[Defect] = &[
             let record = record(s, 3);
             (record.outcome, record.finished) = (CompletionOutcome::Open, None);
         },
-        says: "Failed Lost/Effect",
+        says: "Failed Lost/Effect#3",
     },
     Defect {
         name: "duplicated at effect level: Dagster saw one of two",
         plant: |s| {
             done_again(s, 3);
         },
-        says: "Failed Duplicated/Effect",
+        says: "Failed Duplicated/Effect#3",
     },
     Defect {
         name: "duplicated at every level",
@@ -97,7 +97,7 @@ pub const ALL: &[Defect] = &[
             "again".clone_into(&mut second.run_id);
             s.records().push(second);
         },
-        says: "Failed Duplicated/Run Duplicated/Step Duplicated/Effect",
+        says: "Failed Duplicated/Run#3 Duplicated/Step#3 Duplicated/Effect#3",
     },
     Defect {
         name: "duplicated at effect level: late, after its run had ended",
@@ -105,7 +105,7 @@ pub const ALL: &[Defect] = &[
             let again = done_again(s, 3);
             (again.started, again.finished) = (Some(at(700.0)), Some(at(701.0)));
         },
-        says: "Failed Duplicated/Effect",
+        says: "Failed Duplicated/Effect#3",
     },
     Defect {
         name: "duplicated: a re-execution after a retry was done twice",
@@ -116,7 +116,7 @@ pub const ALL: &[Defect] = &[
             run.events.insert(2, step(StepEventKind::UpForRetry, 31.5, None));
             run.events.insert(3, step(StepEventKind::Started, 31.8, None));
         },
-        says: "Failed Duplicated/Effect",
+        says: "Failed Duplicated/Effect#3",
     },
     Defect {
         name: "no defect: a declared retry left two records, one of them completed",
@@ -134,7 +134,7 @@ pub const ALL: &[Defect] = &[
             let again = done_again(s, 3);
             (again.outcome, again.finished) = (CompletionOutcome::Open, None);
         },
-        says: "Passed recovery/Effect",
+        says: "Passed recovery:Reexecuted/Effect#3",
     },
     Defect {
         name: "falsely failed: Dagster lost the success, the worker has it",
@@ -142,7 +142,7 @@ pub const ALL: &[Defect] = &[
             s.records();
             falsely_failed(s, 3);
         },
-        says: "Failed FalselyFailed/Run",
+        says: "Failed FalselyFailed/Run#3",
     },
     Defect {
         name: "falsely failed: Dagster says that the step failed, the worker did it",
@@ -152,7 +152,7 @@ pub const ALL: &[Defect] = &[
             run.run.status = RunStatus::Failure;
             run.events.last_mut().unwrap().kind = StepEventKind::Failed;
         },
-        says: "Failed FalselyFailed/Run",
+        says: "Failed FalselyFailed/Run#3",
     },
     Defect {
         name: "lost: one step was done, another one failed",
@@ -165,7 +165,7 @@ pub const ALL: &[Defect] = &[
             failed.step = "second".into();
             run.events.push(failed);
         },
-        says: "Failed Lost/Run FalselyFailed/Effect",
+        says: "Failed Lost/Run#3 FalselyFailed/Effect#3",
     },
     Defect {
         name: "unexpected at effect level: a run that Dagster does not have",
@@ -174,12 +174,12 @@ pub const ALL: &[Defect] = &[
             "stranger".clone_into(&mut stranger.run_id);
             s.records().push(stranger);
         },
-        says: "Failed Unexpected/Effect",
+        says: "Failed Unexpected/Effect#3",
     },
     Defect {
         name: "unexpected at effect level: a step that Dagster's log does not know",
         plant: |s| unknown_step(s, 3),
-        says: "Failed Unexpected/Effect",
+        says: "Failed Unexpected/Effect#3",
     },
     Defect {
         name: "lost: Dagster forgot a run whose work was done",
@@ -187,7 +187,7 @@ pub const ALL: &[Defect] = &[
             s.records();
             s.drop_run(3);
         },
-        says: "Failed Lost/Run Unexpected/Effect",
+        says: "Failed Lost/Run#3 Unexpected/Effect#3",
     },
     Defect {
         name: "not proved: not one record of this generation",
@@ -209,7 +209,7 @@ pub const ALL: &[Defect] = &[
             (again.outcome, again.finished, again.started) = (CompletionOutcome::Open, None, Some(at(135.0)));
             s.taken_at = 140;
         },
-        says: "Unknown TooEarly recovery/Effect",
+        says: "Unknown TooEarly recovery:Reexecuted/Effect#11",
     },
     Defect {
         name: "no defect: a worker's clock is an hour behind",
@@ -228,7 +228,7 @@ pub const ALL: &[Defect] = &[
             again.started = again.started.map(|at| at.minus(std::time::Duration::from_secs(3600)));
             again.finished = again.finished.map(|at| at.minus(std::time::Duration::from_secs(3600)));
         },
-        says: "Failed Duplicated/Effect",
+        says: "Failed Duplicated/Effect#3",
     },
     Defect {
         name: "no defect: records without any time",

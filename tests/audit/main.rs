@@ -4,15 +4,20 @@
 
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout, reason = "a test may fail loudly")]
 
+mod copies;
 mod defects;
 mod effects;
+mod failures;
+mod rendered;
+mod retries;
 mod story;
 mod unfinished;
+mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use dagstorm::{
-    audit::{Finding, Level, TaskDeath},
+    audit::{Finding, FindingKind, Level, TaskDeath},
     journal::Event,
     model::{RunStatus, Verdict},
     publish,
@@ -27,18 +32,27 @@ use crate::{
     story::Story,
 };
 
-/// What an audit said, by name, with how often.
+/// What an audit said, with how often: `Lost/Run#3` is a finding of the key 3; a gap is its reason alone.
 fn said(story: &Story) -> (Verdict, BTreeMap<String, usize>) {
     let audit = story.audit();
     let mut words = BTreeMap::new();
-    let findings = audit.findings.iter().map(|one| format!("{:?}/{:?}", one.kind, one.level));
-    let gaps = audit.gaps.iter().map(|gap| gap.reason.to_owned());
-    let recoveries = audit.recoveries.iter().map(|one| format!("recovery/{:?}", one.level));
-    let unfinished = audit.unfinished.iter().map(|one| format!("unfinished/{:?}", one.level));
-    for word in findings.chain(gaps).chain(recoveries).chain(unfinished) {
+    let lists = [
+        ("", &audit.findings),
+        ("permitted:", &audit.tolerated),
+        ("recovery:", &audit.recoveries),
+        ("open:", &audit.unfinished),
+        ("copy:", &audit.copies),
+    ];
+    let of_list = lists.into_iter().flat_map(|(sort, list)| list.iter().map(move |one| format!("{sort}{}", word(one))));
+    for word in of_list.chain(audit.gaps.iter().map(|gap| gap.reason.to_owned())) {
         *words.entry(word).or_default() += 1;
     }
     (audit.verdict, words)
+}
+
+fn word(finding: &Finding) -> String {
+    let of = finding.key.as_ref().map(|key| format!("#{}", key.index)).unwrap_or_default();
+    format!("{:?}/{:?}{of}", finding.kind, finding.level)
 }
 
 fn wanted(defect: &Defect) -> BTreeMap<String, usize> {
@@ -50,7 +64,8 @@ fn wanted(defect: &Defect) -> BTreeMap<String, usize> {
 }
 
 fn every() -> impl Iterator<Item = &'static Defect> {
-    [defects::ALL, effects::ALL, unfinished::ALL].into_iter().flatten()
+    let lists = [defects::ALL, effects::ALL, unfinished::ALL, retries::ALL, copies::ALL, writers::ALL, failures::ALL];
+    lists.into_iter().flatten()
 }
 
 #[test]
@@ -60,7 +75,10 @@ fn all_well_passes() {
 
 #[test]
 fn every_planted_defect_is_found_and_nothing_is_invented() {
-    assert!(every().count() >= 30);
+    let names: BTreeSet<&str> = every().map(|defect| defect.name).collect();
+    assert_eq!(names.len(), every().count(), "each has a name of its own");
+    assert!(every().filter(|defect| !defect.name.starts_with("no defect")).count() >= 110);
+    assert!(every().filter(|defect| defect.name.starts_with("no defect")).count() >= 25);
     let (mut planted, mut found, mut invented) = (0, 0, 0);
     for defect in every() {
         let mut story = Story::new(12);
@@ -76,10 +94,41 @@ fn every_planted_defect_is_found_and_nothing_is_invented() {
         planted += 1;
         found += usize::from(is_right);
         invented += extra;
-        println!("{} {:54} {verdict} {}", if is_right { "✓" } else { "✗" }, defect.name, join(&words));
+        println!("{} {:70} {verdict} {}", if is_right { "✓" } else { "✗" }, defect.name, join(&words));
     }
     println!("{planted} planted, {found} found, {invented} invented");
     assert_eq!((found, invented), (planted, 0));
+}
+
+/// Each count is the number of what was found of its kind.
+#[test]
+fn the_counts_agree_with_what_was_found() {
+    for defect in every() {
+        let mut story = Story::new(12);
+        (defect.plant)(&mut story);
+        let audit = story.audit();
+        let judged = || audit.findings.iter().chain(&audit.tolerated);
+        let of = |kind: FindingKind| judged().filter(|one| one.kind == kind && one.level == Level::Run).count() as u32;
+        let keys = |kind: FindingKind| {
+            let its = judged().filter(|one| one.kind == kind && one.level == Level::Run);
+            its.map(|one| &one.key).collect::<BTreeSet<_>>().len() as u32
+        };
+        let counts = &audit.counts;
+        let retried = audit.recoveries.iter().filter(|one| one.kind == FindingKind::Retried).count() as u32;
+        let told = [counts.lost, counts.failed, counts.never_started, counts.other_writers, counts.falsely_failed];
+        let found = [
+            FindingKind::Lost,
+            FindingKind::Failed,
+            FindingKind::NeverStarted,
+            FindingKind::OtherWriter,
+            FindingKind::FalselyFailed,
+        ];
+        assert_eq!(told, found.map(of), "{}", defect.name);
+        assert_eq!(counts.duplicated, keys(FindingKind::Duplicated), "{}", defect.name);
+        assert_eq!((counts.retried, counts.copied), (retried, audit.copies.len() as u32), "{}", defect.name);
+        let ends = counts.completed + counts.lost + counts.failed + counts.never_started + counts.falsely_failed;
+        assert_eq!(ends + counts.unfinished, counts.acknowledged, "{}: each key came to one thing", defect.name);
+    }
 }
 
 /// A finding of a run names the faults that overlapped it and every task that ended meanwhile; one whose worker is known

@@ -6,8 +6,8 @@ use dagstorm::{
     audit::{self, Audit},
     journal::{Event, Found, Record, State},
     model::{
-        Census, CompletionOutcome, CompletionRecord, Completions, Effect, FaultId, GenerationId, Outcome, Receipt,
-        RunRecord, RunStatus, RunView, StepEvent, StepEventKind, TaskArn, TaskView, Timestamp, Undo,
+        Census, CompletionOutcome, CompletionRecord, Completions, Effect, Failure, FaultId, GenerationId, Origin,
+        Outcome, Receipt, RunRecord, RunStatus, RunView, StepEvent, StepEventKind, TaskArn, TaskView, Timestamp, Undo,
     },
     plan::{self, Plan},
     publish::{self, Report},
@@ -139,6 +139,75 @@ spec:
         self.runs.iter_mut().find(|record| record.run.key.as_ref() == Some(&key)).unwrap()
     }
 
+    /// The run with this id.
+    pub fn by_id(&mut self, run_id: &str) -> &mut RunRecord {
+        self.runs.iter_mut().find(|record| record.run.run_id == run_id).unwrap()
+    }
+
+    /// A run with the tags of another one, four seconds after it: it did what it should.
+    pub fn follow(&mut self, of: &str, run_id: &str, origin: Origin) -> &mut RunRecord {
+        let mut record = self.by_id(of).clone();
+        let second = |at: Timestamp| at.since(self::at(0.0)).as_secs_f64() + 4.0;
+        let begin = record.run.started_at.map_or(0.0, second);
+        run_id.clone_into(&mut record.run.run_id);
+        let run = RunView {
+            status: RunStatus::Success,
+            origin,
+            will_retry: false,
+            failure_reason: None,
+            created_at: Some(at(begin)),
+            started_at: Some(at(begin)),
+            ended_at: Some(at(begin + 2.0)),
+            ..record.run
+        };
+        let events = vec![
+            step(StepEventKind::Claimed, begin, Some("retrier")),
+            step(StepEventKind::Started, begin, None),
+            step(StepEventKind::Succeeded, begin + 1.5, None),
+        ];
+        self.runs.push(RunRecord::new(run, events));
+        self.runs.last_mut().unwrap()
+    }
+
+    /// Dagster's own retry of a failed run, announced on that one.
+    pub fn retry(&mut self, parent: &str, number: u32, run_id: &str) -> &mut RunRecord {
+        let failed = self.by_id(parent);
+        failed.run.will_retry = true;
+        let (parent, root) = (parent.to_owned(), failed.run.root().to_owned());
+        self.follow(&parent.clone(), run_id, Origin::Retry { parent, root, number })
+    }
+
+    /// The job's own code raised an error in the step of this run.
+    pub fn raised(&mut self, run_id: &str) -> &mut RunRecord {
+        let why = ("ValueError: no such customer", Some("DagsterExecutionStepExecutionError"), Some("USER_CODE_ERROR"));
+        self.failed(run_id, why)
+    }
+
+    /// The process of the step of this run was killed.
+    pub fn died(&mut self, run_id: &str) -> &mut RunRecord {
+        let why = ("the child process crashed", Some("ChildProcessCrashException"), Some("FRAMEWORK_ERROR"));
+        self.failed(run_id, why)
+    }
+
+    fn failed(&mut self, run_id: &str, why: (&str, Option<&str>, Option<&str>)) -> &mut RunRecord {
+        let record = self.by_id(run_id);
+        record.run.status = RunStatus::Failure;
+        record.run.failure_reason = Some("STEP_FAILURE".into());
+        let last = record.events.last_mut().unwrap();
+        last.kind = StepEventKind::Failed;
+        last.failure = Some(Box::new(failure(why)));
+        record
+    }
+
+    /// The run failed as a whole before any step, with Dagster's reason and error.
+    pub fn failed_whole(&mut self, run_id: &str, reason: Option<&str>, class: Option<&str>) {
+        let record = self.by_id(run_id);
+        record.events.clear();
+        record.run.status = RunStatus::Failure;
+        record.run.failure_reason = reason.map(Into::into);
+        record.failure = Some(Box::new(failure(("ImportError: no module named pandas", class, None))));
+    }
+
     /// What the workers wrote down; from the first call on, of each run that is there a record.
     pub fn records(&mut self) -> &mut Vec<CompletionRecord> {
         let of = |record: &RunRecord| CompletionRecord {
@@ -189,6 +258,18 @@ spec:
         Some(publish::report(&self.plan, &state, generation, &census, &self.audit()))
     }
 
+    /// `report.md`, `keys.csv`, `report.html` and `junit.xml`.
+    pub fn rendered(&self) -> [String; 4] {
+        let (records, census) = self.evidence();
+        let mut state = State::default();
+        records.iter().for_each(|record| state.apply(record).unwrap());
+        let (generation, audit) = (state.current.as_ref().unwrap(), self.audit());
+        let report = publish::report(&self.plan, &state, generation, &census, &audit);
+        let keys = publish::keys(&self.plan, generation, &census, &audit);
+        let page = publish::html(&report, &self.plan, generation, &census);
+        [publish::markdown(&report), String::from_utf8(keys).unwrap(), page, publish::junit(&report)]
+    }
+
     fn evidence(&self) -> (Vec<Record>, Census) {
         let mut events = self.events.clone();
         events.sort_by_key(|(second, _)| *second);
@@ -211,6 +292,11 @@ spec:
 
 pub fn step(kind: StepEventKind, second: f64, task: Option<&str>) -> StepEvent {
     StepEvent { task: task.map(arn), ..StepEvent::new("work", kind, at(second)) }
+}
+
+/// Dagster's error: its text, its class, its source.
+pub fn failure((error, class, source): (&str, Option<&str>, Option<&str>)) -> Failure {
+    Failure { error: error.to_owned(), class: class.map(str::to_owned), source: source.map(str::to_owned) }
 }
 
 /// Later, in the time of an event.

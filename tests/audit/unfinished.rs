@@ -25,7 +25,7 @@ pub const ALL: &[Defect] = &[
     Defect {
         name: "hung: a step that began and never ended",
         plant: |s| hung(s, 3),
-        says: "Unknown Unfinished unfinished/Step",
+        says: "Unknown Unfinished open:Unfinished/Step#3",
     },
     Defect {
         name: "hung: its worker was stopped, and nobody took the step up",
@@ -33,7 +33,7 @@ pub const ALL: &[Defect] = &[
             hung(s, 0);
             s.run(0).events[0].task = Some(arn("victim"));
         },
-        says: "Unknown Unfinished unfinished/Step",
+        says: "Unknown Unfinished open:Unfinished/Step#0",
     },
     Defect {
         name: "hung: a worker did the work, and Dagster never heard of it",
@@ -41,12 +41,12 @@ pub const ALL: &[Defect] = &[
             s.records();
             hung(s, 3);
         },
-        says: "Unknown Unfinished unfinished/Step",
+        says: "Unknown Unfinished open:Unfinished/Step#3",
     },
     Defect {
         name: "hung: a worker recorded the begin of it, and no end",
         plant: |s| begun(s, 3),
-        says: "Unknown Unfinished unfinished/Step",
+        says: "Unknown Unfinished open:Unfinished/Step#3",
     },
     Defect {
         name: "hung: its worker was cut off before Dagster heard that it began",
@@ -54,7 +54,7 @@ pub const ALL: &[Defect] = &[
             begun(s, 3);
             s.run(3).events.clear();
         },
-        says: "Unknown Unfinished unfinished/Step",
+        says: "Unknown Unfinished open:Unfinished/Step#3",
     },
     Defect {
         name: "hung: begun again after its worker was stopped",
@@ -63,7 +63,7 @@ pub const ALL: &[Defect] = &[
             s.run(0).events[0].task = Some(arn("victim"));
             s.run(0).events.push(step(StepEventKind::Started, 40.0, Some("w1")));
         },
-        says: "Unknown Unfinished recovery/Step unfinished/Step",
+        says: "Unknown Unfinished recovery:Reexecuted/Step#0 open:Unfinished/Step#0",
     },
     Defect {
         name: "hung: a declared retry that never began",
@@ -71,7 +71,7 @@ pub const ALL: &[Defect] = &[
             hung(s, 3);
             s.run(3).events.push(step(StepEventKind::UpForRetry, 32.0, None));
         },
-        says: "Unknown Unfinished unfinished/Step",
+        says: "Unknown Unfinished open:Unfinished/Step#3",
     },
     Defect {
         name: "hung: a declared retry that began and never ended",
@@ -80,7 +80,7 @@ pub const ALL: &[Defect] = &[
             s.run(3).events.push(step(StepEventKind::UpForRetry, 32.0, None));
             s.run(3).events.push(step(StepEventKind::Restarted, 33.0, None));
         },
-        says: "Unknown Unfinished unfinished/Step",
+        says: "Unknown Unfinished open:Unfinished/Step#3",
     },
     Defect {
         name: "hung: two steps of one run",
@@ -90,12 +90,12 @@ pub const ALL: &[Defect] = &[
             other.step = "also".into();
             s.run(3).events.push(other);
         },
-        says: "Unknown Unfinished unfinished/Step unfinished/Step",
+        says: "Unknown Unfinished open:Unfinished/Step#3 open:Unfinished/Step#3",
     },
     Defect {
         name: "hung: between two steps",
         plant: |s| ended(s, 3, RunStatus::Started, false),
-        says: "Unknown Unfinished unfinished/Run",
+        says: "Unknown Unfinished open:Unfinished/Run#3",
     },
     Defect {
         name: "hung: a run that is still queued",
@@ -103,12 +103,12 @@ pub const ALL: &[Defect] = &[
             ended(s, 3, RunStatus::Queued, false);
             s.run(3).events.clear();
         },
-        says: "Unknown Unfinished unfinished/Run",
+        says: "Unknown Unfinished open:Unfinished/Run#3",
     },
     Defect {
         name: "hung: a status that nobody knows",
         plant: |s| ended(s, 3, RunStatus::Other("SUSPENDED".to_owned()), false),
-        says: "Unknown Unfinished unfinished/Run",
+        says: "Unknown Unfinished open:Unfinished/Run#3",
     },
     Defect {
         name: "too early: an attempt may still complete",
@@ -116,7 +116,7 @@ pub const ALL: &[Defect] = &[
             s.run(11).events.push(step(StepEventKind::Started, 130.0, None));
             s.taken_at = 140;
         },
-        says: "Unknown TooEarly recovery/Step",
+        says: "Unknown TooEarly recovery:Reexecuted/Step#11",
     },
     Defect {
         name: "too early: a declared retry of a canceled run may still complete",
@@ -127,7 +127,7 @@ pub const ALL: &[Defect] = &[
             s.run(11).events.push(step(StepEventKind::Restarted, 130.0, None));
             s.taken_at = 140;
         },
-        says: "Failed Lost/Run TooEarly",
+        says: "Failed Lost/Run#11 TooEarly",
     },
 ];
 

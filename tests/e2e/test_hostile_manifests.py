@@ -131,7 +131,7 @@ def large_recipes() -> Iterator[tuple[str, str | bytes, int, str]]:
     late = "{ name: late, after: 366d, for: 366d, arrivals: { constant: { rate: 1/d } }, jobs: { j: 1 } }"
     yield "a-year-late.yaml", scenario(late), 0, "1 good"
     kill = "{ name: k, after: 1s, repeat: { every: 366d, times: 1000 }, stopTasks: { service: workers } }"
-    yield "repeat-overflow.yaml", scenario(phase(), more=f"  faults:\n    - {kill}\n"), 2, "after the load's end"
+    yield "repeat-overflow.yaml", scenario(phase(), more=f"  faults:\n    - {kill}\n"), 2, "the load ends at 10s"
 
 
 @pytest.mark.parametrize(("name", "content", "code", "words"), list(recipes()), ids=lambda value: str(value)[:40])

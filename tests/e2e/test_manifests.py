@@ -51,9 +51,9 @@ def test_a_broken_one_says_where_and_the_others_go_on(operator: Operator) -> Non
     assert intake["broken.yaml"]["errors"] == [accepted["message"]]
 
     unreadable: Path = operator.manifests / "unreadable.yaml"
-    unreadable.write_text("kind: [")
+    unreadable.write_text("apiVersion: dagstorm.dev/v1alpha1\nkind: [")
     assert operator.wait_verdict("well")["phase"] == "Passed"
-    assert operator.intake()["unreadable.yaml"]["errors"][0].startswith("unreadable.yaml:1:")
+    assert operator.intake()["unreadable.yaml"]["errors"][0].startswith("unreadable.yaml:2:")
 
     operator.drop(burst("broken", 2, FAST))
     assert operator.wait_phase("broken", "Passed", "Failed", "Unknown")["phase"] == "Passed"

@@ -180,7 +180,7 @@ def test_what_cannot_work_ends_with_4(stack: Stack, tmp_path: Path, target: str)
     absent = {"workers": "taskiq-worker", "ghosts": "no-such-service"}
     ghosts = {**KILL, "stopTasks": {"service": "ghosts"}}
     cases: list[tuple[str, Document, Document, str]] = [
-        ("no-job", stack.target(), faulty("no-job", jobs={"no_such_job": 1}), "job `no_such_job` does not exist"),
+        ("no-job", stack.target(), faulty("no-job", jobs={"no_such_job": 1}), "has no job `no_such_job`"),
         ("no-service", changed("ecs.services", absent), faulty("no-service", ghosts), "no-such-service"),
         ("no-location", changed("dagster.location", "elsewhere"), faulty("no-location"), "elsewhere"),
         ("account", changed("guard.account", "111111111111"), faulty("account"), "names account 111111111111"),

@@ -24,6 +24,8 @@ pub struct SimRun {
     /// How it came to be: launched, or a retry.
     pub origin: Origin,
     pub created_at: Timestamp,
+    /// When Dagster last changed its row.
+    pub updated_at: Timestamp,
     /// It failed, and Dagster has announced a retry.
     pub will_retry: bool,
     /// Why the announced retry will never come, once Dagster's log says so.
@@ -66,6 +68,7 @@ impl Core {
             key,
             origin,
             created_at: self.now,
+            updated_at: self.now,
             will_retry: false,
             retry_refused: None,
             again: false,
@@ -100,7 +103,9 @@ impl Core {
 
     /// Dagster announces, some time after a run failed, that it will run it again.
     pub fn announce(&mut self, id: &str, is_made: bool) {
-        self.runs.get_mut(id).expect("a run that failed").will_retry = true;
+        let now = self.now;
+        let run = self.runs.get_mut(id).expect("a run that failed");
+        (run.will_retry, run.updated_at) = (true, now);
         if is_made {
             let delay = self.millis(0, 5_000);
             self.later(delay, Happening::Retry(id.to_owned()));
@@ -121,6 +126,7 @@ impl Core {
         let now = self.now;
         let run = self.runs.get_mut(id).expect("a run that was launched");
         (run.status, run.ended_at, run.task) = (RunStatus::Failure, Some(now), None);
+        run.updated_at = now;
         if by_its_code {
             let failure = Failure {
                 error: "ValueError: no".to_owned(),
@@ -143,6 +149,7 @@ impl Core {
         let run = self.runs.get_mut(id).expect("only what was seen is terminated");
         if !run.status.is_terminal() {
             run.status = RunStatus::Canceled;
+            run.updated_at = now;
             run.ended_at = Some(now);
             run.attempt += 1;
         }
@@ -167,7 +174,7 @@ impl Core {
         if run.status == RunStatus::Canceled {
             return;
         }
-        run.status = RunStatus::Started;
+        (run.status, run.updated_at) = (RunStatus::Started, now);
         run.started_at.get_or_insert(now);
         run.task = Some(task.clone());
         let (attempt, key) = (run.attempt, run.key.clone());
@@ -205,7 +212,7 @@ impl Core {
             return;
         }
         let run = self.runs.get_mut(id).expect("a run that was launched");
-        run.status = RunStatus::Success;
+        (run.status, run.updated_at) = (RunStatus::Success, now);
         run.ended_at.get_or_insert(now);
         run.task = None;
         let lag = lag.or_else(|| Some(self.strikes(Mishap::EventLate, 10)?.millis(1, LATEST_EVENT_MS)));

@@ -255,17 +255,21 @@ impl SimWorld {
         let mut core = self.core.lock().unwrap();
         let mut observation = Observation::default();
         match query {
-            Query::Dagster { scenario, generation, jobs } => {
+            Query::Dagster { scenario, generation, jobs, since } => {
                 let state = if core.is_reloading() {
                     LocationState::NotLoaded(RELOADING.to_owned())
                 } else {
                     LocationState::Ready
                 };
                 let location = (!jobs.is_empty()).then_some(LocationView { state, forbidden: None });
-                let runs = of(&core, scenario, generation).map(|(id, run)| view(id, run)).collect();
+                // As Dagster: later than, not at.
+                let is_changed = |run: &SimRun| since.is_none_or(|since| run.updated_at > since);
+                let changed = of(&core, scenario, generation).filter(|(_, run)| is_changed(run));
+                let runs = changed.map(|(id, run)| view(id, run)).collect();
+                let since = *since;
                 let fresh = |runs| {
                     let location = location.clone();
-                    Seen::Fresh(DagsterView { version: "simulated".to_owned(), runs, since: None, location })
+                    Seen::Fresh(DagsterView { version: "simulated".to_owned(), runs, since, location })
                 };
                 let answer = match (fails, self.mutant) {
                     (false, _) => fresh(runs),
@@ -387,6 +391,7 @@ fn view(id: &str, run: &SimRun) -> RunView {
         generation_started: tag(tags::STARTED).and_then(|text| text.parse().ok()),
         writer: tag(tags::WRITER).and_then(|text| text.parse().ok()),
         created_at: Some(run.created_at),
+        updated_at: Some(run.updated_at),
         origin: run.origin.clone(),
         will_retry: run.will_retry,
         ..RunView::new(id, Some(run.key.clone()), &run.job, run.status.clone())

@@ -77,7 +77,7 @@ impl Rig {
     pub async fn look(&self, jobs: &[&str]) -> Seen<dagstorm::model::DagsterView> {
         let generation: GenerationId = GENERATION.parse().unwrap();
         let jobs = jobs.iter().map(|job| (*job).to_owned()).collect();
-        let query = Query::Dagster { scenario: Self::scenario(), generation, jobs };
+        let query = Query::Dagster { scenario: Self::scenario(), generation, jobs, since: None };
         self.world.look(&self.target, &query).await.dagster.unwrap().answer
     }
 

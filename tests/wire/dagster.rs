@@ -249,11 +249,13 @@ impl Truth {
     fn look(&self, version: &str, document: &str, variables: &Value) -> Value {
         let filter = variables["filter"]["tags"].as_array().unwrap();
         let ids = variables["filter"]["runIds"].as_array();
+        let since = variables["filter"]["updatedAfter"].as_f64();
         let fits = |run: &Run| {
             let has =
                 |tag: &Value| run.tags.get(tag["key"].as_str().unwrap()).map(String::as_str) == tag["value"].as_str();
             let is_asked = ids.is_none_or(|ids| ids.iter().any(|id| id.as_str() == Some(&run.id)));
-            run.seen_at <= now() && is_asked && filter.iter().all(has)
+            let is_changed = since.is_none_or(|since| run.changed_at(now()) > since);
+            run.seen_at <= now() && is_asked && is_changed && filter.iter().all(has)
         };
         let limit = variables["limit"].as_u64().unwrap() as usize;
         let cursor = variables["cursor"].as_str();
@@ -330,6 +332,8 @@ impl Truth {
             "runId": run.id,
             "jobName": run.job,
             "status": status,
+            "creationTime": run.seen_at,
+            "updateTime": run.changed_at(now),
             "startTime": (now >= run.started_at).then_some(run.started_at),
             "endTime": (now >= run.ended_at).then_some(run.ended_at),
             "tags": tags,
@@ -349,6 +353,16 @@ impl Truth {
         let mut page = page(run, after, variables["limit"].as_u64().unwrap() as usize);
         page["__typename"] = json!("EventConnection");
         page
+    }
+}
+
+impl Run {
+    /// When its row last changed: with each of its statuses.
+    fn changed_at(&self, now: f64) -> f64 {
+        let queued_at = f64::midpoint(self.seen_at, self.started_at);
+        let middle = f64::midpoint(self.started_at, self.ended_at);
+        let all = [self.seen_at, queued_at, self.started_at, middle, self.ended_at];
+        all.into_iter().filter(|at| *at <= now).fold(self.seen_at, f64::max)
     }
 }
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAD = "# Written by `make lock` from requirements.in: edit that file, not this one.\n"
+HEAD = "# Written by `make lock` from {}: edit that file, not this one.\n"
 
 
 def resolve(requirements: Path) -> dict[str, str]:
@@ -26,7 +26,7 @@ def resolve(requirements: Path) -> dict[str, str]:
 def main() -> None:
     requirements, lock = map(Path, sys.argv[1:])
     pins = sorted(f"{name}=={version}\n" for name, version in resolve(requirements).items())
-    lock.write_text(HEAD + "".join(pins))
+    lock.write_text(HEAD.format(requirements.name) + "".join(pins))
     print(f"{lock}: {len(pins)} packages")
 
 

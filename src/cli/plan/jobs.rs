@@ -21,8 +21,12 @@ pub(super) async fn look_at_dagster(
 ) {
     for (scenario, plan) in scenarios {
         let jobs = plan.jobs();
-        let query =
-            Query::Dagster { scenario: scenario.name.clone(), generation: plan.generation.clone(), jobs: jobs.clone() };
+        let query = Query::Dagster {
+            scenario: scenario.name.clone(),
+            generation: plan.generation.clone(),
+            jobs: jobs.clone(),
+            since: None,
+        };
         let seen = world.look(target, &query).await.dagster.map(|seen| seen.answer);
         let view = match seen.expect("a look at Dagster answers for Dagster") {
             Seen::Fresh(view) => view,

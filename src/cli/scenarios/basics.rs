@@ -38,7 +38,7 @@ pub struct Basics {
     /// Instead of the scenario's own thresholds, as in `runLatency=p95 < 10m`; may be repeated; `none` for none
     #[arg(long = "threshold", value_name = "METRIC=CONDITION")]
     pub thresholds: Vec<String>,
-    /// So many runs are under way at once at most; arrivals beyond it are dropped [default: no limit]
+    /// Most runs that are under way at once; arrivals beyond it are dropped [default: no limit]
     #[arg(long, value_name = "NUMBER")]
     max_in_flight: Option<String>,
     /// A load of more runs than this is refused [default: no limit]

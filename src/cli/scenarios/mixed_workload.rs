@@ -24,7 +24,7 @@ use crate::cli::draft::{Draft, value};
   dagstorm run mixed-workload --print > scenario.yaml"
 )]
 pub struct Arguments {
-    /// So many runs start at once, on schedule
+    /// Runs that start at once, on schedule
     #[arg(long, value_name = "NUMBER", default_value = "2", help_heading = "Phases")]
     schedule_size: String,
     /// From one instant of the schedule to the next [default: 10m of 30m]

@@ -52,10 +52,10 @@ pub struct Place {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Guard, without a file")]
 pub struct Guard {
-    /// At most so many tasks of a service are affected at once: a number or a share [default: 50%]
+    /// Most tasks of a service that are affected at once: a number or a share [default: 50%]
     #[arg(long, value_name = "AMOUNT", conflicts_with = "target")]
     max_affected: Option<String>,
-    /// So many running tasks of a service stay at least [default: 1]
+    /// Fewest tasks of a service that stay running [default: 1]
     #[arg(long, value_name = "NUMBER", conflicts_with = "target")]
     min_healthy: Option<String>,
     /// Only tasks that carry this tag; may be repeated

@@ -7,6 +7,7 @@ mod again;
 mod gauges;
 mod hold;
 mod limits;
+mod looks;
 mod notice;
 mod partitioned;
 mod passing;

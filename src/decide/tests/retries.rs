@@ -7,7 +7,9 @@ impl Case {
     fn looked(second: f64, version: &str, runs: &[RunView]) -> Self {
         let mut case = Self::new(false);
         case.event(0.0, Event::Started { at: at(0.0), dagster_version: version.to_owned() });
-        (0..3).for_each(|index| drop(case.acknowledged(index)));
+        for index in 0..3 {
+            case.acknowledged(index);
+        }
         let location = Some(LocationView::default());
         let runs = runs.iter().cloned().collect();
         let view = DagsterView { version: version.to_owned(), runs, since: None, location };

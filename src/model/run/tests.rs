@@ -74,6 +74,36 @@ fn failed(steps: &[(&str, Option<&str>, Option<&str>)], whole: Option<&str>, rea
 }
 
 #[test]
+fn the_cause_of_a_failure_is_what_dagster_says_of_it_whoever_is_to_blame() {
+    let failure = |error: &str, class: &str| {
+        Some(Box::new(Failure { error: error.to_owned(), class: Some(class.to_owned()), source: None }))
+    };
+    let (own, death) = (failure("ValueError: no", "DagsterTypeCheckDidNotPass"), failure("it died", DEATHS[0]));
+    let whole = failure("no space is left", "OSError");
+    for (steps, whole, reason, expected) in [
+        (&[][..], None, None, None),
+        (&[][..], None, Some("START_TIMEOUT"), Some("START_TIMEOUT")),
+        (&[][..], whole.clone(), Some("START_TIMEOUT"), Some("no space is left")),
+        (&[None][..], None, Some("STEP_FAILURE"), Some("STEP_FAILURE")),
+        (&[death.clone()][..], whole.clone(), Some("STEP_FAILURE"), Some("step a: it died")),
+        // An error of the code comes before the deaths that followed from it.
+        (&[own.clone(), death.clone()][..], whole.clone(), None, Some("step a: ValueError: no")),
+        (&[death, own][..], whole, None, Some("step a: ValueError: no")),
+    ] {
+        let of = |failure: &Option<Box<Failure>>| StepEvent {
+            failure: failure.clone(),
+            ..StepEvent::new("a", StepEventKind::Failed, Timestamp::from_micros(0))
+        };
+        let mut run = RunView::new("r", None, "j", RunStatus::Failure);
+        run.failure_reason = reason.map(Arc::from);
+        let mut record = RunRecord { failure: whole, ..RunRecord::new(run, steps.iter().map(of).collect()) };
+        assert_eq!(record.cause().as_deref(), expected, "{steps:?} {reason:?}");
+        record.run.status = RunStatus::Canceled;
+        assert_eq!(record.cause(), None, "only a failure has a cause");
+    }
+}
+
+#[test]
 fn an_error_of_the_code_is_told_from_a_death() {
     let own = Some("step a: ValueError: no".to_owned());
     let step = Some("DagsterExecutionStepExecutionError");

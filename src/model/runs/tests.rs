@@ -64,6 +64,19 @@ fn a_launch_and_its_retries_are_one() {
         (&["a RETRYING .", "b FAILURE retry:a:a:1"][..], "[a b] ended"),
         // Dagster made two retries of one run.
         (&["a RETRYING .", "b SUCCESS retry:a:a:1", "c SUCCESS retry:a:a:1"][..], "[a b | c | ] ended"),
+        (&["a RETRYING .", "b FAILURE retry:a:a:1", "c SUCCESS retry:a:a:1"][..], "[a b | c | ] ended"),
+        (&["a RETRYING .", "b FAILURE retry:a:a:1", "c STARTED retry:a:a:1"][..], "[a b | c | ] open"),
+        (&["a RETRYING .", "b STARTED retry:a:a:1", "c FAILURE retry:a:a:1"][..], "[a b | c | ] open"),
+        (&["a RETRYING .", "b FAILURE retry:a:a:1", "c RETRYING retry:a:a:1"][..], "[a b | c | ] awaits"),
+        // And ran the further one again, too.
+        (
+            &["a RETRYING .", "b FAILURE retry:a:a:1", "c RETRYING retry:a:a:1", "d FAILURE retry:c:a:2"][..],
+            "[a b | c d | ] ended",
+        ),
+        (
+            &["a RETRYING .", "b RETRYING retry:a:a:1", "c FAILURE retry:a:a:1", "d QUEUED retry:b:a:2"][..],
+            "[a b d | c | ] open",
+        ),
         // A person executed it again; older versions copy the number of the retry.
         (&["a FAILURE .", "b SUCCESS again:a:a"][..], "[a |  | b] ended"),
         (&["a RETRYING .", "b FAILURE retry:a:a:1", "c SUCCESS retry:b:a:1"][..], "[a b |  | c] ended"),
@@ -76,6 +89,32 @@ fn a_launch_and_its_retries_are_one() {
         (&["b RETRYING sensor", "c SUCCESS retry:b:b:1"][..], "copies b c"),
     ] {
         assert_eq!(told(runs), expected, "{runs:?}");
+    }
+}
+
+/// Which run of the one launch among these says how it ended.
+fn end(runs: &[&str]) -> String {
+    let runs: Vec<RunView> = (0..).zip(runs).map(|(second, text)| run(second, text)).collect();
+    let kin = kin(runs.iter().rev());
+    let [chain] = &kin.chains[..] else { panic!("{kin:?}") };
+    format!("{} {} {}", chain.end().run_id, chain.retries(), chain.has_succeeded())
+}
+
+#[test]
+fn of_two_retries_of_one_run_the_one_that_succeeded_is_the_end() {
+    for (runs, expected) in [
+        (&["a FAILURE ."][..], "a 0 false"),
+        (&["a RETRYING .", "b SUCCESS retry:a:a:1"][..], "b 1 true"),
+        (&["a RETRYING .", "b SUCCESS retry:a:a:1", "c FAILURE retry:a:a:1"][..], "b 1 true"),
+        (&["a RETRYING .", "b FAILURE retry:a:a:1", "c SUCCESS retry:a:a:1"][..], "c 1 true"),
+        (&["a RETRYING .", "b STARTED retry:a:a:1", "c SUCCESS retry:a:a:1"][..], "c 1 true"),
+        (&["a RETRYING .", "b FAILURE retry:a:a:1", "c STARTED retry:a:a:1"][..], "c 1 false"),
+        (&["a RETRYING .", "b FAILURE retry:a:a:1", "c FAILURE retry:a:a:1"][..], "b 1 false"),
+        (&["a RETRYING .", "b FAILURE retry:a:a:1", "c RETRYING retry:a:a:1", "d SUCCESS retry:c:a:2"][..], "d 1 true"),
+        // What a person executed again says nothing of the launch.
+        (&["a FAILURE .", "b SUCCESS again:a:a"][..], "a 0 false"),
+    ] {
+        assert_eq!(end(runs), expected, "{runs:?}");
     }
 }
 

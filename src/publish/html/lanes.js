@@ -1,7 +1,7 @@
 /* What became of each key that something was found of: its runs, steps and records on an axis of its own. */
 
 const lanes_a_page = 5;
-const lane_marks = { finding: 'bad', unfinished: 'doubt', tolerated: 'off', recovery: 'note' };
+const lane_marks = { finding: 'bad', unfinished: 'doubt', tolerated: 'off', recovery: 'note', copy: 'off' };
 let lane_page = 0;
 
 function showLanes() {
@@ -26,7 +26,7 @@ function showLanes() {
     element(
       'p',
       { class: 'quiet' },
-      `${plural(total, 'key')} with findings, recoveries or no end${more > 0 ? `; the first ${number(shown.length)} are drawn here, ${number(more)} more stand in the table of findings` : ''}. Times count from the start. Shaded: faults, from their injection to the proof that they are gone.`,
+      `${plural(total, 'key')} with findings, recoveries, copies or no end${more > 0 ? `; the first ${number(shown.length)} are drawn here, ${number(more)} more stand in the table of findings` : ''}. Times count from the start. Shaded: faults, from their injection to the proof that they are gone.`,
     ),
     list,
     nav,

@@ -45,7 +45,7 @@ pub struct Lane {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Note {
-    /// `finding`, `tolerated` or `recovery`.
+    /// `finding`, `unfinished`, `tolerated`, `recovery` or `copy`.
     pub sort: &'static str,
     pub kind: FindingKind,
     pub level: Level,
@@ -119,6 +119,7 @@ pub fn lanes(plan: &Plan, generation: &Generation, census: &Census, audit: &Audi
         ("unfinished", &audit.unfinished),
         ("tolerated", &audit.tolerated),
         ("recovery", &audit.recoveries),
+        ("copy", &audit.copies),
     ];
     let found = || sorts.into_iter().flat_map(|(sort, all)| all.iter().map(move |finding| (sort, finding)));
     let mut order: Vec<Subject<'_>> = vec![];

@@ -84,14 +84,18 @@ function counts() {
       ['attempted', of.attempted],
       ['acknowledged', of.acknowledged],
       ['completed', of.completed],
-      ['failed', of.failed, 'bad'],
+      ['failed by their own code', of.failed, 'bad'],
+      ['of those, while a fault was in place', of.failedUnderFaults, 'rare'],
       ['lost', of.lost, 'bad'],
+      ...(of.neverStarted > 0 ? [['never started', of.neverStarted, 'bad']] : []),
+      ...(of.otherWriters > 0 ? [['launched by another dagstorm', of.otherWriters, 'bad']] : []),
       ['duplicated', of.duplicated, 'bad'],
       ['unexpected', of.unexpected, 'bad'],
       ['falsely failed', of.falselyFailed, 'bad'],
       ['in doubt for a while', of.indeterminate, 'rare'],
       ['recovered', of.recovered, 'rare'],
-      ['retried', of.retried, 'rare'],
+      ['run again by Dagster', of.retried, 'rare'],
+      ['copies of their tags', of.copied, 'rare'],
       ['adopted', of.adopted, 'rare'],
       ['unfinished', of.unfinished, 'rare'],
       ['rejected', of.rejected, 'rare'],
@@ -134,6 +138,7 @@ function showFindings() {
     ['open', data.unfinished],
     ['permitted', data.tolerated],
     ['recovery', data.recoveries],
+    ['copy', data.copies],
   ].flatMap(([sort, list]) => list.shown.map((finding) => ({ sort, ...finding })));
   const parts = [];
   if (data.findings.total === 0) parts.push(element('p', {}, mark('good', 'Nothing broke the contract.')));
@@ -143,6 +148,7 @@ function showFindings() {
     ['open runs and steps', data.unfinished],
     ['permitted by the contract', data.tolerated],
     ['recoveries', data.recoveries],
+    ['copies', data.copies],
   ]) {
     if (list.total > list.shown.length)
       parts.push(
@@ -161,14 +167,14 @@ function showFindings() {
       ? element(
           'p',
           { class: 'quiet' },
-          'A recovery is a step that was started again after an attempt that never completed: no violation. What the contract permits is none either. What had not ended proves nothing: it is hung, or was looked at too early.',
+          'A recovery is a failed run that Dagster ran again, or a step that was started again after an attempt that never completed: no violation. What the contract permits is none either. What had not ended proves nothing: it is hung, or was looked at too early. A copy is a run that carries the tags of a launch and is none: it is not judged.',
         )
       : null,
     ...parts,
   );
 }
 
-const sorts = { finding: 'bad', open: 'doubt', permitted: 'off', recovery: 'note' };
+const sorts = { finding: 'bad', open: 'doubt', permitted: 'off', recovery: 'note', copy: 'off' };
 
 function findings(all) {
   const where = (finding) => (finding.key ? Number(finding.key.slice(finding.key.lastIndexOf('/') + 1)) : null);
@@ -210,7 +216,7 @@ function findings(all) {
         cell: (row) =>
           mark(
             sorts[all[row].sort],
-            `${words(all[row].kind)}${['finding', 'open'].includes(all[row].sort) ? '' : `, ${all[row].sort}`}`,
+            `${words(all[row].kind)}${['finding', 'open', 'copy'].includes(all[row].sort) ? '' : `, ${all[row].sort}`}`,
           ),
       },
       { label: 'Level', of: (row) => all[row].level },

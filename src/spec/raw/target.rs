@@ -53,7 +53,7 @@ pub struct RawDagster {
     /// How long after its last attempt a launch can still appear; `requestTimeout` and 35s by default, which fits a stock
     /// Dagster. Too short a settle can launch twice.
     pub settle: Option<Span>,
-    /// So many launches of a scenario wait for their answers at once at most; `16` by default. What is due beyond it is late.
+    /// Most launches of a scenario that wait for their answers at once; `16` by default. What is due beyond it is late.
     #[serde(default = "most_launches")]
     #[schemars(range(min = 1))]
     pub max_concurrent_launches: u32,
@@ -285,7 +285,7 @@ pub struct RawGuard {
     pub require_tag: IndexMap<String, String>,
     /// At most this share or number of a service's tasks at once.
     pub max_affected: Option<Pick>,
-    /// At least so many running tasks stay; 0 by default.
+    /// Fewest tasks of a service that stay running; 0 by default.
     #[serde(default)]
     pub min_healthy: u32,
     /// Times in which no fault begins.
