@@ -16,6 +16,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// was renamed, the daemon is down).
 pub const RETRY_PATIENCE: Duration = Duration::from_secs(2 * 60);
 
+/// Dagster announces a retry in a transaction of its own, after the one that says that the run failed.
+const ANNOUNCED_WITHIN: Duration = Duration::from_secs(2);
 /// Two turns of Dagster's daemon that makes retries, and what it takes to make one.
 const UNANNOUNCED: Duration = Duration::from_secs(15);
 
@@ -73,10 +75,15 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     }
 }
 
-/// How long a retry can come without an announcement: Dagster before 1.9 announces none, and makes them in turns of 5 s.
+/// How long nobody can know whether a failed run is run again: the announcement comes a little later, and Dagster before 1.9
+/// announces nothing and makes retries in turns of 5 s.
 fn unannounced(state: &Generation, counts: RunCounts) -> Duration {
     let announces = state.dagster_version.as_deref().is_none_or(announces_retries);
-    if announces || counts.failed == 0 { Duration::ZERO } else { UNANNOUNCED }
+    match (counts.failed, announces) {
+        (0, _) => Duration::ZERO,
+        (_, true) => ANNOUNCED_WITHIN,
+        (_, false) => UNANNOUNCED,
+    }
 }
 
 fn everything_is_settled(plan: &Plan, state: &Generation) -> bool {
@@ -106,7 +113,12 @@ fn drain(
     decision: &mut Decision,
 ) {
     let looked = looked.filter(|(asked_at, _)| *asked_at >= stop.at);
-    let drained = looked.is_some_and(|(_, view)| view.runs.open().next().is_none() && shows_all(state, &view.runs));
+    // A run that has just failed may be run again.
+    let failed = state.runs.as_ref().filter(|fact| fact.value.failed > 0);
+    let known_at = failed.map_or(stop.at, |fact| fact.at.plus(unannounced(state, fact.value)));
+    let drained = looked.is_some_and(|(asked_at, view)| {
+        view.runs.open().next().is_none() && shows_all(state, &view.runs) && asked_at >= known_at
+    });
     let patience = since.plus(plan.expect.quiet.duration());
     if drained || now >= patience {
         conclude_stopped(&stop.value, decision);

@@ -1,6 +1,7 @@
 //! L4: the journal, the only truth. `record` is what is written, `state` and `generation` what it adds up to, `log` how
 //! a record becomes a line, `segment` and `files` where the lines lie, `holding` who may write them, `store` the promise.
 
+mod fact;
 mod fault;
 mod files;
 mod generation;

@@ -30,8 +30,7 @@ impl<'a> Chain<'a> {
         if self.doubled.is_empty() {
             return last;
         }
-        let is_retried = |run: &RunView| self.doubled.iter().any(|next| is_retry_of(next, run));
-        let further = self.doubled.iter().copied().filter(|run| !is_retried(run));
+        let further = self.doubled.iter().copied().filter(|run| !self.is_retried(run));
         let ends: Vec<&RunView> = [last].into_iter().chain(further).collect();
         let succeeded = ends.iter().find(|run| run.status == RunStatus::Success);
         let open = || ends.iter().find(|run| !is_over(run));
@@ -49,7 +48,12 @@ impl<'a> Chain<'a> {
 
     /// Nothing more is to come of it.
     pub fn has_ended(&self) -> bool {
-        is_over(self.end())
+        is_over(self.end()) && self.doubled.iter().all(|run| is_over(run) || self.is_retried(run))
+    }
+
+    /// A further retry of it is there among the doubled ones.
+    fn is_retried(&self, run: &RunView) -> bool {
+        self.doubled.iter().any(|next| is_retry_of(next, run))
     }
 
     pub fn has_succeeded(&self) -> bool {

@@ -90,7 +90,7 @@ impl World for SimWorld {
         let (wait, fails) = {
             let mut core = self.core.lock().unwrap();
             self.check_silence(&mut core, "reads the records");
-            let fails = core.strikes(Mishap::CensusFailed, 20).is_some() || core.is_outage();
+            let fails = core.strikes(Mishap::CensusFailed, 30).is_some() || core.is_outage();
             let slow = core.storm.strikes(Mishap::CensusSlow, 20).map(|mut dice| dice.millis(1, 30_000));
             (slow.unwrap_or_else(|| core.millis(1, 900)), fails)
         };
