@@ -48,7 +48,7 @@ impl<'a> Chain<'a> {
 
     /// Nothing more is to come of it.
     pub fn has_ended(&self) -> bool {
-        is_over(self.end()) && self.doubled.iter().all(|run| is_over(run) || self.is_retried(run))
+        is_over(self.last()) && self.doubled.iter().all(|run| is_over(run) || self.is_retried(run))
     }
 
     /// A further retry of it is there among the doubled ones.

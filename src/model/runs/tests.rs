@@ -134,6 +134,20 @@ fn a_retry_whose_root_was_deleted_still_is_one() {
 }
 
 #[test]
+fn a_launch_goes_on_as_long_as_any_run_of_it_does() {
+    for (runs, has_ended) in [
+        (&["a FAILURE .", "b STARTED retry:a:a:1", "c SUCCESS retry:a:a:1"][..], false),
+        (&["a FAILURE .", "b SUCCESS retry:a:a:1", "c STARTED retry:a:a:1"], false),
+        (&["a FAILURE .", "b SUCCESS retry:a:a:1", "c RETRYING retry:a:a:1"], false),
+        (&["a FAILURE .", "b SUCCESS retry:a:a:1", "c RETRYING retry:a:a:1", "d SUCCESS retry:c:a:3"], true),
+        (&["a FAILURE .", "b SUCCESS retry:a:a:1", "c FAILURE retry:a:a:1"], true),
+    ] {
+        let runs: Vec<RunView> = (0..).zip(runs).map(|(second, text)| run(second, text)).collect();
+        assert_eq!(kin(runs.iter()).chains[0].has_ended(), has_ended, "{runs:?}");
+    }
+}
+
+#[test]
 fn counts_follow_every_change() {
     let mut runs = Runs::default();
     let mut says = |text: &str| {
