@@ -296,21 +296,21 @@ pub const ALL: &[Defect] = &[
     },
     Defect {
         name: "a redelivery of which one message is not proved",
-        plant: |s| s.copied(Copies { messages: 1, wanted: 2, received: 2, spent: 1, ..Copies::default() }),
+        plant: |s| s.copied(&Copies { messages: 1, wanted: 2, received: 2, spent: 1, ..Copies::default() }),
         says: "Unknown FaultNotWhole",
     },
     Defect {
         name: "a redelivery that broke off",
         plant: |s| {
             let trouble = Some("ReceiveMessage: throttled".to_owned());
-            s.copied(Copies { messages: 2, wanted: 9, received: 2, trouble, ..Copies::default() });
+            s.copied(&Copies { messages: 2, wanted: 9, received: 2, trouble, ..Copies::default() });
         },
         says: "Unknown FaultNotWhole",
     },
     Defect {
         name: "a redelivery of which no message is proved",
         plant: |s| {
-            s.copied(Copies { messages: 0, wanted: 2, received: 2, spent: 2, ..Copies::default() });
+            s.copied(&Copies { messages: 0, wanted: 2, received: 2, spent: 2, ..Copies::default() });
             s.forget(|event| matches!(event, Event::FaultSeen { .. }));
         },
         says: "Unknown FaultUnseen",

@@ -118,7 +118,7 @@ spec:
     }
 
     /// What the fault did was to copy messages.
-    pub fn copied(&mut self, copies: Copies) {
+    pub fn copied(&mut self, copies: &Copies) {
         for (_, event) in &mut self.events {
             if let Event::InjectTried { outcome, .. } = event {
                 *outcome = Outcome::Done(Receipt::Copied(copies.clone()));
