@@ -63,9 +63,12 @@ impl Held<'_> {
         }
     }
 
-    /// Whether a look of late shows that somebody's change stands in the way.
+    /// Whether a look of late shows that somebody's change stands in the way. A process that ends looks once more: the change
+    /// may be gone by now.
     pub fn is_in_the_way(&self) -> bool {
-        matches!(self.progress(self.now.minus(STALE)), Progress::Foreign(_))
+        let late = self.now.minus(STALE);
+        let since = self.observation.leaving.map_or(late, |told_at| told_at.max(late));
+        matches!(self.progress(since), Progress::Foreign(_))
     }
 
     fn begin_to_heal(&self, reason: String, decision: &mut Decision) {
@@ -92,7 +95,7 @@ impl Held<'_> {
         let settled = self.asked_at.is_some_and(|asked_at| asked_at >= self.fault.last_attempt_at.plus(self.settle()));
         if let Some(ending) = self.state.ending() {
             Some(ending.value.clone())
-        } else if self.observation.leaving {
+        } else if self.observation.leaving.is_some() {
             Some("dagstorm ends".to_owned())
         } else if self.now >= self.ends() {
             Some("its time is over".to_owned())

@@ -234,7 +234,7 @@ fn patience(plan: &Plan, state: &Generation, fault: &FaultState) -> Timestamp {
 }
 
 fn may_inject(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp) -> bool {
-    let is_denied = observation.leaving || state.target.guard.denied_until(now).is_some();
+    let is_denied = observation.leaving.is_some() || state.target.guard.denied_until(now).is_some();
     !is_denied
         && state.ending().is_none()
         && state.started_at.is_some_and(|started_at| now < started_at.plus(plan.ends_at))

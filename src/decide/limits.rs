@@ -88,12 +88,12 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     }
 }
 
-/// Of two dagstorms that launch the same generation, the one that began later stops.
+/// Of two dagstorms that launch the same generation, one stops: the one that began later, or that was taken for gone.
 fn give_way(state: &Generation, decision: &mut Decision) {
     let is_over = state.ending().is_some() || state.audit_began_at.is_some();
     let other = state.other_writer.as_ref().filter(|other| other.value.is_first && !is_over);
     decision.notes.extend(other.map(|other| {
-        let reason = format!("another dagstorm is at work: {}; this one began later and gives way", other.value.reason);
+        let reason = format!("another dagstorm is at work: {}; this one gives way to it", other.value.reason);
         Event::Aborted { reason }
     }));
 }

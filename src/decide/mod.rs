@@ -104,7 +104,7 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     if state.concluded.is_some() {
         return decision;
     }
-    if observation.leaving {
+    if observation.leaving.is_some() {
         ready::look_at_faults(state, observation, now, plan, &mut decision);
         inject::heal(plan, state, observation, now, &mut decision);
         return decision;
@@ -115,12 +115,15 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
         tasks::decide(state, observation, &mut decision);
         gauges::decide(plan, state, observation, now, &mut decision);
         limits::decide(plan, state, observation, now, &mut decision);
-        if bounds::decide(plan, state, now, &mut decision) {
-            submit::decide(plan, state, observation, now, &mut decision);
-        }
+    }
+    // After an end, also one that is only about to be written down, nothing new goes out.
+    let is_aborted = decision.notes.iter().any(|event| matches!(event, Event::Aborted { .. }));
+    let is_under_way = state.started_at.is_some() && !is_aborted;
+    if is_under_way && bounds::decide(plan, state, now, &mut decision) {
+        submit::decide(plan, state, observation, now, &mut decision);
     }
     terminate::decide(state, observation, now, &mut decision);
-    if state.started_at.is_some() {
+    if is_under_way {
         inject::decide(plan, state, observation, now, &mut decision);
     }
     // Notes change the state that a conclusion is drawn from: it is drawn in the next pass, when they are durable.

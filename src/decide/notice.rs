@@ -4,7 +4,7 @@
 
 use crate::{
     journal::{Event, Evidence, FaultState, Foreign, Generation, Launches, SubmissionStage, failed_by_reason},
-    model::{Criterion, DagsterView, Metric, Observation, RunView, Timestamp, WriterId, runs::Kin},
+    model::{Criterion, DagsterView, Metric, Observation, RunView, Timestamp, WriterId},
     plan::Plan,
 };
 
@@ -19,7 +19,7 @@ pub fn runs(plan: &Plan, state: &Generation, view: &DagsterView, asked_at: Times
     }
     let mut events = vec![];
     for index in view.runs.changed() {
-        arrival(plan, state, view.runs.of_index(index), index, &mut events);
+        arrival(plan, state, view, index, &mut events);
     }
     let keyless = view.runs.changed_without_key().filter(|run| run.origin.is_launch());
     events.extend(keyless.filter_map(|run| unexpected(state, run, "was never attempted")));
@@ -27,17 +27,17 @@ pub fn runs(plan: &Plan, state: &Generation, view: &DagsterView, asked_at: Times
     events
 }
 
-fn arrival(plan: &Plan, state: &Generation, kin: Kin<'_>, index: u32, events: &mut Vec<Event>) {
+fn arrival(plan: &Plan, state: &Generation, view: &DagsterView, index: u32, events: &mut Vec<Event>) {
     let key = plan.key(index);
     let (kin, strange): (Vec<_>, Vec<_>) =
-        kin.chains.into_iter().partition(|chain| chain.runs[0].key.as_ref() == Some(&key));
+        view.runs.of_index(index).chains.into_iter().partition(|chain| chain.runs[0].key.as_ref() == Some(&key));
     events.extend(strange.iter().filter_map(|chain| unexpected(state, chain.runs[0], "was never attempted")));
     let mut own = vec![];
     for chain in kin {
         match state.foreign(plan, index, &chain) {
             None => own.push(chain),
             Some(Foreign::Job(_) | Foreign::Code(_)) => {}
-            Some(Foreign::Writer(writer)) => events.extend(other_writer(state, writer, chain.runs[0], events)),
+            Some(Foreign::Writer(writer)) => events.extend(other_writer(state, view, writer, chain.runs[0], events)),
         }
     }
     let why = match state.submissions.get(&index) {
@@ -63,10 +63,26 @@ fn never_started(state: &Generation, run: &RunView) -> Option<Event> {
     Some(Event::NeverStartedSeen { run_id: run.run_id.clone(), reason })
 }
 
-/// Another dagstorm's run of this generation, once; and once more if that one turns out to have begun earlier.
-fn other_writer(state: &Generation, writer: Option<&WriterId>, run: &RunView, told: &[Event]) -> Option<Event> {
+/// Another dagstorm's run of this generation, once; and once more if this one turns out to have to give way.
+///
+/// The one that began earlier goes on. A run that names this very generation's start is of one that has adopted its runs: it
+/// took this one for gone, and goes on.
+fn other_writer(
+    state: &Generation,
+    view: &DagsterView,
+    writer: Option<&WriterId>,
+    run: &RunView,
+    told: &[Event],
+) -> Option<Event> {
     let began = (run.generation_started, writer);
-    let is_first = began < (state.started_at, state.writer.as_ref());
+    let is_adopted = began.0.is_some() && began.0 == state.started_at;
+    let has_adopted = state.adopting.is_some();
+    let is_first = match (is_adopted, has_adopted) {
+        // Of two that have adopted, this one goes on beside the one whose runs it has adopted itself.
+        (true, true) => !has_adopted_of(state, view, writer) && began.1 < state.writer.as_ref(),
+        (true, false) => true,
+        (false, _) => began < (state.started_at, state.writer.as_ref()),
+    };
     let is_known = state.other_writer.as_ref().is_some_and(|known| known.value.is_first || !is_first);
     if is_known || told.iter().any(|event| matches!(event, Event::OtherWriterSeen { .. })) {
         return None;
@@ -74,8 +90,16 @@ fn other_writer(state: &Generation, writer: Option<&WriterId>, run: &RunView, to
     let who =
         writer.map_or_else(|| "an older dagstorm".to_owned(), |writer| format!("the dagstorm of data folder {writer}"));
     let key = run.key.as_ref().map(ToString::to_string).unwrap_or_default();
-    let reason = format!("{who} launched run {} of {key} meanwhile", run.run_id);
+    let why = if is_adopted && !has_adopted { ", after it took this one for gone" } else { "" };
+    let reason = format!("{who} launched run {} of {key} meanwhile{why}", run.run_id);
     Some(Event::OtherWriterSeen { run_id: run.run_id.clone(), reason, is_first })
+}
+
+/// Whether a launch of this writer is acknowledged as one of this generation's: then that one was taken for gone.
+fn has_adopted_of(state: &Generation, view: &DagsterView, writer: Option<&WriterId>) -> bool {
+    let of_writer = view.runs.iter().filter(|run| run.writer.as_ref() == writer);
+    let mut keyed = of_writer.filter_map(|run| Some((run.key.as_ref()?.index, run)));
+    keyed.any(|(index, run)| state.run_of(index) == Some(run.run_id.as_str()))
 }
 
 /// Why a key can have no run; `None`: it may have one.

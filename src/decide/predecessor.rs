@@ -1,10 +1,10 @@
 //! Runs of a generation that were there before this data folder knew of it, and whether the dagstorm that launched them is gone.
 //!
 //! Two dagstorms on one manifest would launch each arrival twice. Dagster has no lock to share, so the proof is the plan: a
-//! dagstorm that is at work launches what is due. An arrival that was due, and that is absent a settle later while nothing
-//! else came, is one that nobody launches any more.
+//! dagstorm that is at work launches what is due, and launches it again when the answer was lost. An arrival that was due, and
+//! that is absent two settles later while nothing else came, is one that nobody launches any more.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Decision, SEND_SLACK};
 use crate::{
@@ -12,6 +12,11 @@ use crate::{
     model::{DagsterView, RunView, Timestamp, Why, WhyKind, WriterId},
     plan::Plan,
 };
+
+/// A launch whose answer is lost is sent again a settle later: one that is at work is seen by its second launch at the latest.
+const LAUNCHES: u32 = 2;
+/// Before a launch is sent again it is looked for.
+const LOOKED_UP: Duration = Duration::from_secs(5);
 
 /// What an earlier dagstorm has left in Dagster of a generation.
 pub struct Predecessor<'a> {
@@ -56,9 +61,12 @@ impl<'a> Predecessor<'a> {
         let (last, newest) = *self.adopted.last().filter(|_| !self.writers.is_empty())?;
         let adopting = state.adopting?;
         // When all was launched, a dagstorm that still lives launches nothing more.
-        let next = plan.arrivals.get(last + 1)?;
+        let absent = (0..).zip(&self.adopted).find(|(index, (adopted, _))| index != adopted).map(|(index, _)| index);
+        let next = plan.arrivals.get(absent.unwrap_or(last + 1))?;
         let due = self.began_at.unwrap_or(state.accepted_at).plus(next.offset);
-        let proved_at = due.max(adopting.since).plus(state.target.dagster.settle.duration() + SEND_SLACK);
+        // As long as Dagster takes no launches, the other one launches nothing either.
+        let since = due.max(adopting.since).max(state.readied_at.unwrap_or(due));
+        let proved_at = since.plus((state.target.dagster.settle.duration() + SEND_SLACK) * LAUNCHES + LOOKED_UP);
         // With `maxInFlight` it may be dropping what is due.
         let is_full = plan.max_in_flight.is_some_and(|most| view.runs.open().count() as u32 >= most);
         if asked_at >= proved_at && !is_full {

@@ -47,7 +47,9 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     if !state.open.is_empty() {
         settle_open(state, observation, &mut sending);
     }
-    if state.ending().is_some() {
+    // While no process was at work, another dagstorm may have taken over.
+    let is_blind = observation.resumed && observation.known_runs().is_none();
+    if state.ending().is_some() || is_blind {
         return;
     }
     let mut room = plan.max_in_flight.map(|most| Room { most, taken: in_flight(state, observation) });

@@ -26,7 +26,7 @@ pub struct OtherWriter {
     pub run_id: String,
     /// What was seen, in a sentence.
     pub reason: String,
-    /// It began before this one did.
+    /// It began before this one did, or took over while this one was away.
     pub is_first: bool,
 }
 

@@ -35,6 +35,8 @@ pub struct Generation {
     pub unseen: BTreeMap<Metric, Fact<Why>>,
     /// When the set of what is unready last became empty or ceased to be.
     pub readiness_changed_at: Timestamp,
+    /// When something that could not be used was last seen again.
+    pub readied_at: Option<Timestamp>,
     pub submissions: BTreeMap<u32, Submission>,
     /// The submissions whose fate is not known for good.
     pub open: BTreeSet<u32>,
@@ -96,6 +98,7 @@ impl Generation {
             unready: BTreeMap::new(),
             unseen: BTreeMap::new(),
             readiness_changed_at: at,
+            readied_at: None,
             submissions: BTreeMap::new(),
             open: BTreeSet::new(),
             frontier: 0,
@@ -339,8 +342,11 @@ impl Generation {
             self.unseen.remove(metric);
             return;
         }
-        if self.unready.remove(dependency).is_some() && self.unready.is_empty() {
-            self.readiness_changed_at = at;
+        if self.unready.remove(dependency).is_some() {
+            self.readied_at = Some(at);
+            if self.unready.is_empty() {
+                self.readiness_changed_at = at;
+            }
         }
     }
 

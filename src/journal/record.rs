@@ -129,7 +129,7 @@ pub enum Event {
     /// A look shows a run that Dagster has made and will never start.
     NeverStartedSeen { run_id: String, reason: String },
     /// A look shows a run of this generation that another dagstorm launched meanwhile. `is_first`: that one began before this
-    /// one did, so this one gives way.
+    /// one did, or took over while this one was away, so this one gives way.
     OtherWriterSeen { run_id: String, reason: String, is_first: bool },
     /// What `limits.abortOn` or a threshold with `abortOnFail` names came true: no more arrivals, heal, and judge what
     /// there is. It cannot pass any more.

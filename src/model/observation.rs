@@ -131,8 +131,10 @@ pub enum TaskSet {
 pub struct Observation {
     /// Launches that this process has sent, or will at their instant, and whose answers it waits for.
     pub launching: u32,
-    /// This process ends: everything that it broke is to be healed, and nothing new begins.
-    pub leaving: bool,
+    /// An earlier process has started the generation: nobody knows what happened in Dagster until it is looked at.
+    pub resumed: bool,
+    /// Since when this process ends: everything that it broke is to be healed, and nothing new begins.
+    pub leaving: Option<Timestamp>,
     pub dagster: Option<Timed<DagsterView>>,
     /// What the last look that succeeded had shown, while the last one has failed.
     pub runs_before: Runs,

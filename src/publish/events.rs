@@ -157,7 +157,7 @@ fn describe(event: &Event) -> Option<(&'static str, &'static str, String)> {
         Event::UnexpectedSeen { run_id: _, reason } => (WARNING, "UnexpectedSeen", reason.clone()),
         Event::NeverStartedSeen { run_id: _, reason } => (WARNING, "NeverStartedSeen", reason.clone()),
         Event::OtherWriterSeen { run_id: _, reason, is_first } => {
-            let follows = if *is_first { "it began earlier" } else { "it began later" };
+            let follows = if *is_first { "this one gives way to it" } else { "this one goes on" };
             (WARNING, "OtherWriterSeen", format!("{reason}; {follows}"))
         }
         Event::Aborted { reason } => (WARNING, "Aborted", reason.clone()),

@@ -8,12 +8,13 @@ use std::{
 
 use dagstorm::model::{
     Effect, GenerationId, Key, Object, Origin, RunStatus, ScenarioName, SecurityGroupRule, StepEventKind, TaskArn,
-    Timestamp, mark::FAULT_TAG,
+    Timestamp, WriterId, mark::FAULT_TAG, tags,
 };
 
 use crate::{
     hands::Orphan,
     objects::Objects,
+    rivals::Rivals,
     runs::SimRun,
     storm::{Dice, Keep, Mishap, Storm},
 };
@@ -40,8 +41,8 @@ pub struct Core {
     pub reload_ends: Timestamp,
     /// So many launches were refused for that.
     pub not_loaded: u64,
-    /// When the first launch of each scenario was refused in the last outage, how many were later on, and in all.
-    pub refused: BTreeMap<ScenarioName, (Timestamp, u64, u64)>,
+    /// When the first launch of each scenario by each dagstorm was refused in the last outage, how many were later on, and in all.
+    pub refused: BTreeMap<(WriterId, ScenarioName), (Timestamp, u64, u64)>,
     /// How many were refused before those.
     pub refused_before: u64,
     /// By so much all steps of clocks cut the windows short.
@@ -75,7 +76,9 @@ pub struct Core {
     /// The reasons of the faults that are healed: none of their effects may come about any more.
     pub healed: BTreeSet<String>,
     /// What each key was last launched with, since the data folder was last lost.
-    pub sent: BTreeMap<Key, String>,
+    pub sent: BTreeMap<(Option<String>, Key), String>,
+    /// Of two dagstorms, what each has done and seen.
+    pub rivals: Rivals,
     /// Operators that were superseded while they stood still: they do nothing any more.
     pub silent: BTreeSet<u64>,
     /// Operators whose store told them that they were superseded.
@@ -142,6 +145,7 @@ impl Core {
             shown: BTreeMap::new(),
             healed: BTreeSet::new(),
             sent: BTreeMap::new(),
+            rivals: Rivals::default(),
             silent: BTreeSet::new(),
             fenced: BTreeSet::new(),
             told: None,
@@ -220,7 +224,7 @@ impl Core {
     pub fn note_sent(&mut self, effect: &Effect) {
         let Effect::LaunchRun { key, job, assets, tags, run_config } = effect else { return };
         let sent = format!("{job} {assets:?} {tags:?} {run_config}");
-        let before = self.sent.insert(key.clone(), sent.clone());
+        let before = self.sent.insert((tags.get(tags::WRITER).cloned(), key.clone()), sent.clone());
         if let Some(before) = before.filter(|before| *before != sent) {
             self.violates(format!("{key} was launched with {before}, and then with {sent}"));
         }

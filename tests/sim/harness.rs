@@ -23,7 +23,7 @@ use crate::{
     scenarios::{last_arrivals, script},
     store::Disk,
     storm::{Happened, Keep, Mishap},
-    weather::{Crash, OUTAGE, Turn, Weather},
+    weather::{Crash, OUTAGE, Rival, Turn, Weather},
 };
 
 /// All must have converged so long after the storm.
@@ -87,7 +87,15 @@ struct Simulation {
     starts_at: Option<Timestamp>,
     /// What was published last, by whoever held the folder last.
     folder: Folder,
+    rival: Option<Rivalry>,
     counts: Counts,
+}
+
+/// Another dagstorm.
+struct Rivalry {
+    when: Rival,
+    around: Surroundings,
+    process: Option<Process>,
 }
 
 enum Ended {
@@ -100,17 +108,23 @@ impl Simulation {
         let mut core = Core::new(seed, keep.clone());
         core.told = tell.then(Default::default);
         let weather = Weather::draw(&mut core);
-        let script = script(seed, &mut core.storm, mutant);
+        let script = script(seed, &mut core.storm, mutant, weather.rival.is_some());
         core.last_arrivals = last_arrivals(&script);
         let (core, halt) = (Arc::new(Mutex::new(core)), weather.halt);
         let ahead = Arc::new(AtomicI64::new(0));
         let around = Surroundings { core, disk: Disk::default(), ahead, script, halt, mutant };
+        let rival = weather.rival.map(|when| {
+            let around = Surroundings { disk: Disk::of_rival(), ..around.clone() };
+            Rivalry { when, around, process: None }
+        });
+        let starts_at = Some(weather.rival.map_or(BEGAN, |rival| rival.first_at));
         Self {
             around,
             weather,
             processes: vec![],
             crash: None,
-            starts_at: Some(BEGAN),
+            starts_at,
+            rival,
             folder: Folder::nowhere(),
             counts: Counts::default(),
         }
@@ -137,7 +151,7 @@ impl Simulation {
             self.start_if_due();
             self.turn_all();
             let polls = self.counts.0.get("polls").copied().unwrap_or_default();
-            if let Some(why) = self.poll_all() {
+            if let Some(why) = self.poll_all().or_else(|| self.poll_rival()) {
                 break Ended::Stuck(why);
             }
             let now = self.now();
@@ -292,6 +306,25 @@ impl Simulation {
         None
     }
 
+    /// Lets the other dagstorm start, go on, and end. Returns why it cannot go on at all.
+    fn poll_rival(&mut self) -> Option<String> {
+        let now = self.now();
+        let rival = self.rival.as_mut()?;
+        if rival.when.ends_at.is_some_and(|at| at <= now) {
+            rival.process = None;
+            return None;
+        }
+        if rival.process.is_none() && rival.when.starts_at <= now {
+            rival.process = Some(Process::start(&rival.around));
+        }
+        let process = rival.process.as_mut().filter(|process| process.is_woken())?;
+        self.counts.add("polls", 1);
+        match process.poll() {
+            Poll::Pending => None,
+            Poll::Ready(ended) => Some(format!("the other dagstorm ended: {ended:?}")),
+        }
+    }
+
     /// An operator has ended as it was told to.
     fn ended(&mut self, number: usize, is_holder: bool) {
         let now = self.now();
@@ -349,7 +382,12 @@ impl Simulation {
     }
 
     fn has_converged(&self) -> bool {
-        judge::has_converged(&self.around, &self.folder, self.now())
+        let now = self.now();
+        let has = |around: &Surroundings, folder: &Folder| judge::has_converged(around, folder, now);
+        let rival = self.rival.as_ref().filter(|rival| rival.when.ends_at.is_none_or(|at| now < at));
+        let rival_has =
+            rival.is_none_or(|rival| rival.process.as_ref().is_some_and(|process| has(&rival.around, &process.folder)));
+        rival_has && has(&self.around, &self.folder)
     }
 
     fn phases(&self) -> Vec<String> {
@@ -373,6 +411,9 @@ impl Simulation {
         let mut outcome = Outcome { counts: std::mem::take(&mut self.counts), ..Outcome::default() };
         outcome.counts.add("torn writes", self.around.disk.torn());
         judge::judge(&self.around, &self.folder, &mut outcome);
+        if let Some(Rivalry { around, process: Some(process), .. }) = &self.rival {
+            judge::judge_folder(&mut self.around.core.lock().unwrap(), around, &process.folder, &mut outcome);
+        }
         let mut core = self.core();
         core.forget_refusals();
         outcome.counts.add("launches refused in outages", core.refused_before);

@@ -72,10 +72,10 @@ fn count(core: &Core, outcome: &mut Outcome) {
     outcome.counts.add("retries", retried as u64);
     outcome.counts.add("faults stalled", core.stalled);
     outcome.counts.add("objects taken back by their marks", core.rescued);
+    outcome.counts.add("keys that two dagstorms launched", core.rivals.contended);
 }
 
 pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
-    let (disk, script) = (&around.disk, &around.script);
     let mut core = around.core.lock().unwrap();
     let mut violations = std::mem::take(&mut core.violations);
     if core.tasks.len() as u32 != DESIRED {
@@ -85,6 +85,14 @@ pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
     violations
         .extend(objects::all().iter().filter_map(|one| Some(format!("at the end: {}", now.differs(baseline, one)?))));
     count(&core, outcome);
+    outcome.violations = violations;
+    judge_folder(&mut core, around, folder, outcome);
+}
+
+/// What one data folder says, beside the truth.
+pub fn judge_folder(core: &mut Core, around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
+    let (disk, script) = (&around.disk, &around.script);
+    let mut violations = std::mem::take(&mut outcome.violations);
     let latest = folder.latest();
     for name in disk.names() {
         let mut state = State::default();
@@ -108,7 +116,7 @@ pub fn judge(around: &Surroundings, folder: &Folder, outcome: &mut Outcome) {
                 }
             }
         }
-        violations.extend(told_wrongly(&core, &name, current));
+        violations.extend(told_wrongly(core, &name, current));
         for past in &state.past {
             let mine = |key: &Key| key.scenario == name && key.generation == past.generation;
             // What was acknowledged must be there; a pass says that of all that was planned.

@@ -16,6 +16,7 @@ mod judge;
 mod mutants;
 mod objects;
 mod process;
+mod rivals;
 mod runs;
 mod scenarios;
 mod shrink;
@@ -128,6 +129,7 @@ const WHAT_COMES_OF_IT: &[&str] = &[
     "objects taken back by their marks",
     "aborted",
     "retries",
+    "keys that two dagstorms launched",
 ];
 
 /// What many seeds add up to.

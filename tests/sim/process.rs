@@ -80,7 +80,11 @@ impl Process {
     /// Takes the data folder, and starts.
     pub fn start(around: &Surroundings) -> Self {
         let (epoch, folder, trusts_until) = (around.disk.take(), Folder::nowhere(), Arc::new(Mutex::new(BEGAN)));
-        around.core.lock().unwrap().tell(|| format!("operator {epoch}: starts"));
+        {
+            let mut core = around.core.lock().unwrap();
+            core.tell(|| format!("operator {epoch}: starts"));
+            core.note_life(around.disk.writer());
+        }
         let flag = Arc::new(Flag(AtomicBool::new(true)));
         let (disk, core, trusts) = (around.disk.clone(), Arc::clone(&around.core), Arc::clone(&trusts_until));
         let confirm = move || {

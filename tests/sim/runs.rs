@@ -59,9 +59,7 @@ impl Core {
     pub fn launch(&mut self, key: Key, job: String, tags: BTreeMap<String, String>) {
         let id = format!("run-{}", self.id());
         self.tell(|| format!("Dagster: {id} of {key}"));
-        if self.runs.values().any(|run| run.key == key) {
-            self.violates(format!("{key} was launched twice"));
-        }
+        self.note_again(&key, &tags);
         self.make(id, key, job, tags, Origin::Launch);
     }
 

@@ -29,9 +29,11 @@ pub type Script = Vec<(Duration, BTreeMap<ScenarioName, Desired>)>;
 const EDITED: u64 = 45;
 const DELETED: u64 = 35;
 
-pub fn script(seed: u64, storm: &mut Storm, mutant: Mutant) -> Script {
+/// `is_calm`: there are no faults, and nothing changes.
+pub fn script(seed: u64, storm: &mut Storm, mutant: Mutant, is_calm: bool) -> Script {
     let target = target(mutant);
-    let change = storm.strikes(Mishap::Change, 45).map(|mut dice| (dice.number(0, 99), dice));
+    let changes = if is_calm { 0 } else { 45 };
+    let change = storm.strikes(Mishap::Change, changes).map(|mut dice| (dice.number(0, 99), dice));
     let is_deleted = change.as_ref().is_some_and(|(die, _)| (EDITED..EDITED + DELETED).contains(die));
     let count =
         1 + [50, 35, 35].into_iter().filter(|percent| storm.strikes(Mishap::Company, *percent).is_some()).count();
@@ -43,7 +45,10 @@ pub fn script(seed: u64, storm: &mut Storm, mutant: Mutant) -> Script {
         let start = chained.map_or(String::new(), |mut dice| {
             format!("\n  start: {{ after: [storm-{}] }}", dice.number(first, number - 1))
         });
-        let scenario = scenario(&mut Dice::new(seed, (1 << 21) + number), storm, number, &start);
+        let mut scenario = scenario(&mut Dice::new(seed, (1 << 21) + number), storm, number, &start);
+        if is_calm {
+            scenario.spec.faults.clear();
+        }
         versions.insert(scenario.name.clone(), desired(&scenario, &target));
     }
     let mut script = vec![(Duration::ZERO, versions.clone())];

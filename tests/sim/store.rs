@@ -23,6 +23,9 @@ use crate::{
     storm::{Dice, Mishap},
 };
 
+/// The first epoch of the other dagstorm, less one.
+const EPOCHS_OF_RIVAL: u64 = 1_000;
+
 /// The data folder, whoever uses it.
 #[derive(Clone, Default)]
 pub struct Disk(Arc<Mutex<Inner>>);
@@ -41,6 +44,8 @@ struct Inner {
     torn: u64,
     /// So many folders were lost before this one.
     lost: u64,
+    /// It is the other dagstorm's.
+    is_rivals: bool,
 }
 
 /// What a durable record allows to do once.
@@ -124,10 +129,14 @@ impl Disk {
         self.0.lock().unwrap().epoch
     }
 
+    /// The data folder of the other dagstorm. Its epochs are none of the first one's.
+    pub fn of_rival() -> Self {
+        Self(Arc::new(Mutex::new(Inner { epoch: EPOCHS_OF_RIVAL, is_rivals: true, ..Inner::default() })))
+    }
+
     /// The identity of the folder: a new one has another.
     pub fn writer(&self) -> WriterId {
-        let lost = self.0.lock().unwrap().lost;
-        format!("folder-{lost}").parse().expect("it is an id")
+        self.0.lock().unwrap().writer()
     }
 
     pub fn torn(&self) -> u64 {
@@ -197,12 +206,18 @@ impl Disk {
 }
 
 impl Inner {
+    fn writer(&self) -> WriterId {
+        let name = if self.is_rivals { "rival".to_owned() } else { format!("folder-{}", self.lost) };
+        name.parse().expect("it is an id")
+    }
+
     /// Records that are durable now, and count.
     fn count(&mut self, core: &mut Core, scenario: &ScenarioName, records: &[Record]) {
+        let writer = self.writer();
         let file = self.files.entry(scenario.clone()).or_default();
         for record in records {
             let effects = self.faults.note(core, scenario, file.generation.as_ref(), record);
-            let intents = file.note(core, scenario, record).into_iter().chain(effects.iter().map(Intent::of));
+            let intents = file.note(core, &writer, scenario, record).into_iter().chain(effects.iter().map(Intent::of));
             for intent in intents {
                 *self.intents.entry((record.epoch, intent)).or_default() += 1;
             }
@@ -213,7 +228,7 @@ impl Inner {
 
 impl File {
     /// What a record allows to do of Dagster.
-    fn note(&mut self, core: &mut Core, scenario: &ScenarioName, record: &Record) -> Vec<Intent> {
+    fn note(&mut self, core: &mut Core, writer: &WriterId, scenario: &ScenarioName, record: &Record) -> Vec<Intent> {
         let generation = self.generation.clone();
         match &record.event {
             Event::Accepted { generation, .. } => {
@@ -221,7 +236,12 @@ impl File {
                 self.stopped = None;
                 self.has_runs = false;
             }
-            Event::Started { .. } | Event::Adopting { .. } => self.has_runs = true,
+            Event::Started { at, .. } => {
+                let generation = generation.as_ref().expect("a start is of a generation");
+                core.note_begun(writer, scenario, generation, *at, self.has_runs);
+                self.has_runs = true;
+            }
+            Event::Adopting { .. } => self.has_runs = true,
             Event::StopRequested { .. } => self.stopped = Some((record.epoch, record.at)),
             Event::Concluded { conclusion } if conclusion.verdict == Verdict::Stopped => {
                 let generation = generation.expect("a conclusion is of a generation");
@@ -280,7 +300,9 @@ impl Store for SimStore {
         }
         let wait = {
             let mut core = self.core.lock().unwrap();
-            match core.strikes(Mishap::Stall, 3) {
+            // A dagstorm that stands still may be taken for gone.
+            let stalls = if core.rivals.are_there { 0 } else { 3 };
+            match core.strikes(Mishap::Stall, stalls) {
                 // Often for so long that what follows it is just in time.
                 Some(mut dice) => {
                     let most = if dice.chance(50) { 1_100 } else { 20_000 };

@@ -88,10 +88,14 @@ pub enum Mishap {
     NoRetry,
     /// Dagster makes two retries of one run.
     TwoRetries,
+    /// Another dagstorm with a data folder of its own works on the same manifests.
+    Rival,
+    /// It ends for good.
+    RivalGone,
 }
 
 impl Mishap {
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 43] = [
         Self::Crash,
         Self::DiskLost,
         Self::Pause,
@@ -133,6 +137,8 @@ impl Mishap {
         Self::RunFails,
         Self::NoRetry,
         Self::TwoRetries,
+        Self::Rival,
+        Self::RivalGone,
     ];
 }
 

@@ -24,6 +24,17 @@ pub struct Weather {
     /// From when to when everything is halted.
     pub halt: Option<(Timestamp, Timestamp)>,
     turns: BTreeMap<(Timestamp, usize), Turn>,
+    pub rival: Option<Rival>,
+}
+
+/// Another dagstorm.
+#[derive(Debug, Clone, Copy)]
+pub struct Rival {
+    pub starts_at: Timestamp,
+    /// When the first one starts.
+    pub first_at: Timestamp,
+    /// When it ends for good.
+    pub ends_at: Option<Timestamp>,
 }
 
 /// The process dies at its n-th poll.
@@ -54,30 +65,54 @@ pub enum Turn {
     Jump(i64),
 }
 
+impl Rival {
+    /// Either of them may be the first, by long or by nearly nothing.
+    fn draw(core: &mut Core) -> Option<Self> {
+        let mut dice = core.storm.strikes(Mishap::Rival, 12)?;
+        core.rivals.are_there = true;
+        let most = if dice.chance(25) { 1_500 } else { 30_000 };
+        let (later, is_first) = (BEGAN.plus(dice.millis(0, most)), dice.chance(50));
+        let (starts_at, first_at) = if is_first { (BEGAN, later) } else { (later, BEGAN) };
+        let gone = core.storm.strikes(Mishap::RivalGone, 50);
+        let ends_at = gone.map(|mut dice| starts_at.plus(dice.millis(500, 30_000)));
+        Some(Self { starts_at, first_at, ends_at })
+    }
+
+    fn instants(self) -> impl Iterator<Item = Timestamp> {
+        [Some(self.starts_at), Some(self.first_at), self.ends_at].into_iter().flatten()
+    }
+}
+
 impl Weather {
     pub fn draw(core: &mut Core) -> Self {
         let length = if core.dice.chance(10) { 0 } else { core.dice.number(0, 60_000) };
         core.storm_ends = BEGAN.plus(Duration::from_millis(length));
         core.idempotent = !core.dice.chance(15);
-        let mut weather = Self { crashes: VecDeque::new(), halt: None, turns: BTreeMap::new() };
+        let rival = Rival::draw(core);
+        let mut weather = Self { crashes: VecDeque::new(), halt: None, turns: BTreeMap::new(), rival };
         if length > 0 {
             weather.draw_turns(core, length);
         }
         for _ in 0..core.dice.number(0, u64::from(MOST_CRASHES)) {
             let Some(mut dice) = core.storm.strikes(Mishap::Crash, 90) else { continue };
             let poll = dice.number(1, 250);
-            let lost = if weather.crashes.iter().any(|crash| crash.disk_lost.is_some()) { 0 } else { 12 };
+            let has_lost = weather.crashes.iter().any(|crash| crash.disk_lost.is_some());
+            let lost = if has_lost || rival.is_some() { 0 } else { 12 };
             let lost = core.storm.strikes(Mishap::DiskLost, lost);
             weather.crashes.push_back(Crash { poll, disk_lost: lost.map(|mut dice| dice.millis(0, 20_000)), dice });
         }
         core.keeps_disk = weather.crashes.iter().all(|crash| crash.disk_lost.is_none());
         weather.draw_shutdown(core, length);
-        weather.halt = core.storm.strikes(Mishap::Halt, 10).map(|mut dice| {
+        weather.halt = core.storm.strikes(Mishap::Halt, if rival.is_some() { 0 } else { 10 }).map(|mut dice| {
             let from = BEGAN.plus(dice.millis(0, 40_000));
             (from, from.plus(dice.millis(0, 40_000)))
         });
-        for at in
-            weather.turns.keys().map(|(at, _)| *at).chain(weather.halt.into_iter().flat_map(|(from, to)| [from, to]))
+        for at in weather
+            .turns
+            .keys()
+            .map(|(at, _)| *at)
+            .chain(weather.halt.into_iter().flat_map(|(from, to)| [from, to]))
+            .chain(rival.into_iter().flat_map(Rival::instants))
         {
             core.alarm(at);
         }
@@ -94,7 +129,9 @@ impl Weather {
     fn draw_turns(&mut self, core: &mut Core, length: u64) {
         let during = |dice: &mut Dice| BEGAN.plus(dice.millis(0, length));
         for percent in [20, 10] {
-            if let Some(mut dice) = core.storm.strikes(Mishap::Pause, percent) {
+            // What stands still is taken for gone: then both may launch what is due.
+            let pauses = if self.rival.is_some() { 0 } else { percent };
+            if let Some(mut dice) = core.storm.strikes(Mishap::Pause, pauses) {
                 let at = during(&mut dice);
                 if dice.chance(60) {
                     let follow = dice.number(EXPIRY_MS, EXPIRY_MS + 2_000);

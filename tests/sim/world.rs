@@ -7,7 +7,7 @@ use dagstorm::{
         Acted, AgeView, AlarmView, Census, CensusQuery, DagsterView, Datum, Effect, GenerationId, Key, LocationState,
         LocationView, Observation, Outcome, PartitionAsk, PartitionView, PartitionsView, Query, QueueView, Receipt,
         RunRecord, RunStatus, RunView, Runs, ScenarioName, Seen, ServiceView, StepEvent, StepEventKind, StepsView,
-        Target, TaskView, Timed, Timestamp, Why, WhyKind, tags,
+        Target, TaskView, Timed, Timestamp, Why, WhyKind, WriterId, tags,
     },
     world::{Clock, Leftovers, World},
 };
@@ -18,6 +18,7 @@ use crate::{
     core::{BEGAN, Core, DESIRED, brief},
     mutants::Mutant,
     objects::SERVICE,
+    rivals::writer_of,
     runs::SimRun,
     scenarios::{REQUEST_TIMEOUT, SETTLE},
     store::Disk,
@@ -77,6 +78,11 @@ impl World for SimWorld {
         let observation = self.answer(query, asked_at, fails);
         pause(&self.core, second).await;
         self.note_shown(&observation);
+        if let (Query::Dagster { scenario, generation, .. }, Some(Timed { answer: Seen::Fresh(view), .. })) =
+            (query, &observation.dagster)
+        {
+            self.core.lock().unwrap().note_runs_shown(&self.disk.writer(), scenario, generation, view);
+        }
         observation
     }
 
@@ -149,6 +155,9 @@ impl SimWorld {
         let fate = {
             let mut core = self.core.lock().unwrap();
             core.note_sent(effect);
+            if let Effect::LaunchRun { key, .. } = effect {
+                core.note_rival(&self.disk.writer(), key);
+            }
             self.check_silence(&mut core, "acts");
             let window = if is_launch { LAUNCH_WINDOW } else { AWS_WINDOW } - core.stepped;
             self.fate(&mut core, effect, window)
@@ -229,12 +238,12 @@ impl SimWorld {
     pub fn fate(&self, core: &mut Core, effect: &Effect, window: Duration) -> Fate {
         let is_of_dagster = matches!(effect, Effect::LaunchRun { .. } | Effect::TerminateRun { .. });
         let fate = if core.is_outage() && is_of_dagster {
-            refuse(core, effect);
+            refuse(core, &self.disk.writer(), effect);
             Fate::Refused
         } else if core.is_reloading() && matches!(effect, Effect::LaunchRun { .. }) {
             core.not_loaded += 1;
             Fate::NotLoaded
-        } else if core.strikes(Mishap::RequestLost, 8).is_some() {
+        } else if self.is_lost(core, effect) {
             Fate::RequestLost
         } else if core.strikes(Mishap::ReplyLost, 9).is_some() {
             Fate::ReplyLost
@@ -253,9 +262,25 @@ impl SimWorld {
         fate
     }
 
+    /// Whether a call is lost on its way. Beside another dagstorm, of two launches one gets through: else who is at work is
+    /// taken for gone.
+    fn is_lost(&self, core: &mut Core, effect: &Effect) -> bool {
+        let is_launch = matches!(effect, Effect::LaunchRun { .. });
+        let was_lost = is_launch && core.rivals.are_there && core.rivals.lost.contains(&self.disk.writer());
+        let is_lost = core.strikes(Mishap::RequestLost, if was_lost { 0 } else { 8 }).is_some();
+        if is_launch && is_lost {
+            core.rivals.lost.insert(self.disk.writer());
+        } else if is_launch {
+            core.rivals.lost.remove(&self.disk.writer());
+        }
+        is_lost
+    }
+
     fn run_of(&self, key: &Key) -> Option<String> {
         let core = self.core.lock().unwrap();
-        core.runs.iter().find(|(_, run)| run.key == *key && run.origin.is_launch()).map(|(id, _)| id.clone())
+        let writer = Some(self.disk.writer());
+        let is_own = |run: &SimRun| run.key == *key && run.origin.is_launch() && writer_of(run) == writer;
+        core.runs.iter().find(|(_, run)| is_own(run)).map(|(id, _)| id.clone())
     }
 
     #[allow(clippy::too_many_lines, reason = "one arm a query")]
@@ -368,10 +393,10 @@ fn partitions(core: &mut Core, asks: &[PartitionAsk]) -> Vec<PartitionsView> {
 }
 
 /// Dagster takes nothing. Nobody hammers it then.
-fn refuse(core: &mut Core, effect: &Effect) {
+fn refuse(core: &mut Core, writer: &WriterId, effect: &Effect) {
     let Effect::LaunchRun { key, .. } = effect else { return };
     let now = core.now;
-    let (first, later, all) = core.refused.entry(key.scenario.clone()).or_insert((now, 0, 0));
+    let (first, later, all) = core.refused.entry((writer.clone(), key.scenario.clone())).or_insert((now, 0, 0));
     *all += 1;
     *later += u64::from(now >= first.plus(WHILE_IT_OPENS));
     if *later == MOST_REFUSED + 1 {

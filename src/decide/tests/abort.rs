@@ -190,3 +190,26 @@ fn a_deny_window_takes_faults_back_and_lets_none_begin() {
     assert_eq!(case.decides(29.95), "wake 30");
     assert_eq!(case.decides(30.0), "faultIntended, inject g#1, wake 30.9");
 }
+
+#[test]
+fn nothing_goes_out_in_the_pass_that_decides_the_end() {
+    let scenario = read(
+        "apiVersion: dagstorm.dev/v1alpha1
+kind: Scenario
+metadata: { name: a }
+spec:
+  target: local
+  limits: { abortOn: { alarm: dagster-5xx } }
+  load: [{ name: base, for: 60s, arrivals: { constant: { rate: 6/min } }, jobs: { fast_job: 1 } }]
+  faults: [{ name: kill, after: 10s, stopTasks: { service: workers } }]
+",
+    );
+    let mut case = Case::at(scenario, GAUGED);
+    case.starts().alarm(9.0, false).depth(9.0, 0).tasks(9.0, 2, &["a", "b"]);
+    case.dagster(9.0, &[])
+        .event(9.0, Event::Readied { dependency: crate::journal::Dependency::Service("workers".into()) });
+    assert!(case.decides(10.0).contains("launch 1 attempt 1, inject kill"), "{}", case.decides(10.0));
+    case.alarm(9.5, true);
+    let decided = case.decides(10.0);
+    assert!(decided.contains("aborted") && !decided.contains("launch") && !decided.contains("inject"), "{decided}");
+}

@@ -305,7 +305,7 @@ fn a_stop_and_an_end_of_the_process_take_back_at_once() {
     for leaving in [false, true] {
         let mut case = denying();
         if leaving {
-            case.observation.leaving = true;
+            case.observation.leaving = Some(at(0.0));
         } else {
             case.event(5.3, Event::StopRequested { reason: "edited".to_owned(), terminate: false });
         }
@@ -410,6 +410,9 @@ fn a_rule_that_somebody_else_changed_is_never_overwritten() {
     assert_eq!(case.stalled(15.3), 0, "another process has not looked yet");
     case.observation = seen;
     assert_eq!(case.stalled(80.0), 0, "the look is an old one");
+    case.observation.leaving = Some(at(15.1));
+    assert_eq!(case.stalled(15.3), 0, "a process that ends asks again");
+    case.observation.leaving = None;
     // He takes it away again: dagstorm goes on by itself.
     case.network(20.0, &in_place, true);
     assert_eq!(case.stalled(20.0), 0, "it is written down, and not so any more");

@@ -14,6 +14,7 @@ mod passing;
 mod retries;
 mod steps;
 mod task_lives;
+mod writers;
 
 use std::{fmt::Write, time::Duration};
 

@@ -91,7 +91,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         let mut events = runs.unwrap_or_default();
         let steps = self.observation.steps.as_ref().and_then(|seen| seen.answer.fresh());
         events.extend(steps.map(|view| steps::notice(current, &looked.steps, view)).unwrap_or_default());
-        if looked.any && !self.observation.leaving {
+        if looked.any && self.observation.leaving.is_none() {
             events.extend(notice::breach(plan, current, &self.observation, self.shared.clock.now()));
         }
         events

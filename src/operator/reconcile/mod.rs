@@ -174,6 +174,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
 
     async fn replay(&mut self) -> io::Result<()> {
         self.state = self.shared.store.replay(&self.name).await?;
+        self.observation.resumed = self.state.current.as_ref().is_some_and(|current| current.started_at.is_some());
         self.compile();
         self.post_verdict();
         self.post_turn();
@@ -423,8 +424,9 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
     /// After a shutdown: what is broken is healed, what was sent is waited for and recorded, as long as there is time. What
     /// is left, the next start finds by its intent.
     async fn drain(&mut self) -> io::Result<()> {
-        self.observation.leaving = true;
-        let deadline = self.shared.clock.now().plus(self.shared.stop_within);
+        let told_at = self.shared.clock.now();
+        self.observation.leaving = Some(told_at);
+        let deadline = told_at.plus(self.shared.stop_within);
         loop {
             self.wake_at = None;
             self.pass().await?;
