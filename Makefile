@@ -97,8 +97,8 @@ check: $(STAMP) $(DENIED) ## formats, lints, types, documentation, licences and 
 	MYPYPATH=$(LOCAL):$(LOCAL)/tests $(BIN)/mypy --config-file $(LOCAL)/pyproject.toml $(PYTHON_TESTS)
 
 .PHONY: bench
-bench: $(STAMP) ## a million keys audited beside DuckDB; a million arrivals planned, a million records replayed, a thousand scenarios; hostile manifests; launches a second and lateness on a real stack; from drop to launch (an optimized build, minutes the first time)
-	cargo bench --locked --profile release-lite --bench plan_million --bench replay --bench thousand_scenarios
+bench: $(STAMP) ## a million keys audited beside DuckDB; a million arrivals planned, a million records replayed, a thousand scenarios; from the last run to the verdict at 100,000 runs; hostile manifests; launches a second and lateness on a real stack; from drop to launch (an optimized build, minutes the first time)
+	cargo bench --locked --profile release-lite --bench plan_million --bench replay --bench thousand_scenarios --bench growth
 	cargo build --locked --profile release-lite
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check duckdb==$(DUCKDB_VERSION)
 	$(BIN)/python benches/audit_million.py --program $(TARGET_DIR)/release-lite/dagstorm

@@ -10,24 +10,21 @@ use serde_json::{Value, json};
 use super::graphql::{self, Answer, EventsData, LaunchData, RunsData, TerminateData};
 use super::{
     answers::launched,
-    event_log,
     outgoing::{Outgoing, SentAt},
     partitions::select_assets,
     proxy::is_loopback,
-    spool::Spool,
 };
 use crate::model::{
-    Acted, Census, CensusQuery, DagsterView, GenerationId, Outcome, Receipt, RunRecord, Runs, ScenarioName, Seen,
-    StepEvent, Timestamp, Why, WhyKind, tags, target::DagsterTarget,
+    Acted, DagsterView, GenerationId, Outcome, Receipt, RunRecord, Runs, ScenarioName, Seen, StepEvent, Timestamp, Why,
+    WhyKind, tags, target::DagsterTarget,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection that was idle for longer is not used again. Servers end idle connections without a word (uvicorn after
 /// 5 s, some after 1 s), and a request that meets such an end is in doubt.
 const IDLE_AT_MOST: Duration = Duration::from_millis(500);
-/// Runs of one page of a look-up, and of one with their events.
-const PAGE: usize = 500;
-const EVENTS_PAGE: usize = 50;
+/// Runs of one page of a look-up.
+pub(super) const PAGE: usize = 500;
 const EVENTS_OF_A_RUN: usize = 1_000;
 /// Words of a header's value that are shorter are no secret, and may be anything in an answer.
 const SHORTEST_SECRET: usize = 8;
@@ -61,17 +58,17 @@ pub(super) enum Partial {
 
 /// What a page of runs shall hold.
 #[derive(Debug, Clone, Copy)]
-struct With {
+pub(super) struct With {
     /// So many runs at most.
-    runs: usize,
+    pub(super) runs: usize,
     /// The names of the code location's jobs.
-    jobs: bool,
+    pub(super) jobs: bool,
     /// The runs' events; `true`: in pages.
-    events: Option<bool>,
+    pub(super) events: Option<bool>,
 }
 
 impl With {
-    fn look() -> Self {
+    pub(super) fn look() -> Self {
         Self { runs: PAGE, jobs: false, events: None }
     }
 }
@@ -200,38 +197,6 @@ impl Dagster {
         Ok(DagsterView { version, runs, since, location })
     }
 
-    /// Reads every run of a generation with its raw step events.
-    pub async fn census(&self, query: &CensusQuery, now: Timestamp) -> Result<Census, Why> {
-        // Reading changes nothing, so what failed is read again at once: a census is all or nothing.
-        let again = |error: &Why| is_passing(error);
-        let read = || self.runs_page(&query.scenario, &query.generation, None, With { runs: 1, ..With::look() });
-        let version = read.retry(census_retry()).sleep(tokio::time::sleep).when(again).await?.version;
-        if let Some(variable) = &self.target.event_log {
-            let read = || event_log::read(variable, query);
-            let runs = read.retry(census_retry()).sleep(tokio::time::sleep).when(again).await?;
-            return Ok(counted(now, version, runs));
-        }
-        let with = With { runs: EVENTS_PAGE, jobs: false, events: Some(graphql::has_event_pages(&version)) };
-        let mut spool = Spool::open(query.spool.as_deref(), now);
-        loop {
-            let cursor = spool.cursor.clone();
-            let read = || self.runs_page(&query.scenario, &query.generation, cursor.as_deref(), with);
-            let data = read.retry(census_retry()).sleep(tokio::time::sleep).when(again).await?;
-            let page = data.runs_or_error.fields.results;
-            let full = page.len() == EVENTS_PAGE;
-            let last = page.last().map(|run| run.run_id.clone());
-            let mut records = vec![];
-            for run in page {
-                records.push(self.record(run).await?);
-            }
-            last.into_iter().for_each(|last| spool.add(std::mem::take(&mut records), last));
-            if !full {
-                let began_at = spool.began_at;
-                return Ok(counted(began_at, version, spool.end()));
-            }
-        }
-    }
-
     /// Reads some runs of a generation with their step events: once, for it is tried again later.
     pub async fn steps(
         &self,
@@ -279,7 +244,7 @@ impl Dagster {
         }
     }
 
-    async fn runs_page(
+    pub(super) async fn runs_page(
         &self,
         scenario: &ScenarioName,
         generation: &GenerationId,
@@ -425,19 +390,13 @@ fn is_reset(error: &reqwest::Error) -> bool {
     !error.is_connect() && !error.is_timeout() && (error.is_request() || error.is_body() || error.is_decode())
 }
 
-/// By key: however the runs were read, they have one order.
-fn counted(taken_at: Timestamp, dagster_version: String, mut runs: Vec<RunRecord>) -> Census {
-    runs.sort_by(|a, b| (a.run.key.as_ref(), &a.run.run_id).cmp(&(b.run.key.as_ref(), &b.run.run_id)));
-    Census { taken_at, dagster_version, runs, completions: None }
-}
-
 /// How a census reads a page again: three times, after about 0.5, 1 and 2 s.
-fn census_retry() -> ExponentialBuilder {
+pub(super) fn census_retry() -> ExponentialBuilder {
     ExponentialBuilder::default().with_min_delay(Duration::from_millis(500)).with_max_times(3).with_jitter()
 }
 
 /// Whether the same call may succeed a little later.
-fn is_passing(why: &Why) -> bool {
+pub(super) fn is_passing(why: &Why) -> bool {
     match why.kind {
         WhyKind::Unreachable
         | WhyKind::TimedOut

@@ -3,6 +3,7 @@
 mod acl;
 mod answers;
 mod aws;
+mod census;
 mod certificates;
 mod change;
 mod clock;

@@ -22,10 +22,8 @@ enum Line {
         at: Timestamp,
     },
     Run(Box<RunRecord>),
-    /// All runs up to this one are above: a page is over.
-    Page {
-        cursor: String,
-    },
+    /// A page is over.
+    Page,
 }
 
 /// The runs that were read so far.
@@ -35,22 +33,14 @@ pub struct Spool {
     writer: Option<BufWriter<File>>,
     pub began_at: Timestamp,
     pub runs: Vec<RunRecord>,
-    /// The last run of the last page.
-    pub cursor: Option<String>,
     names: Names,
 }
 
 impl Spool {
     /// Goes on with the one at `path`, or begins one there; without a path it is in memory alone.
     pub fn open(path: Option<&Path>, now: Timestamp) -> Self {
-        let mut spool = Self {
-            path: path.map(Path::to_owned),
-            writer: None,
-            began_at: now,
-            runs: vec![],
-            cursor: None,
-            names: Names::default(),
-        };
+        let mut spool =
+            Self { path: path.map(Path::to_owned), writer: None, began_at: now, runs: vec![], names: Names::default() };
         let Some(path) = path else { return spool };
         // What cannot be kept is read again: no census fails for it.
         if let Err(error) = spool.resume(path, now).and_then(|()| spool.write_anew(path)) {
@@ -77,10 +67,9 @@ impl Spool {
         for line in lines {
             match serde_json::from_str(&line) {
                 Ok(Line::Run(run)) => page.push(*run),
-                Ok(Line::Page { cursor }) => {
+                Ok(Line::Page) => {
                     self.began_at = at;
                     self.take(std::mem::take(&mut page));
-                    self.cursor = Some(cursor);
                 }
                 Ok(Line::Began { .. }) | Err(_) => break,
             }
@@ -100,21 +89,19 @@ impl Spool {
         for run in &self.runs {
             write(&mut writer, &Line::Run(Box::new(run.clone())))?;
         }
-        if let Some(cursor) = &self.cursor {
-            write(&mut writer, &Line::Page { cursor: cursor.clone() })?;
-        }
+        write(&mut writer, &Line::Page)?;
         writer.flush()?;
         fs::rename(&aside, path)?;
         self.writer = Some(writer);
         Ok(())
     }
 
-    /// Takes a page in; `cursor` is its last run.
-    pub fn add(&mut self, page: Vec<RunRecord>, cursor: String) {
+    /// Takes a page in.
+    pub fn add(&mut self, page: Vec<RunRecord>) {
         if let Some(writer) = &mut self.writer {
             let mut write_page = || {
                 page.iter().try_for_each(|run| write(writer, &Line::Run(Box::new(run.clone()))))?;
-                write(writer, &Line::Page { cursor: cursor.clone() })?;
+                write(writer, &Line::Page)?;
                 writer.flush()
             };
             if let Err(error) = write_page() {
@@ -123,7 +110,6 @@ impl Spool {
             }
         }
         self.take(page);
-        self.cursor = Some(cursor);
     }
 
     fn take(&mut self, page: Vec<RunRecord>) {
@@ -174,16 +160,16 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("deep/.census.jsonl");
         let mut spool = Spool::open(Some(&path), at(100));
-        spool.add(vec![run("a"), run("b")], "b".to_owned());
-        spool.add(vec![run("c")], "c".to_owned());
+        spool.add(vec![run("a"), run("b")]);
+        spool.add(vec![run("c")]);
         drop(spool);
         // It was killed in the middle of a page, and of a line.
         let mut file = OpenOptions::new().append(true).open(&path).expect("it is there");
         write(&mut file, &Line::Run(Box::new(run("d")))).expect("written");
         file.write_all(b"{\"run\":{\"runId").expect("written");
         let mut spool = Spool::open(Some(&path), at(160));
-        assert_eq!((ids(&spool).as_str(), spool.cursor.as_deref(), spool.began_at), ("abc", Some("c"), at(100)));
-        spool.add(vec![run("d")], "d".to_owned());
+        assert_eq!((ids(&spool).as_str(), spool.began_at), ("abc", at(100)));
+        spool.add(vec![run("d")]);
         let again = Spool::open(Some(&path), at(170));
         assert_eq!(ids(&again), "abcd", "a torn end is not written after");
         assert_eq!(again.end().len(), 4);
@@ -195,9 +181,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(".census.jsonl");
         let mut spool = Spool::open(Some(&path), at(100));
-        spool.add(vec![run("a")], "a".to_owned());
+        spool.add(vec![run("a")]);
         let old = Spool::open(Some(&path), at(100 + KEPT.as_secs()));
-        assert_eq!((ids(&old).as_str(), &old.cursor, old.began_at), ("", &None, at(700)));
+        assert_eq!((ids(&old).as_str(), old.began_at), ("", at(700)));
         fs::write(&path, "something else").expect("written");
         let odd = Spool::open(Some(&path), at(800));
         assert_eq!((ids(&odd).as_str(), odd.began_at), ("", at(800)));
@@ -205,7 +191,7 @@ mod tests {
         fs::remove_file(&path).expect("removed");
         fs::create_dir(&path).expect("made");
         let mut without = Spool::open(Some(&path), at(900));
-        without.add(vec![run("a")], "a".to_owned());
+        without.add(vec![run("a")]);
         assert_eq!(ids(&without), "a");
     }
 }

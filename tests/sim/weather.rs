@@ -123,7 +123,9 @@ impl Weather {
     fn draw_shutdown(&mut self, core: &mut Core, length: u64) {
         let Some(mut dice) = core.storm.strikes(Mishap::Shutdown, 95) else { return };
         let at = if dice.chance(70) { dice.millis(0, length) } else { dice.millis(length + 14_000, length + 35_000) };
-        self.add(BEGAN.plus(at), Turn::Shutdown(dice.millis(0, 10_000)));
+        // Beside another dagstorm, for so long that it is taken for gone and finds that out when it comes back.
+        let longest = if self.rival.is_some() { 60_000 } else { 10_000 };
+        self.add(BEGAN.plus(at), Turn::Shutdown(dice.millis(0, longest)));
     }
 
     fn draw_turns(&mut self, core: &mut Core, length: u64) {

@@ -63,14 +63,10 @@ impl Case {
         let current = self.state.current.as_ref().unwrap();
         let seen = self.observation.dagster.as_ref().unwrap();
         let events = notice::runs(&self.plan, current, seen.answer.fresh().unwrap(), seen.asked_at);
-        events.into_iter().find_map(|event| match event {
-            Event::OtherWriterSeen { ref reason, is_first, .. } => {
-                let told = (reason.clone(), is_first);
-                self.event(50.0, event);
-                Some(told)
-            }
-            _ => None,
-        })
+        let event = events.into_iter().find(|event| matches!(event, Event::OtherWriterSeen { .. }))?;
+        self.event(50.0, event);
+        let other = &self.state.current.as_ref().unwrap().other_writer.as_ref().unwrap().value;
+        Some((other.reason.clone(), other.is_first))
     }
 }
 

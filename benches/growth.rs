@@ -1,0 +1,194 @@
+//! From the last run's end to the verdict, at 400 runs and at 100,000, and what looks cost: `cargo bench --bench growth`.
+//!
+//! Dagster is a server that answers from memory at once: what is measured is dagstorm. A run is over when it is launched.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and may fail loudly")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{Json, Router, extract::State, routing::post};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+const RUNS: [u32; 4] = [400, 4_000, 20_000, 100_000];
+const RATE: u32 = 1_000;
+const QUIET: Duration = Duration::from_secs(3);
+
+#[derive(Default)]
+struct Dagster {
+    /// In the order of their ends.
+    runs: Vec<Run>,
+    by_id: BTreeMap<String, usize>,
+    ended: Option<Instant>,
+    /// The answers to looks, to the census, and how many runs were in each.
+    looks: Asked,
+    census: Asked,
+}
+
+#[derive(Default)]
+struct Asked {
+    times: u32,
+    runs: usize,
+}
+
+struct Run {
+    id: String,
+    job: String,
+    tags: Value,
+    ended_at: f64,
+}
+
+#[tokio::main]
+async fn main() {
+    for count in RUNS {
+        measure(count).await;
+    }
+}
+
+async fn measure(count: u32) {
+    let dagster = Arc::new(Mutex::new(Dagster::default()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/graphql", listener.local_addr().unwrap());
+    let router = Router::new().route("/graphql", post(answer)).with_state(Arc::clone(&dagster));
+    let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let folder = tempfile::tempdir_in(std::env::var_os("BENCH_DIR").unwrap_or_else(|| ".".into())).unwrap();
+    let (code, memory) = run(folder.path(), &url, count).await;
+    let after = dagster.lock().unwrap().ended.map_or(Duration::ZERO, |at| at.elapsed());
+    server.abort();
+    let dagster = dagster.lock().unwrap();
+    assert_eq!((code, dagster.runs.len()), (Some(0), count as usize), "it passes");
+    println!(
+        "{count:7} runs: the verdict came {:.1} s after the quiet period of {} s; {:.0} MB, {:.1} kB a run; looks: {} answers with \
+         {} runs in all; census: {} answers with {} runs",
+        after.saturating_sub(QUIET).as_secs_f64(),
+        QUIET.as_secs(),
+        memory / 1_024.0,
+        memory / f64::from(count),
+        dagster.looks.times,
+        dagster.looks.runs,
+        dagster.census.times,
+        dagster.census.runs,
+    );
+}
+
+/// Runs the program to its end. Returns its exit code, and the most memory that it had, in kB.
+async fn run(folder: &Path, url: &str, count: u32) -> (Option<i32>, f64) {
+    let manifests = format!(
+        "apiVersion: dagstorm.dev/v1alpha1
+kind: Target
+metadata: {{ name: nothing }}
+spec:
+  dagster: {{ url: '{url}', location: demo, maxConcurrentLaunches: 64 }}
+---
+apiVersion: dagstorm.dev/v1alpha1
+kind: Scenario
+metadata: {{ name: growth }}
+spec:
+  target: nothing
+  load: [{{ name: base, for: {}ms, arrivals: {{ constant: {{ rate: {RATE}/s }} }}, jobs: {{ fast_job: 1 }} }}]
+  expect: {{ quiet: {}s }}
+",
+        count * 1_000 / RATE,
+        QUIET.as_secs()
+    );
+    let file = folder.join("growth.yaml");
+    fs::write(&file, manifests).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dagstorm"));
+    command.arg("run").arg(&file).arg("--data").arg(folder.join("data"));
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0.0;
+    loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            return (ended.code(), most);
+        }
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        most = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(most);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn answer(State(dagster): State<Arc<Mutex<Dagster>>>, Json(body): Json<Value>) -> Json<Value> {
+    let (document, variables) = (body["query"].as_str().unwrap_or_default(), &body["variables"]);
+    let mut dagster = dagster.lock().unwrap();
+    let data = if document.starts_with("mutation Launch(") {
+        json!({ "launchRun": dagster.launch(&variables["params"]) })
+    } else if document.starts_with("query Runs(") {
+        dagster.look(variables)
+    } else {
+        panic!("it is not asked for: {document}");
+    };
+    Json(json!({ "data": data }))
+}
+
+impl Dagster {
+    fn launch(&mut self, params: &Value) -> Value {
+        let id = format!("{:08x}-0000-4000-8000-000000000000", self.runs.len());
+        let job = params["selector"]["jobName"].as_str().unwrap().to_owned();
+        let tags = params["executionMetadata"]["tags"].clone();
+        self.by_id.insert(id.clone(), self.runs.len());
+        self.runs.push(Run { id: id.clone(), job, tags, ended_at: now() });
+        self.ended = Some(Instant::now());
+        json!({ "__typename": "LaunchRunSuccess", "run": { "runId": id } })
+    }
+
+    /// The newest runs first, in pages.
+    fn look(&mut self, variables: &Value) -> Value {
+        let filter = &variables["filter"];
+        let with_events = variables["withEvents"].as_bool().unwrap();
+        let since = filter["updatedAfter"].as_f64().unwrap_or_default();
+        let cursor = variables["cursor"].as_str().map_or(self.runs.len(), |cursor| self.by_id[cursor]);
+        let limit = variables["limit"].as_u64().unwrap() as usize;
+        let results: Vec<Value> = match filter["runIds"].as_array() {
+            Some(ids) => {
+                ids.iter().map(|id| self.runs[self.by_id[id.as_str().unwrap()]].describe(with_events)).collect()
+            }
+            None => {
+                let changed = self.runs[..cursor].iter().rev().take_while(|run| run.ended_at > since);
+                changed.take(limit).map(|run| run.describe(with_events)).collect()
+            }
+        };
+        let asked = if with_events { &mut self.census } else { &mut self.looks };
+        asked.times += 1;
+        asked.runs += results.len();
+        let mut data = json!({ "version": "1.13.0", "runsOrError": { "__typename": "Runs", "results": results } });
+        if variables["withJobs"].as_bool().unwrap() {
+            data["repositoryOrError"] = json!({ "__typename": "Repository", "jobs": [{ "name": "fast_job" }] });
+            let permissions = json!([{ "permission": "launch_pipeline_execution", "value": true }]);
+            let entries = json!([{ "name": "demo", "loadStatus": "LOADED", "permissions": permissions }]);
+            data["locationStatusesOrError"] =
+                json!({ "__typename": "WorkspaceLocationStatusEntries", "entries": entries });
+        }
+        data
+    }
+}
+
+impl Run {
+    fn describe(&self, with_events: bool) -> Value {
+        let mut described = json!({
+            "runId": self.id, "jobName": self.job, "status": "SUCCESS", "tags": self.tags, "creationTime": self.ended_at,
+            "updateTime": self.ended_at, "startTime": self.ended_at, "endTime": self.ended_at,
+        });
+        if with_events {
+            let event = |kind: &str| {
+                let at = format!("{:.3}", self.ended_at * 1_000.0);
+                json!({ "__typename": "EngineEvent", "eventType": kind, "stepKey": "work", "timestamp": at })
+            };
+            let events = ["STEP_WORKER_STARTED", "STEP_START", "STEP_SUCCESS"].map(event);
+            described["eventConnection"] = json!({ "cursor": "3", "hasMore": false, "events": events });
+        }
+        described
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
