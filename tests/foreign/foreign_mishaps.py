@@ -11,7 +11,7 @@ from typing import Any
 
 from dagster import DagsterEventType
 from foreign_instance import MAX_RETRIES, VERSION, Document, moving, wait_for
-from foreign_records import KEY, WRITER, Run, read
+from foreign_records import KEY, STARTED, WRITER, Run, read
 from foreign_stage import SOON_S, Stage
 
 LAUNCH = """
@@ -125,12 +125,12 @@ def launch_unplanned(stage: Stage) -> None:
     wait_ends(stage, launch(stage, "plain", tags))
 
 
-def launch_as(writer: str) -> Callable[[Stage], None]:
-    """As a dagstorm of another data folder that began at the same instant: the id decides which of them is later."""
+def launch_as_another(began: str | None) -> Callable[[Stage], None]:
+    """As a dagstorm of another data folder that began then; `None`: one that has taken over what this one began."""
 
     def mishap(stage: Stage) -> None:
-        tags = own_tags(stage.wait_done("plain"))
-        wait_ends(stage, launch(stage, "plain", tags | {WRITER: writer}))
+        tags = own_tags(stage.wait_done("plain")) | {WRITER: "ffffffffffff"}
+        wait_ends(stage, launch(stage, "plain", tags | ({STARTED: began} if began else {})))
 
     return mishap
 

@@ -144,7 +144,7 @@ def _judge_key(asked: Asked, key: str, runs: list[Run], deleted: str | None, jud
     judged.counts["adopted"] += not any(chain.runs[0].tags.get(WRITER) == asked.writer for chain in own) and bool(own)
     for chain in others:
         judged.counts["otherWriters"] += 1
-        judged.counts["earlierWriters"] += began(chain) < min(map(began, own), default=("", ""))
+        judged.counts["earlierWriters"] += began(chain) <= min(map(began, own), default="")
         judged.findings["otherWriter", key, frozenset({chain.runs[0].run_id})] += 1
     _judge_often(asked, key, own, rest, judged)
     if not own:
@@ -174,10 +174,9 @@ def chained(asked: Asked, runs: list[Run]) -> tuple[list[Chain], list[Run]]:
     return chains, [run for run in runs if run.run_id not in own]
 
 
-def began(chain: Chain) -> tuple[str, str]:
-    """When the dagstorm of a launch began, and which it is: of two, the later gives way."""
-    tags = chain.runs[0].tags
-    return tags.get(STARTED, ""), tags.get(WRITER, "")
+def began(chain: Chain) -> str:
+    """When the generation of a launch began: of two, the later gives way, and the one that the other one took over."""
+    return chain.runs[0].tags.get(STARTED, "")
 
 
 def _is_retry(run: Run, of: Run) -> bool:

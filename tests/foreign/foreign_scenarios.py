@@ -193,14 +193,21 @@ BESIDE = (
         (Load("plain"), GATED),
         "Failed",
         {"completed": 2, "otherWriters": 1, "earlierWriters": 0, "duplicated": 0},
-        mishaps.launch_as("ffffffffffff"),
+        mishaps.launch_as_another("2100-01-01T00:00:00.000000Z"),
     ),
     Case(
         "earlier-writer",
         (Load("plain"), GATED),
         "Failed",
         {"completed": 2, "otherWriters": 1, "earlierWriters": 1, "duplicated": 0},
-        mishaps.launch_as("000000000000"),
+        mishaps.launch_as_another("2001-01-01T00:00:00.000000Z"),
+    ),
+    Case(
+        "adopted-by-another",
+        (Load("plain"), GATED),
+        "Failed",
+        {"completed": 2, "otherWriters": 1, "earlierWriters": 1, "duplicated": 0},
+        mishaps.launch_as_another(None),
     ),
     Case("deleted", (Load("plain"), GATED), "Failed", {"completed": 1, "lost": 1}, mishaps.delete_done),
     Case(

@@ -76,9 +76,14 @@ STORIES: dict[str, tuple[list[Run], str, dict[str, int]]] = {
     "another job": ([run("r1"), run("r2", job="other")], "Passed", {"copied": 1}),
     "another location": ([run("r1"), run("r2", code="warehouse@other")], "Passed", {"copied": 1}),
     "a later writer": (
-        [run("r1"), run("r2", tags={"dagstorm/writer": "ffffffffffff"})],
+        [run("r1"), run("r2", tags={"dagstorm/started": "2100", "dagstorm/writer": "ffffffffffff"})],
         "Failed",
         {"otherWriters": 1, "earlierWriters": 0, "duplicated": 0},
+    ),
+    "a writer that took over": (
+        [run("r1"), run("r2", tags={"dagstorm/writer": "000000000000"})],
+        "Failed",
+        {"otherWriters": 1, "earlierWriters": 1, "duplicated": 0},
     ),
     "an earlier writer": (
         [run("r1"), run("r2", tags={"dagstorm/started": "2025", "dagstorm/writer": "ffffffffffff"})],
