@@ -78,7 +78,9 @@ async fn answer(State(runs): State<Arc<Mutex<Vec<Run>>>>, headers: HeaderMap, Js
         return Json(json!({ "data": { "workspaceLocationEntryOrError": entry } }));
     }
     let wanted = pairs(&variables["filter"]["tags"]);
-    let has = |run: &&Run| wanted.iter().all(|(key, value)| run.tags.get(key) == Some(value));
+    let ids = variables["filter"]["runIds"].as_array();
+    let is_asked = |run: &Run| ids.is_none_or(|ids| ids.iter().any(|id| id.as_str() == Some(&run.id)));
+    let has = |run: &&Run| is_asked(run) && wanted.iter().all(|(key, value)| run.tags.get(key) == Some(value));
     let cursor = variables["cursor"].as_str();
     let newest = runs.iter().rev().filter(has).skip_while(|run| cursor.is_some_and(|cursor| run.id != cursor));
     let page = newest.skip(usize::from(cursor.is_some())).take(variables["limit"].as_u64().unwrap() as usize);
