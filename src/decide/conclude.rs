@@ -75,8 +75,8 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
     }
 }
 
-/// How long nobody can know whether a failed run is run again: the announcement comes a little later, and Dagster before 1.9
-/// announces nothing and makes retries in turns of 5 s.
+/// How long it is unknown whether Dagster retries a failed run. Dagster announces a retry a little later. Before 1.9 it announces
+/// nothing and makes retries every 5 s.
 fn unannounced(state: &Generation, counts: RunCounts) -> Duration {
     let announces = state.dagster_version.as_deref().is_none_or(announces_retries);
     match (counts.failed, announces) {

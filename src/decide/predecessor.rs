@@ -1,8 +1,8 @@
 //! Runs of a generation that were there before this data folder knew of it, and whether the dagstorm that launched them is gone.
 //!
 //! Two dagstorms on one manifest would launch each arrival twice. Dagster has no lock to share, so the proof is the plan: a
-//! dagstorm that is at work launches what is due, and launches it again when the answer was lost. An arrival that was due, and
-//! that is absent two settles later while nothing else came, is one that nobody launches any more.
+//! dagstorm that is at work launches what is due, and launches it again when the answer was lost. If an arrival was due, two
+//! settles have passed, and neither it nor any other run has come, then that dagstorm is gone.
 
 use std::{collections::BTreeSet, time::Duration};
 

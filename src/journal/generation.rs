@@ -351,15 +351,8 @@ impl Generation {
     }
 
     fn submit_intended(&mut self, at: Timestamp, index: u32, attempt: u32) -> Result<(), String> {
-        let submission = self.submissions.entry(index).or_insert(Submission {
-            first_attempt_at: at,
-            last_attempt_at: at,
-            attempts: 0,
-            doubts: 0,
-            sent_at: None,
-            first_sent: None,
-            stage: SubmissionStage::Intended,
-        });
+        let submission =
+            self.submissions.entry(index).or_insert_with(|| Submission::new(at, SubmissionStage::Intended));
         if submission.is_settled() {
             return Err(format!("arrival {index} is sent again after its fate was known"));
         }
@@ -391,15 +384,7 @@ impl Generation {
     /// A fate without an attempt of ours.
     fn unsent(&mut self, at: Timestamp, index: u32, stage: SubmissionStage) -> Result<(), String> {
         self.count(&stage);
-        let submission = Submission {
-            first_attempt_at: at,
-            last_attempt_at: at,
-            attempts: 0,
-            doubts: 0,
-            sent_at: None,
-            first_sent: None,
-            stage,
-        };
+        let submission = Submission::new(at, stage);
         if self.submissions.insert(index, submission).is_some() {
             return Err(format!("arrival {index} is adopted or dropped, yet known"));
         }

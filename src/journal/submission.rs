@@ -10,7 +10,7 @@ pub struct Submission {
     pub first_attempt_at: Timestamp,
     pub last_attempt_at: Timestamp,
     pub attempts: u32,
-    /// When a connection took the request of the last attempt; `None`: none did, or nobody knows.
+    /// When a connection took the request of the last attempt; `None`: none did, or it is not known.
     pub sent_at: Option<Timestamp>,
     /// The first attempt that a connection took.
     pub first_sent: Option<Departure>,
@@ -23,7 +23,7 @@ pub struct Submission {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Departure {
     pub released_at: Timestamp,
-    /// `None`: no connection took it, or nobody knows (a crash, an older dagstorm).
+    /// `None`: no connection took it, or it is not known (a crash, an older dagstorm).
     pub sent_at: Option<Timestamp>,
 }
 
@@ -58,6 +58,19 @@ pub enum SubmissionStage {
 }
 
 impl Submission {
+    /// One of which no attempt is written yet.
+    pub(super) fn new(at: Timestamp, stage: SubmissionStage) -> Self {
+        Self {
+            first_attempt_at: at,
+            last_attempt_at: at,
+            attempts: 0,
+            sent_at: None,
+            first_sent: None,
+            doubts: 0,
+            stage,
+        }
+    }
+
     /// The attempt that lateness is measured by: the one that Dagster acknowledged. Of other launches, the first that a
     /// connection took, for it may have arrived; or the first.
     pub fn departure(&self) -> Departure {
@@ -130,15 +143,7 @@ mod tests {
     /// Released at each of these seconds, and sent at that beside it, if at all.
     fn submission(attempts: &[(i64, Option<i64>)], stage: SubmissionStage) -> Submission {
         let first = at(attempts[0].0);
-        let mut submission = Submission {
-            first_attempt_at: first,
-            last_attempt_at: first,
-            attempts: 0,
-            doubts: 0,
-            sent_at: None,
-            first_sent: None,
-            stage,
-        };
+        let mut submission = Submission::new(first, stage);
         for (released, sent) in attempts {
             submission.attempts += 1;
             (submission.last_attempt_at, submission.sent_at) = (at(*released), None);

@@ -47,7 +47,7 @@ pub enum Effect {
     DenyQueue { url: String },
     /// Takes that statement away, and leaves the rest of the policy as it is.
     AllowQueue { url: String },
-    /// Copies so many of the visible messages, so that each is delivered twice. Receiving them counts for a redrive policy.
+    /// Copies this many of the visible messages: each of them is then delivered twice. Receiving them counts for a redrive policy.
     CopyMessages { url: String, count: u32 },
 }
 

@@ -131,7 +131,7 @@ pub enum TaskSet {
 pub struct Observation {
     /// Launches that this process has sent, or will at their instant, and whose answers it waits for.
     pub launching: u32,
-    /// An earlier process has started the generation: nobody knows what happened in Dagster until it is looked at.
+    /// An earlier process started the generation. What happened in Dagster since then is not known before a look.
     pub resumed: bool,
     /// Since when this process ends: everything that it broke is to be healed, and nothing new begins.
     pub leaving: Option<Timestamp>,

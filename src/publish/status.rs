@@ -128,7 +128,7 @@ pub struct Load {
     /// Of that, from the intended instant to the release: a free place among `maxConcurrentLaunches`, and a durable intent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release_delay: Option<Quantiles>,
-    /// And from the release to a connection; of launches of which it is known.
+    /// From the release to a connection, of the launches whose connection is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_delay: Option<Quantiles>,
 }

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use backon::Retryable;
 use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
 
 use super::{
-    dagster::{Dagster, PAGE, With, census_retry, is_passing},
+    dagster::{Dagster, PAGE, With, census_retry, is_passing, of},
     event_log,
     spool::Spool,
 };
@@ -17,7 +18,7 @@ use crate::model::{Census, CensusQuery, RunRecord, Timestamp, Why};
 
 /// Runs of one page with their events.
 const EVENTS_PAGE: usize = 50;
-/// So many of these pages are asked for at once.
+/// How many of these pages are asked for at once.
 const AT_ONCE: usize = 4;
 
 impl Dagster {
@@ -26,8 +27,9 @@ impl Dagster {
     /// # Errors
     /// When a page cannot be read, also after several tries: a census is all or nothing.
     pub async fn census(&self, query: &CensusQuery, now: Timestamp) -> Result<Census, Why> {
+        let all = json!({ "tags": of(&query.scenario, &query.generation) });
         // Reading changes nothing, so what failed is read again at once.
-        let read = || self.runs_page(&query.scenario, &query.generation, None, With { runs: 1, ..With::look() });
+        let read = || self.filtered_page(&all, None, With { runs: 1, ..With::look() });
         let version = read.retry(census_retry()).sleep(tokio::time::sleep).when(is_passing).await?.version;
         if let Some(variable) = &self.target.event_log {
             let read = || event_log::read(variable, query);
@@ -35,7 +37,7 @@ impl Dagster {
             return Ok(counted(now, version, runs));
         }
         let mut spool = Spool::open(query.spool.as_deref(), now);
-        let mut unread = self.listed(query).await?;
+        let mut unread = self.listed(&all).await?;
         let known: BTreeSet<&str> = spool.runs.iter().map(|record| record.run.run_id.as_str()).collect();
         unread.retain(|run_id| !known.contains(run_id.as_str()));
         let pages: Vec<Vec<String>> = unread.chunks(EVENTS_PAGE).map(<[String]>::to_vec).collect();
@@ -49,12 +51,12 @@ impl Dagster {
         Ok(counted(began_at, version, spool.end()))
     }
 
-    /// The ids of all runs of a generation.
-    async fn listed(&self, query: &CensusQuery) -> Result<Vec<String>, Why> {
+    /// The ids of all runs that fit the filter.
+    async fn listed(&self, filter: &Value) -> Result<Vec<String>, Why> {
         let mut listed: Vec<String> = vec![];
         loop {
             let cursor = listed.last().map(String::as_str);
-            let read = || self.runs_page(&query.scenario, &query.generation, cursor, With::look());
+            let read = || self.filtered_page(filter, cursor, With::look());
             let data = read.retry(census_retry()).sleep(tokio::time::sleep).when(is_passing).await?;
             let page = data.runs_or_error.fields.results;
             let is_full = page.len() == PAGE;

@@ -244,17 +244,12 @@ impl Dagster {
         }
     }
 
-    pub(super) async fn runs_page(
+    pub(super) async fn filtered_page(
         &self,
-        scenario: &ScenarioName,
-        generation: &GenerationId,
+        filter: &Value,
         cursor: Option<&str>,
         with: With,
     ) -> Result<RunsData, Why> {
-        self.filtered_page(&json!({ "tags": of(scenario, generation) }), cursor, with).await
-    }
-
-    async fn filtered_page(&self, filter: &Value, cursor: Option<&str>, with: With) -> Result<RunsData, Why> {
         let variables = json!({
             "filter": filter,
             "cursor": cursor,
@@ -424,7 +419,7 @@ pub(super) fn quote(text: &str) -> String {
     short
 }
 /// The tags of a generation's runs.
-fn of(scenario: &ScenarioName, generation: &GenerationId) -> Value {
+pub(super) fn of(scenario: &ScenarioName, generation: &GenerationId) -> Value {
     json!([
         { "key": tags::SCENARIO, "value": scenario.as_str() },
         { "key": tags::GENERATION, "value": generation.to_string() },

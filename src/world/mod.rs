@@ -27,6 +27,8 @@ mod proxy;
 mod queue;
 mod spool;
 mod survey;
+#[cfg(test)]
+mod testing;
 
 use std::future::Future;
 

@@ -1,18 +1,18 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use axum::{
     Router,
     extract::State,
     http::{HeaderMap, StatusCode},
 };
 
-use super::{super::ecs, *};
+use super::{
+    super::{ecs, testing},
+    *,
+};
 use crate::model::TaskArn;
 
 const URL: &str = "https://sqs.us-east-1.amazonaws.com/000000000000/tasks";
@@ -38,19 +38,7 @@ async fn answer(State(script): State<Script>, headers: HeaderMap) -> (StatusCode
 }
 
 async fn aws(script: &Script) -> Aws {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let router = Router::new().fallback(answer).with_state(script.clone());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "a test of dagstorm");
-    let config = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(url)
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(1)))
-        .build();
-    Aws::new(config)
+    testing::aws(Router::new().fallback(answer).with_state(script.clone())).await
 }
 
 /// Every effect that ECS or SQS carries out by one call.

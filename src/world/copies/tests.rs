@@ -3,15 +3,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use axum::{
     Router,
     extract::State,
     http::{HeaderMap, StatusCode},
 };
 
-use super::*;
+use super::{super::testing, *};
 
 const URL: &str = "https://sqs.us-east-1.amazonaws.com/000000000000/tasks";
 const THROTTLED: (u16, &str) = (400, r#"{"__type": "ThrottlingException", "message": "Rate exceeded"}"#);
@@ -63,19 +61,8 @@ fn raw(id: &str, receives: &str) -> serde_json::Value {
 async fn copied(redrive: &'static str, sends: &[(u16, &'static str)], releases: &[(u16, &'static str)]) -> Outcome {
     let queue = |answers: &[(u16, &'static str)]| Arc::new(Mutex::new(answers.iter().copied().collect()));
     let script = Script { redrive, received: Arc::default(), sends: queue(sends), releases: queue(releases) };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let router = Router::new().fallback(answer).with_state(script.clone());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "a test of dagstorm");
-    let config = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(url)
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(1)))
-        .build();
-    let outcome = copy(&Aws::new(config), URL, 2).await;
+    let aws = testing::aws(Router::new().fallback(answer).with_state(script.clone())).await;
+    let outcome = copy(&aws, URL, 2).await;
     for left in [&script.sends, &script.releases] {
         assert!(left.lock().expect("no holder panics").is_empty(), "{outcome:?}");
     }
