@@ -27,6 +27,9 @@ struct Dagster {
     runs: Vec<Run>,
     by_id: BTreeMap<String, usize>,
     ended: Option<Instant>,
+    /// When the census asked for the first events, and when the last ones were answered.
+    read_from: Option<Instant>,
+    read_until: Option<Instant>,
     /// The answers to looks, to the census, and how many runs were in each.
     looks: Asked,
     census: Asked,
@@ -60,15 +63,19 @@ async fn measure(count: u32) {
     let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     let folder = tempfile::tempdir_in(std::env::var_os("BENCH_DIR").unwrap_or_else(|| ".".into())).unwrap();
     let (code, memory) = run(folder.path(), &url, count).await;
-    let after = dagster.lock().unwrap().ended.map_or(Duration::ZERO, |at| at.elapsed());
     server.abort();
     let dagster = dagster.lock().unwrap();
+    let [ended, read_from, read_until] = [dagster.ended, dagster.read_from, dagster.read_until].map(Option::unwrap);
+    let after = ended.elapsed();
     assert_eq!((code, dagster.runs.len()), (Some(0), count as usize), "it passes");
     println!(
-        "{count:7} runs: the verdict came {:.1} s after the quiet period of {} s; {:.0} MB, {:.1} kB a run; looks: {} answers with \
-         {} runs in all; census: {} answers with {} runs",
+        "{count:7} runs: the verdict came {:.1} s after the quiet period of {} s ({:.1} s to the first events, {:.1} s to read all, \
+         {:.1} s to judge and report); {:.0} MB, {:.1} kB a run; looks: {} answers with {} runs in all; census: {} answers with {} runs",
         after.saturating_sub(QUIET).as_secs_f64(),
         QUIET.as_secs(),
+        (read_from - ended).saturating_sub(QUIET).as_secs_f64(),
+        (read_until - read_from).as_secs_f64(),
+        read_until.elapsed().as_secs_f64(),
         memory / 1_024.0,
         memory / f64::from(count),
         dagster.looks.times,
@@ -156,6 +163,10 @@ impl Dagster {
                 changed.take(limit).map(|run| run.describe(with_events)).collect()
             }
         };
+        if with_events && self.is_over() {
+            self.read_from.get_or_insert_with(Instant::now);
+            self.read_until = Some(Instant::now());
+        }
         let asked = if with_events { &mut self.census } else { &mut self.looks };
         asked.times += 1;
         asked.runs += results.len();
@@ -168,6 +179,13 @@ impl Dagster {
                 json!({ "__typename": "WorkspaceLocationStatusEntries", "entries": entries });
         }
         data
+    }
+}
+
+impl Dagster {
+    /// Nothing was launched for the quiet period.
+    fn is_over(&self) -> bool {
+        self.ended.is_some_and(|at| at.elapsed() > QUIET)
     }
 }
 

@@ -71,6 +71,12 @@ impl Held<'_> {
         matches!(self.progress(since), Progress::Foreign(_))
     }
 
+    /// A change is decided by no look that was asked earlier.
+    fn oldest_look(&self) -> Timestamp {
+        let late = self.now.minus(STALE);
+        self.observation.awoke_at.map_or(late, |awoke_at| awoke_at.max(late))
+    }
+
     fn begin_to_heal(&self, reason: String, decision: &mut Decision) {
         decision.notes.push(Event::HealBegan { fault: self.id.clone(), reason });
     }
@@ -158,7 +164,7 @@ impl Held<'_> {
         // The first change waits for a look that shows the mark: without, nobody else could tell of the change.
         let is_marked_now = number > 0 && matches!(self.fault.inject[number - 1], Effect::Mark { .. });
         let since = if is_change && is_marked_now { self.fault.last_attempt_at } else { again.minus(FRESH) };
-        let since = since.max(self.now.minus(STALE));
+        let since = since.max(self.oldest_look());
         match self.progress(since) {
             Progress::Unseen | Progress::Gone => return,
             Progress::Foreign(difference) => return self.begin_to_heal(difference, decision),
@@ -188,13 +194,13 @@ impl Held<'_> {
         let again = match (step.sent_at, &step.outcome) {
             (None, _) => last,
             (Some(sent_at), None) => sent_at.plus(AWS_SETTLE),
-            (Some(sent_at), Some(_)) => step.known_at.unwrap_or(sent_at).plus(backoff(step.tries)),
+            (Some(sent_at), Some(_)) => step.known_at.unwrap_or(sent_at).plus(self.backoff(step.tries)),
         };
         if again > self.now {
             decision.wake(again);
             return;
         }
-        let since = again.minus(FRESH).max(self.now.minus(STALE));
+        let since = again.minus(FRESH).max(self.oldest_look());
         match self.progress(since) {
             Progress::Unseen | Progress::Gone => return,
             Progress::Foreign(difference) => return self.stall(difference, decision),
@@ -277,6 +283,12 @@ impl Held<'_> {
         decision.wake(window);
     }
 
+    /// How long after a refusal it is tried again. A process that ends has no time to wait for longer.
+    fn backoff(&self, tries: u32) -> Duration {
+        let doublings = if self.observation.leaving.is_some() { 0 } else { tries.saturating_sub(1).min(8) };
+        AGAIN.saturating_mul(1 << doublings).min(SELDOM)
+    }
+
     fn stall(&self, reason: String, decision: &mut Decision) {
         if self.fault.stalled.as_ref() != Some(&reason) {
             decision.notes.push(Event::FaultStalled { fault: self.id.clone(), reason });
@@ -293,8 +305,4 @@ impl Held<'_> {
 /// The first effect of the way back that is not done.
 fn next(heal: &Heal) -> Option<(usize, &HealStep)> {
     heal.steps.iter().enumerate().find(|(_, step)| !matches!(step.outcome, Some(Outcome::Done(_))))
-}
-
-fn backoff(tries: u32) -> Duration {
-    AGAIN.saturating_mul(1 << tries.saturating_sub(1).min(8)).min(SELDOM)
 }

@@ -2,11 +2,17 @@
 //!
 //! It is asked after a look and not in every pass: it goes through all runs.
 
+use super::submit::settled_at;
 use crate::{
-    journal::{Event, Evidence, FaultState, Foreign, Generation, Launches, SubmissionStage, failed_by_reason},
+    journal::{
+        Event, Evidence, FaultState, Foreign, Generation, Launches, OtherWriter, SubmissionStage, failed_by_reason,
+    },
     model::{Criterion, DagsterView, Metric, Observation, RunView, Timestamp, WriterId},
     plan::Plan,
 };
+
+/// Why the one that began earlier gives way all the same.
+const LAUNCHED_NONE: &str = "and this one has launched none";
 
 /// Runs of a look at Dagster that must be told at once: two launches of one key, a run of a key that was never sent, a run that
 /// will never start, a run that another dagstorm launched.
@@ -19,7 +25,14 @@ pub fn runs(plan: &Plan, state: &Generation, view: &DagsterView, asked_at: Times
     }
     let mut events = vec![];
     for index in view.runs.changed() {
-        arrival(plan, state, view, index, &mut events);
+        arrival(plan, state, view, asked_at, index, &mut events);
+    }
+    let has_to_yield = |known: &OtherWriter| !known.is_first && !has_launched(plan, state, view, asked_at);
+    if let Some(known) = state.other_writer.as_ref().map(|fact| &fact.value).filter(|known| has_to_yield(known))
+        && !events.iter().any(|event| matches!(event, Event::OtherWriterSeen { .. }))
+    {
+        let (run_id, reason) = (known.run_id.clone(), format!("{}, {LAUNCHED_NONE}", known.reason));
+        events.push(Event::OtherWriterSeen { run_id, reason, is_first: true });
     }
     let keyless = view.runs.changed_without_key().filter(|run| run.origin.is_launch());
     events.extend(keyless.filter_map(|run| unexpected(state, run, "was never attempted")));
@@ -27,7 +40,14 @@ pub fn runs(plan: &Plan, state: &Generation, view: &DagsterView, asked_at: Times
     events
 }
 
-fn arrival(plan: &Plan, state: &Generation, view: &DagsterView, index: u32, events: &mut Vec<Event>) {
+fn arrival(
+    plan: &Plan,
+    state: &Generation,
+    view: &DagsterView,
+    asked_at: Timestamp,
+    index: u32,
+    events: &mut Vec<Event>,
+) {
     let key = plan.key(index);
     let (kin, strange): (Vec<_>, Vec<_>) =
         view.runs.of_index(index).chains.into_iter().partition(|chain| chain.runs[0].key.as_ref() == Some(&key));
@@ -37,7 +57,11 @@ fn arrival(plan: &Plan, state: &Generation, view: &DagsterView, index: u32, even
         match state.foreign(plan, index, &chain) {
             None => own.push(chain),
             Some(Foreign::Job(_) | Foreign::Code(_)) => {}
-            Some(Foreign::Writer(writer)) => events.extend(other_writer(state, view, writer, chain.runs[0], events)),
+            Some(Foreign::Writer(writer)) => {
+                let is_told = events.iter().any(|event| matches!(event, Event::OtherWriterSeen { .. }));
+                let launched = || has_launched(plan, state, view, asked_at);
+                events.extend((!is_told).then(|| other_writer(state, view, writer, chain.runs[0], launched)).flatten());
+            }
         }
     }
     let why = match state.submissions.get(&index) {
@@ -65,14 +89,14 @@ fn never_started(state: &Generation, run: &RunView) -> Option<Event> {
 
 /// Another dagstorm's run of this generation, once; and once more if this one turns out to have to give way.
 ///
-/// The one that began earlier goes on. A run that names this very generation's start is of one that has adopted its runs: it
+/// The one that began earlier goes on, unless it has launched nothing yet. A run that names this very generation's start is of one that has adopted its runs: it
 /// took this one for gone, and goes on.
 fn other_writer(
     state: &Generation,
     view: &DagsterView,
     writer: Option<&WriterId>,
     run: &RunView,
-    told: &[Event],
+    has_launched: impl FnOnce() -> bool,
 ) -> Option<Event> {
     let began = (run.generation_started, writer);
     let is_adopted = began.0.is_some() && began.0 == state.started_at;
@@ -83,16 +107,42 @@ fn other_writer(
         (true, false) => true,
         (false, _) => began < (state.started_at, state.writer.as_ref()),
     };
-    let is_known = state.other_writer.as_ref().is_some_and(|known| known.value.is_first || !is_first);
-    if is_known || told.iter().any(|event| matches!(event, Event::OtherWriterSeen { .. })) {
+    let has_none = !is_first && !has_launched();
+    let is_first = is_first || has_none;
+    if state.other_writer.as_ref().is_some_and(|known| known.value.is_first || !is_first) {
         return None;
     }
     let who =
         writer.map_or_else(|| "an older dagstorm".to_owned(), |writer| format!("the dagstorm of data folder {writer}"));
     let key = run.key.as_ref().map(ToString::to_string).unwrap_or_default();
-    let why = if is_adopted && !has_adopted { ", after it took this one for gone" } else { "" };
+    let why = match (is_adopted && !has_adopted, has_none) {
+        (true, _) => ", after it took this one for gone".to_owned(),
+        (false, true) => format!(", {LAUNCHED_NONE}"),
+        (false, false) => String::new(),
+    };
     let reason = format!("{who} launched run {} of {key} meanwhile{why}", run.run_id);
     Some(Event::OtherWriterSeen { run_id: run.run_id.clone(), reason, is_first })
+}
+
+/// Whether a run may be there that this dagstorm launched: one was acknowledged, or a launch is not yet shown to be absent.
+fn has_launched(plan: &Plan, state: &Generation, view: &DagsterView, asked_at: Timestamp) -> bool {
+    state.acknowledged > 0 || state.open.iter().any(|index| may_have_run(plan, state, view, *index, asked_at))
+}
+
+/// Whether a look leaves it open that a launch made a run, or shows it.
+fn may_have_run(plan: &Plan, state: &Generation, view: &DagsterView, index: u32, asked_at: Timestamp) -> bool {
+    let submission = &state.submissions[&index];
+    match submission.stage {
+        SubmissionStage::Intended | SubmissionStage::InDoubt(_) => {
+            asked_at < settled_at(state, submission)
+                || !state.own_launches(plan, index, view.runs.of_index(index)).is_empty()
+        }
+        SubmissionStage::Acknowledged { .. } => true,
+        SubmissionStage::Deferred { .. }
+        | SubmissionStage::Rejected(_)
+        | SubmissionStage::Absent(_)
+        | SubmissionStage::Dropped { .. } => false,
+    }
 }
 
 /// Whether a launch of this writer is acknowledged as one of this generation's: then that one was taken for gone.

@@ -33,6 +33,8 @@ const NEAR: Duration = Duration::from_millis(100);
 
 pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp, decision: &mut Decision) {
     let Some(started_at) = state.started_at else { return };
+    // While no process was at work, another dagstorm may have taken over.
+    let is_blind = observation.is_blind();
     let lanes = state.target.dagster.max_concurrent_launches.saturating_sub(observation.launching);
     let mut sending = Sending {
         plan,
@@ -40,15 +42,13 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
         writer: state.writer.as_ref(),
         started_at,
         now,
-        lanes,
+        lanes: if is_blind { 0 } else { lanes },
         gate: breaker::gate(state, now),
         decision,
     };
     if !state.open.is_empty() {
         settle_open(state, observation, &mut sending);
     }
-    // While no process was at work, another dagstorm may have taken over.
-    let is_blind = observation.resumed && observation.known_runs().is_none();
     if state.ending().is_some() || is_blind {
         return;
     }
@@ -113,7 +113,7 @@ fn settle_open(state: &Generation, observation: &Observation, sending: &mut Send
         }
         match &submission.stage {
             SubmissionStage::Intended | SubmissionStage::InDoubt(_) => {
-                let window = submission.last_attempt_at.plus(state.target.dagster.settle.duration() + SEND_SLACK);
+                let window = settled_at(state, submission);
                 if looked.is_some_and(|(asked_at, _)| asked_at >= window) {
                     resend_or_give_up(&mut arrivals, state, *index, sending);
                 } else {
@@ -163,6 +163,11 @@ fn missing(state: &Generation, observation: &Observation, job: &str, at: Timesta
             None
         }
     }
+}
+
+/// From when on a look shows the run of the last attempt, if there is one.
+pub(super) fn settled_at(state: &Generation, submission: &Submission) -> Timestamp {
+    submission.last_attempt_at.plus(state.target.dagster.settle.duration() + SEND_SLACK)
 }
 
 /// When the answer to the last attempt will not come any more.

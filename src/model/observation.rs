@@ -131,8 +131,9 @@ pub enum TaskSet {
 pub struct Observation {
     /// Launches that this process has sent, or will at their instant, and whose answers it waits for.
     pub launching: u32,
-    /// An earlier process started the generation. What happened in Dagster since then is not known before a look.
-    pub resumed: bool,
+    /// When this process took up a generation that an earlier one had started, or went on after it stood still. What looks
+    /// showed before may be so no more.
+    pub awoke_at: Option<Timestamp>,
     /// Since when this process ends: everything that it broke is to be healed, and nothing new begins.
     pub leaving: Option<Timestamp>,
     pub dagster: Option<Timed<DagsterView>>,
@@ -140,6 +141,8 @@ pub struct Observation {
     pub runs_before: Runs,
     /// When the last look was asked that showed every run there was.
     pub runs_whole_at: Option<Timestamp>,
+    /// When the last look was asked that showed the runs, or what had changed of them.
+    pub runs_seen_at: Option<Timestamp>,
     /// The runs that were asked for last.
     pub steps: Option<Timed<StepsView>>,
     pub services: BTreeMap<String, Timed<ServiceView>>,
@@ -209,6 +212,7 @@ impl Observation {
                 if is_whole {
                     self.runs_whole_at = Some(newer.asked_at);
                 }
+                self.runs_seen_at = Some(newer.asked_at);
                 let shown = std::mem::replace(&mut view.runs, before);
                 view.runs.absorb(shown, is_whole);
             }
@@ -224,6 +228,11 @@ impl Observation {
             Some(Timed { answer: Seen::Unavailable(_), .. }) | None => &self.runs_before,
         };
         Some((runs, self.runs_whole_at?))
+    }
+
+    /// Whether Dagster's runs are not known since this process took up its work, or went on with it.
+    pub fn is_blind(&self) -> bool {
+        self.awoke_at.is_some_and(|awoke_at| self.runs_seen_at.is_none_or(|seen_at| seen_at < awoke_at))
     }
 
     /// Takes runs whose step events were read out of those that are to be read.

@@ -29,8 +29,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const WITHIN: Duration = Duration::from_secs(12);
 /// So much later a change may show.
 pub const LATEST_SHOWN: Duration = Duration::from_millis(1_500);
-/// What somebody else has done so lately may be overseen.
-const OVERSEEN: Duration = Duration::from_secs(10);
+/// What somebody else has done so lately may be overseen: the look behind an effect is up to 2 s old, and shows what was 1.5 s
+/// before it; the last call of the effect comes up to 12 s later.
+const OVERSEEN: Duration = Duration::from_millis(15_500);
 
 impl SimWorld {
     /// An effect on an object, as the client carries it out: call after call, and no further than the first that fails.

@@ -35,6 +35,8 @@ pub struct Core {
     pub dice: Dice,
     pub storm: Storm,
     pub storm_ends: Timestamp,
+    /// Until when an append to a journal stands still, for longer than a call may be late.
+    pub stands_still_until: Timestamp,
     /// Dagster refuses everything until then.
     pub outage_ends: Timestamp,
     /// The code location is not loaded until then.
@@ -121,6 +123,7 @@ impl Core {
             dice: Dice::new(seed, 1 << 20),
             storm: Storm::new(seed, keep),
             storm_ends: BEGAN,
+            stands_still_until: BEGAN,
             outage_ends: BEGAN,
             reload_ends: BEGAN,
             not_loaded: 0,

@@ -36,6 +36,8 @@ const CHECK_EVERY: Duration = Duration::from_secs(2);
 const BUSY: u64 = 2_000;
 /// So long an append may stand still at most, and what follows it.
 const LONGEST_STALL: Duration = Duration::from_secs(45);
+/// Where there was no room, it is looked for this often: as in `src/operator/reconcile/trouble.rs`.
+const ROOM_EVERY: Duration = Duration::from_secs(5);
 /// How often a new data folder waits for what is on its way unseen.
 const HIDDEN_EVERY: Duration = Duration::from_millis(100);
 
@@ -234,7 +236,11 @@ impl Simulation {
                 let mut core = self.core();
                 core.reload_ends = now.plus(length);
             }
-            Turn::Full(length) => self.around.disk.fill(now.plus(length)),
+            Turn::Full(length) => {
+                self.around.disk.fill(now.plus(length));
+                let writer = self.around.disk.writer();
+                self.core().note_life(writer, now.plus(length + ROOM_EVERY));
+            }
             Turn::Shutdown(next_after) => {
                 if let Some(holder) = self.processes.last_mut().filter(|holder| is_held && now >= holder.paused_until) {
                     holder.tell_to_end(now, next_after);
@@ -344,6 +350,7 @@ impl Simulation {
         let could_heal = told_at >= core.storm_ends.max(gone.began_at.plus(AWS_SETTLE)).max(core.objects.mended_at)
             && core.orphans.is_empty()
             && !self.around.disk.is_full(told_at)
+            && core.stands_still_until <= told_at
             && core.objects.edit.is_none();
         if could_heal && is_broken {
             core.violates(format!("operator {} ends, and leaves faults in place", gone.epoch));

@@ -83,7 +83,8 @@ impl Process {
         {
             let mut core = around.core.lock().unwrap();
             core.tell(|| format!("operator {epoch}: starts"));
-            core.note_life(around.disk.writer());
+            let now = core.now;
+            core.note_life(around.disk.writer(), now);
         }
         let flag = Arc::new(Flag(AtomicBool::new(true)));
         let (disk, core, trusts) = (around.disk.clone(), Arc::clone(&around.core), Arc::clone(&trusts_until));

@@ -26,7 +26,7 @@ pub struct Rivals {
     begun: BTreeMap<Work, Begun>,
     /// When each was first shown a launch by the other one, after it had begun.
     shown: BTreeMap<Work, Timestamp>,
-    /// Since when the process of each data folder lives.
+    /// Since when the process of each data folder can write to it.
     lives: BTreeMap<WriterId, Timestamp>,
     /// Those whose last launch was lost on its way.
     pub lost: BTreeSet<WriterId>,
@@ -46,8 +46,10 @@ pub fn writer_of(run: &SimRun) -> Option<WriterId> {
 }
 
 impl Core {
-    pub fn note_life(&mut self, writer: WriterId) {
-        self.rivals.lives.insert(writer, self.now);
+    /// A dagstorm is at work from an instant on. Before it, it may be taken for gone.
+    pub fn note_life(&mut self, writer: WriterId, from: Timestamp) {
+        let known = self.rivals.lives.entry(writer).or_insert(from);
+        *known = from.max(*known);
     }
 
     /// The durable record of a start. Who starts anew has been shown no run of another dagstorm.

@@ -26,6 +26,10 @@ use crate::{
 /// The first epoch of the other dagstorm, less one.
 const EPOCHS_OF_RIVAL: u64 = 1_000;
 
+/// An append stands still for at most so many milliseconds: half of them for so long that what follows is just in time.
+const LONG: u64 = 20_000;
+const SHORT: u64 = 1_100;
+
 /// The data folder, whoever uses it.
 #[derive(Clone, Default)]
 pub struct Disk(Arc<Mutex<Inner>>);
@@ -303,14 +307,17 @@ impl Store for SimStore {
             // A dagstorm that stands still may be taken for gone.
             let stalls = if core.rivals.are_there { 0 } else { 3 };
             match core.strikes(Mishap::Stall, stalls) {
-                // Often for so long that what follows it is just in time.
                 Some(mut dice) => {
-                    let most = if dice.chance(50) { 1_100 } else { 20_000 };
+                    let most = if dice.chance(50) { SHORT } else { LONG };
                     dice.millis(600, most)
                 }
                 None => core.millis(0, 3),
             }
         };
+        if wait > Duration::from_millis(SHORT) {
+            let mut core = self.core.lock().unwrap();
+            core.stands_still_until = core.stands_still_until.max(core.now.plus(wait));
+        }
         pause(&self.core, wait).await;
         if self.mutant != Mutant::NoWriteAhead {
             let (mut inner, mut core) = (self.disk.0.lock().unwrap(), self.core.lock().unwrap());

@@ -195,6 +195,24 @@ fn who_stood_still_looks_again_before_anything_is_sent() {
 }
 
 #[test]
+fn after_a_standstill_a_change_waits_for_a_later_look() {
+    let mut case = held("denyQueue: {}");
+    case.queue(4.9, false, false);
+    case.follow(5.0);
+    case.injected(5.1, 0, done()).queue(5.2, false, true);
+    case.observation.awoke_at = Some(at(5.3));
+    assert_eq!(words(&case.follow(5.4)), "", "it is not injected");
+    case.queue(5.4, false, true);
+    assert_eq!(words(&case.follow(5.5)), "denyQueue");
+    case.injected(5.6, 1, done()).queue(15.0, true, true);
+    case.follow(15.0);
+    case.observation.awoke_at = Some(at(15.1));
+    assert_eq!(words(&case.follow(15.2)), "", "nor taken back");
+    case.queue(15.2, true, true);
+    assert_eq!(words(&case.follow(15.3)), "allowQueue");
+}
+
+#[test]
 fn a_mark_that_does_not_show_or_is_another_ones_is_no_licence() {
     let mut case = held("denyQueue: {}");
     case.queue(4.9, false, false);
@@ -323,6 +341,26 @@ fn a_stop_and_an_end_of_the_process_take_back_at_once() {
         assert_eq!(case.fault().heal.as_ref().unwrap().reason, "what was taken back is there again");
         assert_eq!(words(&case.follow(8.1)), "allowQueue");
     }
+}
+
+#[test]
+fn a_process_that_ends_does_not_wait_long_for_what_was_refused() {
+    let mut case = denying();
+    case.injected(5.3, 1, done()).queue(15.0, true, true);
+    case.follow(15.0);
+    let refused = || Outcome::Refused { reason: "throttled".to_owned(), retry: true };
+    for second in [15.1, 17.3, 21.5, 29.7] {
+        case.queue(second, true, true);
+        assert_eq!(words(&case.follow(second)), "allowQueue", "{second}");
+        case.healed(second + 0.1, 0, refused());
+    }
+    case.queue(33.0, true, true);
+    assert_eq!(words(&case.follow(33.0)), "", "it waits for 16 s");
+    case.observation.leaving = Some(at(33.0));
+    assert_eq!(words(&case.follow(33.0)), "allowQueue");
+    case.healed(33.1, 0, refused()).queue(35.0, true, true);
+    assert_eq!(words(&case.follow(35.0)), "", "a moment later");
+    assert_eq!(words(&case.follow(35.2)), "allowQueue");
 }
 
 #[test]

@@ -130,14 +130,45 @@ fn of_two_at_work_the_one_that_began_later_gives_way() {
     for (began, is_first) in [(-0.1, true), (0.1, false)] {
         let mut case = waiting();
         case.event(0.0, Event::Started { at: at(0.0), dagster_version: "1".to_owned() });
-        case.shows(2.0, "other", began, &[0]);
+        case.acknowledged(0).shows(2.0, "other", began, &[0]);
         let (reason, told) = case.told().unwrap();
         assert_eq!(told, is_first, "{reason}");
         assert!(case.told().is_none(), "once");
-        let decided = case.decides(2.0);
+        let decided = case.decides(10.0);
         assert_eq!(decided.contains("aborted"), is_first, "{decided}");
         assert_eq!(decided.contains("launch"), !is_first, "{decided}");
     }
+}
+
+#[test]
+fn the_one_that_began_earlier_gives_way_if_it_has_launched_nothing() {
+    let refused = || Event::SubmitRefused { index: 0, reason: "busy".to_owned(), retry: true };
+    let in_doubt = || Event::SubmitInDoubt { index: 0, reason: "timed out".to_owned() };
+    // A settle and the second by which a launch may be late pass after the attempt at 0.2 s.
+    for (what, sent, second, gives_way) in [
+        ("nothing was sent", None, 10.0, true),
+        ("all was refused", Some(refused()), 10.0, true),
+        ("it may be on its way", Some(in_doubt()), 16.1, false),
+        ("it is absent", Some(in_doubt()), 16.2, true),
+    ] {
+        let mut case = waiting();
+        case.event(0.1, Event::Started { at: at(0.0), dagster_version: "1".to_owned() });
+        if let Some(answer) = sent {
+            case.event(0.2, Event::SubmitIntended { index: 0, attempt: 1, due: None }).event(0.3, answer);
+        }
+        case.shows(second, "other", 5.0, &[0]);
+        let (reason, is_first) = case.told().unwrap();
+        assert_eq!(is_first, gives_way, "{what}: {reason}");
+        assert_eq!(reason.ends_with(", and this one has launched none"), gives_way, "{what}: {reason}");
+    }
+    // What is in doubt when the other one is seen first is absent later, while nothing of the other one changes.
+    let mut case = waiting();
+    case.event(0.1, Event::Started { at: at(0.0), dagster_version: "1".to_owned() });
+    case.event(0.2, Event::SubmitIntended { index: 0, attempt: 1, due: None }).event(0.3, in_doubt());
+    assert!(!case.shows(16.1, "other", 5.0, &[0]).told().unwrap().1);
+    case.shows(16.2, "other", 5.0, &[0]);
+    let (reason, is_first) = case.told().unwrap();
+    assert!(is_first && reason.ends_with(", and this one has launched none"), "{reason}");
 }
 
 #[test]
@@ -170,7 +201,7 @@ fn the_one_that_was_taken_for_gone_gives_way_to_the_one_that_adopted_its_runs() 
 fn a_process_that_comes_back_launches_nothing_new_before_it_has_looked() {
     let mut case = waiting();
     case.event(0.0, Event::Started { at: at(0.0), dagster_version: "1".to_owned() });
-    case.observation.resumed = true;
+    case.observation.awoke_at = Some(at(9.0));
     assert!(!case.decides(10.0).contains("launch"), "{}", case.decides(10.0));
     case.no_dagster(10.1);
     assert!(!case.decides(10.2).contains("launch"), "a look that failed shows nothing");
@@ -180,4 +211,18 @@ fn a_process_that_comes_back_launches_nothing_new_before_it_has_looked() {
     let dagster = Some(Timed { asked_at: at(12.0), answer: Seen::Unavailable(why) });
     case.observation.merge(Observation { dagster, ..Observation::default() });
     assert!(case.decides(12.1).contains("launch 0 attempt 1"), "later looks may fail");
+}
+
+#[test]
+fn a_process_that_stood_still_sends_nothing_again_before_it_has_looked() {
+    let mut case = waiting();
+    case.event(0.0, Event::Started { at: at(0.0), dagster_version: "1".to_owned() });
+    case.event(0.1, Event::SubmitIntended { index: 0, attempt: 1, due: None });
+    case.event(0.2, Event::SubmitRefused { index: 0, reason: "busy".to_owned(), retry: true });
+    case.shows(1.0, "own", 0.0, &[]);
+    assert!(case.decides(30.0).contains("launch 0 attempt 2"), "{}", case.decides(30.0));
+    case.observation.awoke_at = Some(at(29.0));
+    assert!(!case.decides(30.0).contains("launch"), "{}", case.decides(30.0));
+    case.shows(29.5, "own", 0.0, &[]);
+    assert!(case.decides(30.0).contains("launch 0 attempt 2"), "{}", case.decides(30.0));
 }

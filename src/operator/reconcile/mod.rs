@@ -2,6 +2,7 @@
 
 mod answers;
 mod census;
+mod drain;
 mod forget;
 mod steer;
 mod trouble;
@@ -26,10 +27,8 @@ use tokio::sync::watch;
 use super::{Control, Desired, Ears, Handle, LastVerdicts, claims, say::say};
 use crate::{
     decide::{self, Act, Decision, Purpose, Turn},
-    journal::{Event, FaultStage, Fenced, Record, State, Store, SubmissionStage},
-    model::{
-        Acted, Census, FaultId, Observation, Outcome, Query, Request, ScenarioName, Seen, Timestamp, Verdict, lane,
-    },
+    journal::{Event, Fenced, Record, State, Store},
+    model::{Acted, Census, Observation, Outcome, Query, Request, ScenarioName, Seen, Timestamp, Verdict, lane},
     plan::{self, Plan},
     publish::{self, Beside, Rejection},
     spec::Deletion,
@@ -42,6 +41,8 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 const CENSUS_AGAIN: Duration = Duration::from_secs(5);
 /// A fault whose objects another one has is tried again after this.
 const OBJECTS_AGAIN: Duration = Duration::from_secs(1);
+/// An append of longer than this is a standstill: what was decided by an earlier look is decided anew.
+const STOOD_STILL: Duration = Duration::from_secs(5);
 /// How many sentences of each kind a conclusion keeps; the report has all.
 const SENTENCES: usize = 10;
 
@@ -174,7 +175,8 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
 
     async fn replay(&mut self) -> io::Result<()> {
         self.state = self.shared.store.replay(&self.name).await?;
-        self.observation.resumed = self.state.current.as_ref().is_some_and(|current| current.started_at.is_some());
+        let is_resumed = self.state.current.as_ref().is_some_and(|current| current.started_at.is_some());
+        self.observation.awoke_at = is_resumed.then(|| self.shared.clock.now());
         self.compile();
         self.post_verdict();
         self.post_turn();
@@ -352,6 +354,10 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             self.state.apply(record).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
         self.shared.store.append(&self.name, &records).await?;
+        let now = self.shared.clock.now();
+        if now.since(at) > STOOD_STILL {
+            self.observation.awoke_at = Some(now);
+        }
         for record in &records {
             say(self.plan.as_ref(), &self.name, record);
         }
@@ -419,55 +425,6 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             _ => publish::not_accepted(&self.name, &self.labels(), &self.state, beside),
         };
         self.shared.folder.write_status(status);
-    }
-
-    /// After a shutdown: what is broken is healed, what was sent is waited for and recorded, as long as there is time. What
-    /// is left, the next start finds by its intent.
-    async fn drain(&mut self) -> io::Result<()> {
-        let told_at = self.shared.clock.now();
-        self.observation.leaving = Some(told_at);
-        let deadline = told_at.plus(self.shared.stop_within);
-        loop {
-            self.wake_at = None;
-            self.pass().await?;
-            let now = self.shared.clock.now();
-            if self.is_clean() || now >= deadline {
-                break;
-            }
-            let wake_at = self.wake_at.map_or(deadline, |at| at.min(deadline));
-            let shared = Arc::clone(&self.shared);
-            let answer = tokio::select! {
-                biased;
-                Some(answer) = self.calls.next() => Some(answer),
-                () = shared.clock.sleep_until(wake_at) => None,
-            };
-            self.take(answer).await?;
-        }
-        self.publish_now();
-        Ok(())
-    }
-
-    /// Whether nothing is broken by us, as far as the answers say, and no answer is waited for.
-    fn is_clean(&self) -> bool {
-        let Some(current) = &self.state.current else { return true };
-        let awaits_launch =
-            current.open.iter().any(|index| current.submissions[index].stage == SubmissionStage::Intended);
-        let open = || current.faults.iter().filter(|(_, fault)| fault.stage == FaultStage::Open);
-        let awaits_fault = open().any(|(_, fault)| {
-            fault.sent_at.iter().zip(&fault.outcomes).any(|(sent_at, outcome)| sent_at.is_some() && outcome.is_none())
-        });
-        let awaited = (awaits_launch || awaits_fault) && !self.calls.is_empty();
-        // What somebody else stands in the way of does not come about by waiting.
-        let stalled = self.stalled_faults();
-        !awaited && open().all(|(id, fault)| fault.is_undone() || stalled.contains(id))
-    }
-
-    /// The faults that cannot be taken back, as looks of this process show.
-    fn stalled_faults(&self) -> Vec<FaultId> {
-        match (&self.plan, &self.state.current) {
-            (Some(plan), Some(current)) => decide::stalled(plan, current, &self.observation, self.shared.clock.now()),
-            (_, _) => vec![],
-        }
     }
 }
 

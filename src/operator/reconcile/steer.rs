@@ -9,7 +9,7 @@ use std::{
 use super::{Asked, Reconciler};
 use crate::{
     decide::{self, Turn, Waiting},
-    journal::{Event, Store},
+    journal::{Event, Generation, Store},
     model::{GenerationId, Observation, Timestamp, lane},
     operator::{
         Desired, Wanted,
@@ -55,6 +55,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             return self.begin(wanted, held).await;
         }
         self.set_turn(None);
+        self.name_writer().await?;
         self.keep_or_stop(wanted, matches!(desired, Desired::Deleted), held).await
     }
 
@@ -108,6 +109,15 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             self.set_turn(None);
         } else {
             self.set_turn(Some(turn));
+        }
+        Ok(())
+    }
+
+    /// A crash may have torn the record of the writer off the one of the generation: then it is written anew, before a start.
+    async fn name_writer(&mut self) -> io::Result<()> {
+        let is_nameless = |one: &Generation| one.writer.is_none() && one.started_at.is_none();
+        if self.state.living().is_some_and(is_nameless) {
+            self.append(vec![Event::WriterNamed { writer: self.shared.writer.clone() }]).await?;
         }
         Ok(())
     }
