@@ -32,6 +32,8 @@ struct Mutant {
     name: String,
     file: String,
     edits: Vec<Edit>,
+    #[serde(default, rename = "mishap")]
+    _mishap: Option<String>,
     #[serde(default, rename = "note")]
     _note: Option<String>,
 }
@@ -397,6 +399,7 @@ fn a_mutant_without_its_place_is_found() {
         file: "src/main.rs".to_owned(),
         edits: vec![Edit { find: vec![find.to_owned()], replace: vec![replace.to_owned()] }],
         _note: None,
+        _mishap: None,
     };
     for (mutant, mistakes) in [
         (of("fn main() -> ExitCode {", "fn main() {"), 0),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Decision;
+use super::{Decision, ready};
 use crate::{
     journal::{Conclusion, Event, Fact, FaultStage, Generation, SubmissionStage},
     model::{DagsterView, Observation, RunCounts, RunView, Runs, Timestamp, run::announces_retries},
@@ -70,6 +70,8 @@ pub fn decide(plan: &Plan, state: &Generation, observation: &Observation, now: T
         } else {
             decision.audit = true;
         }
+    } else if now >= audit_at {
+        ready::look_at_dagster_now(plan, state, observation, now, decision);
     } else {
         decision.wake(audit_at);
     }

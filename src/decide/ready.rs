@@ -44,19 +44,33 @@ fn look_at_dagster(
     now: Timestamp,
     decision: &mut Decision,
 ) {
-    let since = since(state, observation, now);
     let asked_at = observation.dagster.as_ref().map(|seen| seen.asked_at);
     let due = next_look(state, &Dependency::Dagster, asked_at, LOOK_EVERY, now);
     if due <= now {
-        let jobs = if asks_for_jobs(state) { plan.jobs() } else { vec![] };
-        decision.looks.push(Query::Dagster {
-            scenario: plan.scenario.clone(),
-            generation: plan.generation.clone(),
-            jobs,
-            since,
-        });
+        decision.looks.push(dagster(plan, state, observation, now));
     } else {
         decision.wake(due);
+    }
+}
+
+fn dagster(plan: &Plan, state: &Generation, observation: &Observation, now: Timestamp) -> Query {
+    let jobs = if asks_for_jobs(state) { plan.jobs() } else { vec![] };
+    let since = since(state, observation, now);
+    Query::Dagster { scenario: plan.scenario.clone(), generation: plan.generation.clone(), jobs, since }
+}
+
+/// Looks at Dagster now, although the next look is not due yet: something waits for it alone. A Dagster that does not answer is
+/// asked at its own pace.
+pub(super) fn look_at_dagster_now(
+    plan: &Plan,
+    state: &Generation,
+    observation: &Observation,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    let is_asked = decision.looks.iter().any(|query| matches!(query, Query::Dagster { .. }));
+    if !is_asked && !state.unready.contains_key(&Dependency::Dagster) {
+        decision.looks.push(dagster(plan, state, observation, now));
     }
 }
 

@@ -4,8 +4,10 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
+    panic,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    thread,
 };
 
 use serde::Serialize;
@@ -128,13 +130,21 @@ impl Folder {
         let reports = folder.parent().and_then(Path::parent).expect("a report's folder lies two below the reports'");
         let last_run = shelf::last_run(reports, report);
         let report = &Report { last_run, ..report.clone() };
-        write_atomically(&folder.join("history.jsonl"), history(report, records, census).as_bytes())?;
-        write_atomically(&folder.join("keys.csv"), &keys(plan, generation, census, &report.audit))?;
-        write_atomically(&folder.join("junit.xml"), junit(report).as_bytes())?;
-        write_atomically(&folder.join("report.md"), markdown(report).as_bytes())?;
-        write_atomically(&folder.join("report.html"), html(report, plan, generation, census).as_bytes())?;
+        let write = |name: &str, bytes: &[u8]| write_atomically(&folder.join(name), bytes);
+        // Those that have a part for each run are made side by side.
+        thread::scope(|scope| {
+            let history = scope.spawn(|| write("history.jsonl", history(report, records, census).as_bytes()));
+            let keys = scope.spawn(|| write("keys.csv", &keys(plan, generation, census, &report.audit)));
+            let html = write("report.html", html(report, plan, generation, census).as_bytes());
+            let joined = |thread: thread::ScopedJoinHandle<'_, io::Result<()>>| {
+                thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+            };
+            joined(history).and(joined(keys)).and(html)
+        })?;
+        write("junit.xml", junit(report).as_bytes())?;
+        write("report.md", markdown(report).as_bytes())?;
         let json = serde_json::to_vec_pretty(report)?;
-        write_atomically(&folder.join("report.json"), &json)?;
+        write("report.json", &json)?;
         // It is made of reports that are complete by themselves: without it nothing is lost, and the next one writes it.
         if let Err(error) = shelf::write_index(reports) {
             tracing::warn!(%error, "reports/index.html cannot be written; the next report tries again");

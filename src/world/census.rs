@@ -10,12 +10,14 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use super::{
-    dagster::{Dagster, PAGE, With, census_retry, is_passing, of},
+    dagster::{Dagster, With, census_retry, is_passing, of},
     event_log,
     spool::Spool,
 };
 use crate::model::{Census, CensusQuery, RunRecord, Timestamp, Why};
 
+/// Ids of one page.
+const IDS_PAGE: usize = 5_000;
 /// Runs of one page with their events.
 const EVENTS_PAGE: usize = 50;
 /// How many of these pages are asked for at once.
@@ -37,7 +39,8 @@ impl Dagster {
             return Ok(counted(now, version, runs));
         }
         let mut spool = Spool::open(query.spool.as_deref(), now);
-        let mut unread = self.listed(&all).await?;
+        let read = || self.listed(&all);
+        let mut unread = read.retry(census_retry()).sleep(tokio::time::sleep).when(is_passing).await?;
         let known: BTreeSet<&str> = spool.runs.iter().map(|record| record.run.run_id.as_str()).collect();
         unread.retain(|run_id| !known.contains(run_id.as_str()));
         let pages: Vec<Vec<String>> = unread.chunks(EVENTS_PAGE).map(<[String]>::to_vec).collect();
@@ -53,15 +56,14 @@ impl Dagster {
 
     /// The ids of all runs that fit the filter.
     async fn listed(&self, filter: &Value) -> Result<Vec<String>, Why> {
-        let mut listed: Vec<String> = vec![];
+        let (mut listed, mut cursors): (Vec<String>, Vec<String>) = (vec![], vec![]);
         loop {
-            let cursor = listed.last().map(String::as_str);
-            let read = || self.filtered_page(filter, cursor, With::look());
-            let data = read.retry(census_retry()).sleep(tokio::time::sleep).when(is_passing).await?;
-            let page = data.runs_or_error.fields.results;
-            let is_full = page.len() == PAGE;
-            listed.extend(page.into_iter().map(|run| run.run_id));
+            let page = self.page_of_ids(filter, listed.last().map(String::as_str), IDS_PAGE).await?;
+            cursors.extend(listed.last().cloned());
+            let is_full = page.len() == IDS_PAGE;
+            listed.extend(page);
             if !is_full {
+                self.check_cursors(&cursors).await?;
                 return Ok(listed);
             }
         }

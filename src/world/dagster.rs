@@ -7,7 +7,7 @@ use reqwest::{StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::graphql::{self, Answer, EventsData, LaunchData, RunsData, TerminateData};
+use super::graphql::{self, Answer, EventsData, LaunchData, RunIdsData, RunsData, TerminateData};
 use super::{
     answers::launched,
     outgoing::{Outgoing, SentAt},
@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// 5 s, some after 1 s), and a request that meets such an end is in doubt.
 const IDLE_AT_MOST: Duration = Duration::from_millis(500);
 /// Runs of one page of a look-up.
-pub(super) const PAGE: usize = 500;
+const PAGE: usize = 500;
 const EVENTS_OF_A_RUN: usize = 1_000;
 /// Words of a header's value that are shorter are no secret, and may be anything in an answer.
 const SHORTEST_SECRET: usize = 8;
@@ -187,13 +187,16 @@ impl Dagster {
         let location = if with_jobs { Some(self.location_view(&first, jobs).await?) } else { None };
         let version = first.version.clone();
         let mut runs = Runs::default();
-        let mut page = first.runs_or_error.fields.results;
+        let mut page = first.runs_or_error.results;
+        let mut cursors = vec![];
         loop {
             runs.extend(page.iter().map(graphql::Run::view));
             let Some(last) = page.last().filter(|_| page.len() == PAGE) else { break };
             let next = self.filtered_page(&filter, Some(&last.run_id), With::look()).await?;
-            page = next.runs_or_error.fields.results;
+            cursors.push(last.run_id.clone());
+            page = next.runs_or_error.results;
         }
+        self.check_cursors(&cursors).await?;
         Ok(DagsterView { version, runs, since, location })
     }
 
@@ -207,7 +210,7 @@ impl Dagster {
     ) -> Result<Vec<RunRecord>, Why> {
         let with = With { runs: run_ids.len(), jobs: false, events: Some(graphql::has_event_pages(version)) };
         let filter = json!({ "tags": of(scenario, generation), "runIds": run_ids });
-        let page = self.filtered_page(&filter, None, with).await?.runs_or_error.fields.results;
+        let page = self.filtered_page(&filter, None, with).await?.runs_or_error.results;
         let mut records = vec![];
         for run in page {
             records.push(self.record(run).await?);
@@ -241,6 +244,41 @@ impl Dagster {
                 return Err(server_error(&data.logs_for_run.typename, data.logs_for_run.message.as_deref()));
             }
             page = data.logs_for_run.fields;
+        }
+    }
+
+    /// The ids of at most `limit` runs that fit the filter, the newest first.
+    pub(super) async fn page_of_ids(
+        &self,
+        filter: &Value,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, Why> {
+        let variables = json!({ "filter": filter, "cursor": cursor, "limit": limit });
+        let data: Result<RunIdsData, Failure> = self.call(graphql::RUN_IDS, &variables, Partial::Refused).await;
+        let answer = data.map_err(|failure| failure.why)?.run_ids_or_error;
+        if answer.typename != "RunIds" {
+            return Err(server_error(&answer.typename, answer.message.as_deref()));
+        }
+        Ok(answer.fields.results)
+    }
+
+    /// Whether the pages that began after these runs are whole. Of a run that was deleted Dagster does not know what comes after
+    /// it, and answers with nothing.
+    ///
+    /// # Errors
+    /// When one of the runs is gone, or this cannot be asked.
+    pub(super) async fn check_cursors(&self, cursors: &[String]) -> Result<(), Why> {
+        if cursors.is_empty() {
+            return Ok(());
+        }
+        let there = self.page_of_ids(&json!({ "runIds": cursors }), None, cursors.len()).await?;
+        match cursors.iter().find(|cursor| !there.contains(cursor)) {
+            None => Ok(()),
+            Some(gone) => Err(Why {
+                kind: WhyKind::ServerError,
+                message: format!("run {gone} was deleted while Dagster's runs were read; they are read again"),
+            }),
         }
     }
 

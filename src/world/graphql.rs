@@ -21,6 +21,7 @@ pub const RUNS_IN_PAGES: &str = concat!(
     include_str!("graphql/run_events.graphql"),
     include_str!("graphql/event_page.graphql")
 );
+pub const RUN_IDS: &str = include_str!("graphql/run_ids.graphql");
 pub const EVENTS: &str = concat!(include_str!("graphql/events.graphql"), include_str!("graphql/event_page.graphql"));
 pub const LAUNCH: &str = include_str!("graphql/launch.graphql");
 pub const TERMINATE: &str = include_str!("graphql/terminate.graphql");
@@ -31,7 +32,7 @@ pub const PARTITIONS: &str = include_str!("graphql/partitions.graphql");
 pub const PARTITION: &str = include_str!("graphql/partition.graphql");
 pub const ASSETS: &str = include_str!("graphql/assets.graphql");
 /// All documents, by name: tests hold them against Dagster's own schemas.
-pub const DOCUMENTS: [(&str, &str); 11] = [
+pub const DOCUMENTS: [(&str, &str); 12] = [
     ("runs", RUNS),
     ("runs in pages", RUNS_IN_PAGES),
     ("events", EVENTS),
@@ -43,6 +44,7 @@ pub const DOCUMENTS: [(&str, &str); 11] = [
     ("partitions", PARTITIONS),
     ("partition", PARTITION),
     ("assets", ASSETS),
+    ("run ids", RUN_IDS),
 ];
 
 /// The label under which an executor names the ECS task in `STEP_WORKER_STARTED`.
@@ -79,7 +81,30 @@ pub struct RunsData {
     pub version: String,
     pub repository_or_error: Option<Member<Repository>>,
     pub location_statuses_or_error: Option<Member<LocationStatuses>>,
-    pub runs_or_error: Member<Runs>,
+    pub runs_or_error: RunsOrError,
+}
+
+/// Not a [`Member`], which holds all of an answer a second time while it is read: this one may be large.
+#[derive(Debug, Deserialize)]
+pub struct RunsOrError {
+    #[serde(rename = "__typename")]
+    pub typename: String,
+    #[serde(default)]
+    pub message: Option<String>,
+    #[serde(default)]
+    pub results: Vec<Run>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunIdsData {
+    pub run_ids_or_error: Member<RunIds>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct RunIds {
+    #[serde(default)]
+    pub results: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -147,12 +172,6 @@ pub struct LoadedLocation {
 pub struct NamedRepository {
     pub name: String,
     pub jobs: Vec<Job>,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct Runs {
-    #[serde(default)]
-    pub results: Vec<Run>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -42,7 +42,14 @@ const MUTANT_SEEDS: u64 = 2_000;
 const ENOUGH: u64 = 1_000;
 
 /// Seeds that once failed, replayed for ever.
-const KEPT: &[u64] = &[];
+const KEPT: &[u64] = &[
+    // A change by a look from before an append that stood still.
+    19_713, // A dagstorm that had launched nothing came back after the other one had passed, and launched all.
+    26_122, 73_266, // A shutdown waited out the pause after a refusal.
+    29_027, // A torn write took the writer's name off a new generation.
+    71_870, // A refused launch was sent again before the first look after a full disk.
+    76_933,
+];
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))

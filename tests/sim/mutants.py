@@ -36,11 +36,12 @@ class Edit:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A variant that breaks one promise, by edits of one file."""
+    """A variant that breaks one promise, by edits of one file. `mishap`: every seed has it, where few would."""
 
     name: str
     file: str
     edits: tuple[Edit, ...]
+    mishap: str | None
 
 
 def read_mutants() -> list[Mutant]:
@@ -50,6 +51,7 @@ def read_mutants() -> list[Mutant]:
             mutant["name"],
             mutant["file"],
             tuple(Edit("\n".join(edit["find"]), "\n".join(edit["replace"])) for edit in mutant["edits"]),
+            mutant.get("mishap"),
         )
         for mutant in json.loads(LIST.read_text())
     ]
@@ -93,14 +95,16 @@ def build(tree: Path, target: Path) -> Path:
     return Path(programs[-1])
 
 
-def hunt(program: Path, tree: Path, seeds: int) -> str | None:
+def hunt(program: Path, tree: Path, seeds: int, mishap: str | None = None) -> str | None:
     """Gives the program seeds until one of them shows a violation. Returns what it said of that, `None`: of none.
 
     A mutant that hangs has broken something too, but nobody could say by which seed: it is to be reshaped.
     """
     environment = {**os.environ, "SIM_SEEDS": str(seeds), "SIM_HUNT": "1", "RUST_BACKTRACE": "0"}
-    for variable in ("SIM_SEED", "SIM_FIRST"):
+    for variable in ("SIM_SEED", "SIM_FIRST", "SIM_MISHAP"):
         environment.pop(variable, None)
+    if mishap:
+        environment["SIM_MISHAP"] = mishap
     command = [str(program), "--exact", "every_seed_holds_the_invariants", "--nocapture"]
     try:
         ran = subprocess.run(
@@ -151,7 +155,7 @@ def main() -> int:
             path.write_text(
                 functools.reduce(lambda text, edit: text.replace(edit.find, edit.replace), mutant.edits, original)
             )
-            said = hunt(build(tree, target), tree, asked.seeds)
+            said = hunt(build(tree, target), tree, asked.seeds, mutant.mishap)
             path.write_text(original)
             caught += said is not None
             first, *more = (said or f"NOT caught by {asked.seeds} seeds").splitlines()

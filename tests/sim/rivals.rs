@@ -116,6 +116,13 @@ impl Core {
                 wrong.push(format!("{writer} launches {key}, though it was shown that {other} is at work"));
             }
             let lives_since = self.rivals.lives[writer];
+            let was_there = |run: &SimRun| {
+                let is_of_it = run.key.scenario == key.scenario && run.key.generation == key.generation;
+                is_of_it && run.created_at.plus(LOOK) < lives_since && writer_of(run).as_ref() == Some(other)
+            };
+            if gives_way && begun.has_adopted && self.runs.values().any(was_there) {
+                wrong.push(format!("{writer} came back after {other} took over, and launches {key}"));
+            }
             if gives_way && begun.has_adopted && lives_since.plus(AT_WORK) < begun.truly {
                 wrong.push(format!("{other} took {writer} for gone, and that one launches {key}"));
             }

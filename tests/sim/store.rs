@@ -98,6 +98,8 @@ struct File {
     stopped: Option<(u64, Timestamp)>,
     /// It was started, or runs of it were seen.
     has_runs: bool,
+    /// Its end was decided: nothing new goes out.
+    is_ending: bool,
 }
 
 #[derive(Clone)]
@@ -239,6 +241,7 @@ impl File {
                 self.generation = Some(generation.clone());
                 self.stopped = None;
                 self.has_runs = false;
+                self.is_ending = false;
             }
             Event::Started { at, .. } => {
                 let generation = generation.as_ref().expect("a start is of a generation");
@@ -246,7 +249,17 @@ impl File {
                 self.has_runs = true;
             }
             Event::Adopting { .. } => self.has_runs = true,
-            Event::StopRequested { .. } => self.stopped = Some((record.epoch, record.at)),
+            Event::StopRequested { .. } => {
+                self.stopped = Some((record.epoch, record.at));
+                self.is_ending = true;
+            }
+            Event::Aborted { .. } => self.is_ending = true,
+            Event::FaultIntended { fault, .. } if self.is_ending => {
+                core.violates(format!("{scenario}: {fault} begins, and the end is decided"));
+            }
+            Event::SubmitIntended { index, .. } if self.is_ending => {
+                core.violates(format!("{scenario}: arrival {index} is launched, and the end is decided"));
+            }
             Event::Concluded { conclusion } if conclusion.verdict == Verdict::Stopped => {
                 let generation = generation.expect("a conclusion is of a generation");
                 let (_, stopped_at) = self.stopped.expect("only what was stopped is concluded so");

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -197,6 +198,13 @@ impl Dice {
     }
 }
 
+/// Whether each seed has this mishap wherever it may have it: `SIM_MISHAP=Rival`. The variable is then a part of what a seed is.
+fn is_everywhere(mishap: Mishap) -> bool {
+    static EVERYWHERE: OnceLock<Option<String>> = OnceLock::new();
+    let everywhere = EVERYWHERE.get_or_init(|| std::env::var("SIM_MISHAP").ok());
+    everywhere.as_deref().is_some_and(|everywhere| everywhere == format!("{mishap:?}"))
+}
+
 /// Decides of each mishap whether it happens, and counts.
 pub struct Storm {
     seed: u64,
@@ -214,7 +222,8 @@ impl Storm {
     /// Whether it happens now; then, the dice for its details, which are its own.
     pub fn strikes(&mut self, mishap: Mishap, percent: u32) -> Option<Dice> {
         let (dice, count) = &mut self.streams[mishap as usize];
-        if !dice.chance(percent) {
+        let strikes = dice.chance(percent) || (percent > 0 && is_everywhere(mishap));
+        if !strikes {
             return None;
         }
         let number = *count;

@@ -4,7 +4,7 @@
 //! STARTED to SUCCESS, with the events of its steps. A request that does not fit the schema is refused, and remembered.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -47,6 +47,8 @@ pub struct Quirks {
     pub launches: Vec<(u16, Value)>,
     /// Answers of the next look-ups, likewise; [`AS_EVER`] stands for what is true.
     pub looks: Vec<(u16, Value)>,
+    /// After the next page of this operation, the last run of it is deleted.
+    pub deletes_after: Option<&'static str>,
     /// A word between STARTED and SUCCESS.
     pub extra_status: Option<&'static str>,
     /// Runs are there and over at once.
@@ -158,6 +160,7 @@ impl Dagster {
         let operation = [
             "mutation Launch(",
             "query Runs(",
+            "query RunIds(",
             "query Events(",
             "query Location(",
             "query Partitions(",
@@ -179,6 +182,9 @@ impl Dagster {
         let data = match operation {
             "mutation Launch(" => json!({ "launchRun": truth.launch(self.seed, &variables["params"]) }),
             "query Runs(" => truth.look(&self.sdl.version, document, variables),
+            "query RunIds(" => {
+                json!({ "runIdsOrError": { "__typename": "RunIds", "results": truth.page(variables).map(|run| &run.id).collect::<Vec<_>>() } })
+            }
             "query Location(" => json!({ "workspaceLocationEntryOrError": truth.location() }),
             "query Partitions(" => partitions::partitions(variables),
             "query Partition(" => partitions::partition(variables, truth.asked[operation]),
@@ -186,6 +192,10 @@ impl Dagster {
             "query Config(" => partitions::config(variables),
             _ => json!({ "logsForRun": truth.logs(variables) }),
         };
+        if truth.quirks.deletes_after == Some(operation) {
+            truth.quirks.deletes_after = None;
+            truth.delete_last(&data);
+        }
         (StatusCode::OK, json!({ "data": data }))
     }
 }
@@ -246,30 +256,38 @@ impl Truth {
         id
     }
 
-    fn look(&self, version: &str, document: &str, variables: &Value) -> Value {
-        let filter = variables["filter"]["tags"].as_array().unwrap();
+    /// The newest first. Of a run that is not there Dagster does not know what comes after it.
+    fn page(&self, variables: &Value) -> impl Iterator<Item = &Run> {
+        let tags = variables["filter"]["tags"].as_array().cloned().unwrap_or_default();
         let ids = variables["filter"]["runIds"].as_array();
+        let ids: Option<BTreeSet<String>> =
+            ids.map(|ids| ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect());
         let since = variables["filter"]["updatedAfter"].as_f64();
-        let fits = |run: &Run| {
+        let fits = move |run: &&Run| {
             let has =
                 |tag: &Value| run.tags.get(tag["key"].as_str().unwrap()).map(String::as_str) == tag["value"].as_str();
-            let is_asked = ids.is_none_or(|ids| ids.iter().any(|id| id.as_str() == Some(&run.id)));
-            let is_changed = since.is_none_or(|since| run.changed_at(now()) > since);
-            run.seen_at <= now() && is_asked && is_changed && filter.iter().all(has)
+            let is_asked = ids.as_ref().is_none_or(|ids| ids.contains(&run.id));
+            let is_changed = || since.is_none_or(|since| run.changed_at(now()) > since);
+            is_asked && run.seen_at <= now() && is_changed() && tags.iter().all(has)
         };
-        let limit = variables["limit"].as_u64().unwrap() as usize;
-        let cursor = variables["cursor"].as_str();
+        let cursor = variables["cursor"].as_str().map(str::to_owned);
+        let skipped = usize::from(cursor.is_some());
+        let newest = self.runs.iter().rev();
+        let after = newest.skip_while(move |run| cursor.as_ref().is_some_and(|cursor| run.id != *cursor)).skip(skipped);
+        after.filter(fits).take(variables["limit"].as_u64().unwrap() as usize)
+    }
+
+    /// Somebody deletes the run that a page ends with.
+    fn delete_last(&mut self, data: &Value) {
+        let of_runs = data["runsOrError"]["results"].as_array().and_then(|page| page.last()?["runId"].as_str());
+        let of_ids = data["runIdsOrError"]["results"].as_array().and_then(|page| page.last()?.as_str());
+        self.runs.retain(|run| Some(run.id.as_str()) != of_runs.or(of_ids));
+    }
+
+    fn look(&self, version: &str, document: &str, variables: &Value) -> Value {
         let at_once = if document.contains("eventConnection(limit: 1000)") { 1_000 } else { usize::MAX };
-        let results: Vec<Value> = self
-            .runs
-            .iter()
-            .rev()
-            .filter(|run| fits(run))
-            .skip_while(|run| cursor.is_some_and(|cursor| run.id != cursor))
-            .skip(usize::from(cursor.is_some()))
-            .take(limit)
-            .map(|run| self.describe(run, variables["withEvents"].as_bool().unwrap().then_some(at_once)))
-            .collect();
+        let with_events = variables["withEvents"].as_bool().unwrap().then_some(at_once);
+        let results: Vec<Value> = self.page(variables).map(|run| self.describe(run, with_events)).collect();
         let mut data = json!({ "version": version, "runsOrError": { "__typename": "Runs", "results": results } });
         if variables["withJobs"].as_bool().unwrap() {
             data["repositoryOrError"] = match self.quirks.location {

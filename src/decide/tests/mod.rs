@@ -441,6 +441,7 @@ fn the_audit_waits_for_the_end_the_runs_and_the_quiet() {
     case.event(60.1, Event::Counted { runs: RunCounts { succeeded: 3, ..RunCounts::default() } });
     case.dagster(80.0, &all(RunStatus::Success));
     assert_eq!(case.decides(80.05), "wake 80.1", "20s of quiet are not over");
+    assert!(case.decides(80.1).starts_with("look dagster"), "they are: nothing else is waited for");
     case.dagster(80.1, &all(RunStatus::Success));
     assert_eq!(case.decides(80.2), "auditBegan, wake 81.1");
     case.event(80.2, Event::AuditBegan);
