@@ -89,8 +89,8 @@ fn never_started(state: &Generation, run: &RunView) -> Option<Event> {
 
 /// Another dagstorm's run of this generation, once; and once more if this one turns out to have to give way.
 ///
-/// The one that began earlier goes on, unless it has launched nothing yet. A run that names this very generation's start is of one that has adopted its runs: it
-/// took this one for gone, and goes on.
+/// The one that began earlier goes on, unless it has launched nothing yet. A run that names this very generation's start is of
+/// one that has adopted its runs: it took this one for gone, and goes on.
 fn other_writer(
     state: &Generation,
     view: &DagsterView,

@@ -42,13 +42,13 @@ const MUTANT_SEEDS: u64 = 2_000;
 const ENOUGH: u64 = 1_000;
 
 /// Seeds that once failed, replayed for ever.
-const KEPT: &[u64] = &[
-    // A change by a look from before an append that stood still.
-    19_713, // A dagstorm that had launched nothing came back after the other one had passed, and launched all.
-    26_122, 73_266, // A shutdown waited out the pause after a refusal.
-    29_027, // A torn write took the writer's name off a new generation.
-    71_870, // A refused launch was sent again before the first look after a full disk.
-    76_933,
+const KEPT: &[(u64, &str)] = &[
+    (19_713, "a change was decided by a look from before an append that stood still"),
+    (26_122, "a dagstorm that had launched nothing came back after the other one had passed, and launched all"),
+    (73_266, "likewise"),
+    (29_027, "a shutdown waited out the pause after a refusal"),
+    (71_870, "a torn write took the writer's name off a new generation"),
+    (76_933, "a refused launch was sent again before the first look after a full disk"),
 ];
 
 fn number(variable: &str) -> Option<u64> {
@@ -65,7 +65,7 @@ fn every_seed_holds_the_invariants() {
         return;
     }
     let (seeds, first) = (number("SIM_SEEDS").unwrap_or(SEEDS), number("SIM_FIRST").unwrap_or(0));
-    let all: Vec<u64> = KEPT.iter().copied().chain(first..first + seeds).collect();
+    let all: Vec<u64> = KEPT.iter().map(|(seed, _)| *seed).chain(first..first + seeds).collect();
     let is_hunt = number("SIM_HUNT").is_some();
     let totals = all_of(&all, Mutant::None, is_hunt);
     for (what, count) in &totals.happened {
