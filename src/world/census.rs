@@ -29,7 +29,7 @@ impl Dagster {
     /// # Errors
     /// When a page cannot be read, also after several tries: a census is all or nothing.
     pub async fn census(&self, query: &CensusQuery, now: Timestamp) -> Result<Census, Why> {
-        let all = json!({ "tags": of(&query.scenario, &query.generation) });
+        let all = json!({ "tags": of(&query.generation) });
         // Reading changes nothing, so what failed is read again at once.
         let read = || self.filtered_page(&all, None, With { runs: 1, ..With::look() });
         let version = read.retry(census_retry()).sleep(tokio::time::sleep).when(is_passing).await?.version;

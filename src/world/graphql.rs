@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use crate::model::{
-    Failure, Origin, RunStatus, RunView, StepEvent, StepEventKind, TaskArn, Timestamp,
+    Failure, Origin, RunStatus, RunView, ScenarioName, StepEvent, StepEventKind, TaskArn, Timestamp,
     run::{FAILURE_REASON_TAG, WILL_RETRY_TAG, is_at_least},
     tags,
 };
@@ -285,6 +285,11 @@ pub struct LaunchedRun {
 }
 
 impl Run {
+    /// Whether it carries the tag of this scenario.
+    pub fn is_of(&self, scenario: &ScenarioName) -> bool {
+        self.tags.iter().any(|tag| tag.key == tags::SCENARIO && tag.value == scenario.as_str())
+    }
+
     /// The run as the core sees it, without its events.
     pub fn view(&self) -> RunView {
         let tags: IndexMap<&str, &str> = self.tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str())).collect();

@@ -134,6 +134,17 @@ async fn a_look_up_reads_page_after_page() {
 }
 
 #[tokio::test]
+async fn scenarios_of_one_spec_share_a_generation_and_no_run() {
+    let rig = Rig::new(Sdl::installed(), instant()).await;
+    rig.make(3, "fast_job");
+    let mut others = Rig::tags(3);
+    others.insert("dagstorm/scenario".to_owned(), "twin".to_owned());
+    rig.dagster.make("fast_job", &others);
+    assert_eq!(runs_of(rig.look(&[]).await).len(), 3);
+    assert_eq!(rig.census().await.runs.len(), 3);
+}
+
+#[tokio::test]
 async fn a_run_that_is_deleted_between_two_pages_hides_no_other_one() {
     let rig = Rig::new(Sdl::installed(), Quirks { deletes_after: Some("query Runs("), ..instant() }).await;
     rig.make(1_203, "fast_job");
