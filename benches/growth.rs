@@ -197,9 +197,7 @@ impl Dagster {
         }
         format!("{{{}}}", parts.join(","))
     }
-}
 
-impl Dagster {
     /// Nothing was launched for the quiet period.
     fn is_over(&self) -> bool {
         self.ended.is_some_and(|at| at.elapsed() > QUIET)

@@ -2,7 +2,7 @@
 //!
 //! It is asked after a look and not in every pass: it goes through all runs.
 
-use super::submit::settled_at;
+use super::{predecessor::named, submit::settled_at};
 use crate::{
     journal::{
         Event, Evidence, FaultState, Foreign, Generation, Launches, OtherWriter, SubmissionStage, failed_by_reason,
@@ -29,7 +29,7 @@ pub fn runs(plan: &Plan, state: &Generation, view: &DagsterView, asked_at: Times
     }
     let has_to_yield = |known: &OtherWriter| !known.is_first && !has_launched(plan, state, view, asked_at);
     if let Some(known) = state.other_writer.as_ref().map(|fact| &fact.value).filter(|known| has_to_yield(known))
-        && !events.iter().any(|event| matches!(event, Event::OtherWriterSeen { .. }))
+        && !tells_of_a_writer(&events)
     {
         let (run_id, reason) = (known.run_id.clone(), format!("{}, {LAUNCHED_NONE}", known.reason));
         events.push(Event::OtherWriterSeen { run_id, reason, is_first: true });
@@ -58,9 +58,10 @@ fn arrival(
             None => own.push(chain),
             Some(Foreign::Job(_) | Foreign::Code(_)) => {}
             Some(Foreign::Writer(writer)) => {
-                let is_told = events.iter().any(|event| matches!(event, Event::OtherWriterSeen { .. }));
-                let launched = || has_launched(plan, state, view, asked_at);
-                events.extend((!is_told).then(|| other_writer(state, view, writer, chain.runs[0], launched)).flatten());
+                if !tells_of_a_writer(events) {
+                    let launched = || has_launched(plan, state, view, asked_at);
+                    events.extend(other_writer(state, view, writer, chain.runs[0], launched));
+                }
             }
         }
     }
@@ -76,6 +77,10 @@ fn arrival(
         runs.sort_unstable();
         events.push(Event::DuplicateSeen { index, runs });
     }
+}
+
+fn tells_of_a_writer(events: &[Event]) -> bool {
+    events.iter().any(|event| matches!(event, Event::OtherWriterSeen { .. }))
 }
 
 fn never_started(state: &Generation, run: &RunView) -> Option<Event> {
@@ -112,8 +117,7 @@ fn other_writer(
     if state.other_writer.as_ref().is_some_and(|known| known.value.is_first || !is_first) {
         return None;
     }
-    let who =
-        writer.map_or_else(|| "an older dagstorm".to_owned(), |writer| format!("the dagstorm of data folder {writer}"));
+    let who = named(writer);
     let key = run.key.as_ref().map(ToString::to_string).unwrap_or_default();
     let why = match (is_adopted && !has_adopted, has_none) {
         (true, _) => ", after it took this one for gone".to_owned(),

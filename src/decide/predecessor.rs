@@ -94,6 +94,6 @@ impl<'a> Predecessor<'a> {
 }
 
 /// A dagstorm, by the data folder that it writes to.
-fn named(writer: Option<&WriterId>) -> String {
+pub(super) fn named(writer: Option<&WriterId>) -> String {
     writer.map_or_else(|| "an older dagstorm".to_owned(), |writer| format!("the dagstorm of data folder {writer}"))
 }

@@ -200,9 +200,11 @@ impl Dice {
 
 /// Whether each seed has this mishap wherever it may have it: `SIM_MISHAP=Rival`. The variable is then a part of what a seed is.
 fn is_everywhere(mishap: Mishap) -> bool {
-    static EVERYWHERE: OnceLock<Option<String>> = OnceLock::new();
-    let everywhere = EVERYWHERE.get_or_init(|| std::env::var("SIM_MISHAP").ok());
-    everywhere.as_deref().is_some_and(|everywhere| everywhere == format!("{mishap:?}"))
+    static EVERYWHERE: OnceLock<Option<Mishap>> = OnceLock::new();
+    let of_name = |name: String| Mishap::ALL.into_iter().find(|mishap| format!("{mishap:?}") == name);
+    let everywhere = EVERYWHERE
+        .get_or_init(|| std::env::var("SIM_MISHAP").ok().map(|name| of_name(name).expect("SIM_MISHAP names a mishap")));
+    *everywhere == Some(mishap)
 }
 
 /// Decides of each mishap whether it happens, and counts.

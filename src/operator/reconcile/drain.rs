@@ -49,7 +49,7 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
             fault.sent_at.iter().zip(&fault.outcomes).any(|(sent_at, outcome)| sent_at.is_some() && outcome.is_none())
         });
         let awaited = (awaits_launch || awaits_fault) && !self.calls.is_empty();
-        // What somebody else stands in the way of does not come about by waiting.
+        // Waiting does not help where somebody else's change stands in the way.
         let stalled = self.stalled_faults();
         !awaited && open().all(|(id, fault)| fault.is_undone() || stalled.contains(id))
     }

@@ -41,7 +41,7 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 const CENSUS_AGAIN: Duration = Duration::from_secs(5);
 /// A fault whose objects another one has is tried again after this.
 const OBJECTS_AGAIN: Duration = Duration::from_secs(1);
-/// An append of longer than this is a standstill: what was decided by an earlier look is decided anew.
+/// An append that takes longer is a standstill. Looks from before it do not count any more.
 const STOOD_STILL: Duration = Duration::from_secs(5);
 /// How many sentences of each kind a conclusion keeps; the report has all.
 const SENTENCES: usize = 10;

@@ -113,7 +113,8 @@ impl<W: World, S: Store, C: Clock> Reconciler<W, S, C> {
         Ok(())
     }
 
-    /// A crash may have torn the record of the writer off the one of the generation: then it is written anew, before a start.
+    /// A crash can lose the record of the writer and keep the one of the generation. Then the writer is recorded again, before the
+    /// start.
     async fn name_writer(&mut self) -> io::Result<()> {
         let is_nameless = |one: &Generation| one.writer.is_none() && one.started_at.is_none();
         if self.state.living().is_some_and(is_nameless) {
